@@ -25,6 +25,7 @@ enum {
 };
 #define EVENT_MIN_TIME_US INT64_C(631152000000000)  /* 1990-01-01, inclusive */
 #define EVENT_MAX_TIME_US INT64_C(7258118400000000) /* 2200-01-01, exclusive */
+#define EVENT_MAX_AMOUNT INT64_C(1000000000000000)  /* of money.amount_minor, either sign, inclusive */
 
 struct event_identifier {
     struct pk_str name_space, value;

@@ -38,7 +38,7 @@ struct kafka_property {
 struct options_result {
     PK_VEC(struct kafka_property) kafka;
     PK_VEC(const char *) rest; /* positional arguments in order */
-    bool help;                 /* --help or -h was given */
+    bool help;                 /* --help or -h was given; the values are not filled then */
 };
 
 /* Fills the program's struct `ret_values`. Text lives in `arena`. PK_REJECT with a sentence that names
