@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fact.h - an event as the derivation sees it: identifiers hashed, repeated text interned.
+ *
+ * Nothing behind this point knows a raw identifier. A fact is built from an event (fact_from_event)
+ * or loaded from the table interaction by the store, which then fills the members above the line
+ * "only written" in any case and leaves those below it empty. */
+#ifndef POLKU_FACT_H
+#define POLKU_FACT_H
+
+#include "event.h"
+#include "rules.h"
+
+enum key_kind { KEY_PERSON, KEY_DEVICE, KEY_CASE, KEY_OBLIGATION }; /* identifier.kind in SQL */
+
+struct fact_identifier {
+    struct pk_hash hash; /* zero if blocked or of an unknown namespace */
+    sym_t name_space;    /* the full name as the event wrote it */
+};
+
+struct fact_promise { /* the explicit obligation record */
+    struct pk_hash id; /* the ledger id, H(source 0 id) */
+    sym_t kind;
+    int64_t due_from_us, due_to_us;
+    sym_t brand, unit, role;
+};
+
+struct fact {
+    int64_t at_us, sequence;
+    sym_t source;
+    struct pk_str event_id;
+    struct pk_hash event_hash; /* H(source 0 event_id); with at_us the identity of the event */
+    uint64_t content_hash;
+    struct pk_hash customer; /* zero = none */
+    enum key_kind customer_kind;
+    struct pk_hash case_key, relates; /* zero = none */
+    sym_t type, channel, brand, unit, outcome, reason;
+    uint8_t direction, actor, sensitivity;
+    bool has_promise, has_handoff;
+    uint32_t traits; /* bits of TRAIT(...) */
+    struct fact_promise promise;
+    sym_t to_brand, to_unit, to_role;
+
+    /* what the database holds of it */
+    bool stored;
+    struct pk_hash stored_journey; /* zero = none */
+
+    /* what derive decided */
+    struct journey *journey; /* NULL = none; lives as long as the derivation's arena */
+
+    /* where it came from (of a stored fact: as stored) */
+    sym_t topic_name;
+    int32_t partition;
+    int64_t offset;
+    int64_t received_at_us; /* the record's Kafka timestamp, PK_NO_TIME if none */
+
+    /* ---- only written ---- */
+    sym_t customer_namespace;
+    const struct fact_identifier *identifier;
+    uint32_t identifier_count;
+    struct pk_hash staff; /* zero = none */
+    struct pk_str topic, cause, product, location, stage;
+    bool has_rating, has_money;
+    struct {
+        sym_t scale;
+        double score, min, max;
+    } rating;
+    struct {
+        int64_t amount_minor;
+        sym_t currency, kind;
+    } money;
+    struct pk_str attributes; /* JSON object text, ptr NULL if there are none */
+    struct pk_bytes record_key, record_value; /* the Kafka record, for quarantine if this copy loses */
+    const struct record_headers *record_headers;
+};
+
+struct fact_hasher { /* the hash key; 16..64 bytes, from --hash-key-file */
+    uint8_t key[64];
+    size_t key_len;
+};
+
+/* H(parts[0] 0x00 parts[1] 0x00 ...), keyed BLAKE2b-128. */
+struct pk_hash fact_hash(const struct fact_hasher *hasher, const struct pk_str *part, size_t count);
+
+/* Normalises, drops blocked values, hashes, chooses the customer, resolves relates_to, computes traits.
+ * `event` is valid (event_validate). Text of the fact lives in `arena` or borrows from the event. */
+void fact_from_event(const struct event *event, const struct rules *rules, const struct fact_hasher *hasher,
+                     struct symbols *symbols, struct pk_arena *arena, struct fact *ret_fact);
+
+/* One value through trim, blocked, normaliser, blocked; false = blocked. `ret_value` lives in `arena`. */
+bool fact_normalise(struct pk_str value, enum rules_normaliser normaliser, const struct rules *rules,
+                    struct pk_arena *arena, struct pk_str *ret_value);
+
+/* Event order: at, sequence, source text, event id. */
+int fact_cmp(const struct symbols *symbols, const struct fact *a, const struct fact *b);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* match.h - does an event match the lists of the rules: traits, what it opens, what it acts on.
+ *
+ * Pure. Lists are first narrowed by type, remembered per type symbol, since nearly all matches name one. */
+#ifndef POLKU_MATCH_H
+#define POLKU_MATCH_H
+
+#include "fact.h"
+
+struct matcher {
+    const struct rules *rules;
+    const struct symbols *symbols;
+    PK_VEC(struct match_type) type; /* by type symbol */
+};
+
+struct match_type {
+    bool known;
+    uint32_t trait_maybe;              /* lists that some match could hold for an event of this type */
+    uint64_t opens_maybe, acts_maybe;  /* bit per rules->kind */
+};
+
+enum { ACT_ATTEMPT = 1, ACT_FULFIL = 2, ACT_REJECT = 4, ACT_WITHDRAW = 8 };
+
+void matcher_init(struct matcher *matcher, const struct rules *rules, const struct symbols *symbols);
+void matcher_done(struct matcher *matcher);
+
+uint32_t match_traits(struct matcher *matcher, const struct fact *fact);
+uint64_t match_opens(struct matcher *matcher, const struct fact *fact); /* validity and explicit records applied */
+uint64_t match_acting(struct matcher *matcher, const struct fact *fact); /* kinds on which it might act */
+/* ACT_ATTEMPT plus at most one of the others, by the rule of an obligation (`kind` NULL: it has none).
+ * Knows promise.* when the fact has relates_to. */
+unsigned match_acts(struct matcher *matcher, const struct fact *fact, const struct rules_kind *kind);
+/* True for a fact that would act on any obligation which it names, whatever the rule (promise.*). */
+unsigned match_generic(struct matcher *matcher, const struct fact *fact);
+
+#endif

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store.h - PostgreSQL: claim, load, save. The only part of the consumer that meets libpq.
+ *
+ * One connection, one transaction at a time. SQLSTATE becomes a status (store_status in store.c):
+ *   PK_STALE  a guard or a counted insert did not match (PK002, PK003, PK004), 40001, 40P01, 55P03: load and derive again
+ *   PK_FENCED PK001: the position is not where we left it: drop the claim
+ *   PK_LOST   the connection broke; whether the last COMMIT happened is unknown: reconnect, claim, look
+ *   PK_RETRY  53xxx, 57014, 57P03 and the like: pause, back off, the same again
+ *   PK_STOP   anything else: our own bug or a schema that does not fit; the text has SQLSTATE and message
+ * After any status but PK_OK the transaction is rolled back (or the connection gone).
+ *
+ * Rows are loaded into the caller's arena. Arrays given to a call are only borrowed. */
+#ifndef POLKU_STORE_H
+#define POLKU_STORE_H
+
+#include "journey.h"
+#include "obligation.h"
+
+struct store;
+
+struct store_config {
+    const char *conninfo;          /* libpq; the password comes from its passfile or the environment */
+    int64_t statement_timeout_us, lock_timeout_us, idle_timeout_us;
+    const char *application_name;
+};
+
+/* Connects, prepares statements, reads the dictionary, checks the migration version.
+ * `symbols` is shared with the facts that are saved and loaded. */
+enum pk_status store_open(const struct store_config *config, struct symbols *symbols, struct store **ret_store,
+                          struct pk_err *err);
+enum pk_status store_reopen(struct store *store, struct pk_err *err); /* after PK_LOST */
+void store_close(struct store *store);
+
+/* Compares the rules' hash and the derivation's version with those stored; stores them in an empty
+ * database. PK_STOP if they differ ("rebuild"). Also a check value of the hash key (H of a fixed text). */
+enum pk_status store_check_rules(struct store *store, const struct rules *rules, struct pk_hash key_check,
+                                 struct pk_err *err);
+
+/* ---- positions ---- */
+
+struct store_position {
+    sym_t topic;
+    int32_t partition;
+    int64_t next_offset; /* first offset that is not yet in the database */
+    int64_t epoch;
+    int32_t slot; /* this partition's slot number in the aggregates */
+};
+
+/* Claims partitions: epoch + 1, in one transaction, sorted. Fills next_offset (as stored, or the given
+ * one where the partition is new), epoch and slot. */
+enum pk_status store_claim(struct store *store, struct store_position *position, size_t count, struct pk_err *err);
+
+/* ---- loading ---- */
+
+enum store_mode {
+    STORE_SNAPSHOT, /* try 1: one REPEATABLE READ READ ONLY transaction */
+    STORE_LOCKED,   /* try 2: K shared, fence, cells locked, then loads in later statements */
+    STORE_ALONE,    /* try 3: the same with K exclusive */
+};
+
+struct store_span { /* one partition's share of the batch */
+    struct store_position at; /* as claimed */
+    int64_t next_offset;      /* where it will stand */
+};
+
+/* Begins the transaction of `mode`. LOCKED and ALONE fence `span` and lock `cell` in order, ignoring cells that are gone. */
+enum pk_status store_begin(struct store *store, enum store_mode mode, const struct store_span *span, size_t spans,
+                           const int64_t *cell, size_t cells, struct pk_err *err);
+/* FOR NO KEY UPDATE SKIP LOCKED; PK_STALE (and rolled back) unless all of them were obtained. LOCKED and ALONE only. */
+enum pk_status store_lock_more(struct store *store, const int64_t *cell, size_t cells, struct pk_err *err);
+enum pk_status store_end_read(struct store *store, struct pk_err *err); /* ends a SNAPSHOT */
+void store_rollback(struct store *store);
+
+struct store_key {
+    struct pk_hash hash;
+    enum key_kind kind;
+    int64_t cell;
+    uint64_t version; /* of the cell, in the same snapshot */
+    struct pk_hash owner;           /* first customer met with; zero = events without a customer */
+    const struct pk_hash *also;     /* further customers (table sighting) */
+    uint32_t also_count;
+};
+struct store_keys {
+    struct store_key *key;
+    size_t count;
+};
+struct store_facts {
+    struct fact *fact; /* in no particular order; traits are not set */
+    size_t count;
+};
+struct store_journeys {
+    struct journey *journey;
+    size_t count;
+};
+struct store_obligations {
+    struct obligation *obligation;
+    size_t count;
+};
+
+/* Keys that exist among `hash`, with their cells' versions and all their customers. One round trip. */
+enum pk_status store_load_keys(struct store *store, const struct pk_hash *hash, size_t count, struct pk_arena *arena,
+                               struct store_keys *ret, struct pk_err *err);
+/* Everything of these customers: their events, journeys and obligations. One round trip. */
+enum pk_status store_load_customers(struct store *store, const struct pk_hash *customer, size_t count,
+                                    struct pk_arena *arena, struct store_facts *ret_facts,
+                                    struct store_journeys *ret_journeys, struct store_obligations *ret_obligations,
+                                    struct pk_err *err);
+/* Events without a customer whose relates_to is among `hash`. */
+enum pk_status store_load_nameless(struct store *store, const struct pk_hash *relates, size_t count,
+                                   struct pk_arena *arena, struct store_facts *ret, struct pk_err *err);
+/* The stored events among (at_us, event_hash) of `fact`. */
+enum pk_status store_find_events(struct store *store, struct fact *const *fact, size_t count, struct pk_arena *arena,
+                                 struct store_facts *ret, struct pk_err *err);
+
+/* ---- before a batch: each a short transaction of its own, sorted; call outside store_begin ---- */
+
+/* Makes the monthly partitions that are missing. */
+enum pk_status store_ensure_months(struct store *store, const int64_t *at_us, size_t count, struct pk_err *err);
+/* Gives every symbol that has none yet its id in the dictionary. */
+enum pk_status store_ensure_dictionary(struct store *store, struct pk_err *err);
+/* A cell id never given out before (a block of the sequence is fetched at a time). */
+enum pk_status store_new_cell(struct store *store, int64_t *ret_cell, struct pk_err *err);
+
+/* ---- saving ---- */
+
+struct change_guard { /* a used cell and the version it was read with */
+    int64_t cell;
+    uint64_t version;
+};
+struct change_key {
+    struct pk_hash hash;
+    enum key_kind kind;
+    sym_t name_space; /* 0 for cases and obligations */
+    int64_t cell;
+    struct pk_hash owner;
+};
+struct change_sighting {
+    struct pk_hash key, customer;
+};
+struct change_customer {
+    struct pk_hash id;
+    enum key_kind kind;
+    sym_t name_space;
+};
+struct change_rejourney { /* a stored event that now belongs to another journey (zero = none) */
+    int64_t at_us;
+    struct pk_hash event_hash, journey;
+};
+struct change_interactions { /* difference of one bucket of interaction_hourly */
+    int64_t hour_us;
+    sym_t brand, channel, type, outcome;
+    int64_t interactions, contacts;
+};
+struct change_obligations { /* difference of one bucket of obligation_hourly */
+    sym_t kind, brand, unit;
+    int64_t due_hour_us; /* PK_NO_TIME = no due time */
+    int64_t opened, kept, kept_late_in_window, late, attempted, rejected, withdrawn;
+};
+struct record_header {
+    struct pk_str name;
+    struct pk_bytes value; /* ptr NULL = null */
+};
+struct record_headers {
+    const struct record_header *header;
+    size_t count;
+};
+struct change_quarantine {
+    sym_t topic;
+    int32_t partition;
+    int64_t offset;
+    enum reject_reason reason;
+    struct pk_str detail;
+    int64_t received_at_us;
+    struct pk_bytes key, value; /* ptr NULL = null; both NULL for a displaced duplicate of an earlier batch */
+    const struct record_headers *headers;
+};
+
+/* All that one batch changes. Arrays are sorted by the caller in the order in which rows are locked:
+ * guards by cell, keys by hash, facts by (at_us, event_hash), journeys and obligations by id, buckets by all key members. */
+struct changes {
+    const struct store_span *span;
+    size_t spans;
+    int32_t slot; /* of the lowest partition in the batch */
+    PK_VEC(struct change_guard) guard;
+    uint64_t token; /* the new version of every guarded and new cell */
+    PK_VEC(int64_t) new_cell;
+    PK_VEC(struct change_key) key;
+    PK_VEC(struct change_sighting) sighting;
+    PK_VEC(struct change_customer) customer;
+    PK_VEC(struct pk_hash) customer_gone;
+    PK_VEC(struct fact *) replaced; /* stored events to delete first: a copy with a smaller hash won */
+    PK_VEC(struct fact *) fact;     /* to insert, journey from fact->journey */
+    PK_VEC(struct change_rejourney) rejourney;
+    PK_VEC(struct journey *) journey; /* insert or update */
+    PK_VEC(struct pk_hash) journey_gone;
+    PK_VEC(struct obligation *) obligation;
+    PK_VEC(struct pk_hash) obligation_gone;
+    PK_VEC(struct change_interactions) interactions;
+    PK_VEC(struct change_obligations) obligations;
+    PK_VEC(struct change_quarantine) quarantine;
+};
+
+/* Sends everything as one libpq pipeline ending in COMMIT and returns without waiting for the results. After a
+ * SNAPSHOT try (already ended) it begins with BEGIN, K shared and the fence; after LOCKED or ALONE it
+ * goes on in the open transaction. `changes` must stay until store_save_finish. */
+enum pk_status store_save_send(struct store *store, enum store_mode mode, const struct changes *changes,
+                               struct pk_err *err);
+/* Moves bytes without blocking; call now and then between send and finish. */
+void store_save_pump(struct store *store);
+/* Waits for the COMMIT's result. PK_OK means committed, and nothing else does. */
+enum pk_status store_save_finish(struct store *store, struct pk_err *err);
+
+/* For `status` and tests: runs one read-only query, text results, row by row. */
+enum pk_status store_query(struct store *store, const char *sql,
+                           void (*row)(void *context, int columns, const char *const value[]), void *context,
+                           struct pk_err *err);
+
+#endif
