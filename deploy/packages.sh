@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# deploy/packages.sh [--list] GROUP... - the Debian 12 packages that Polku needs, in one place.
+#
+# Groups: build (compile and unit tests' framework), run (PostgreSQL and kcat for the embedded default),
+# test (Java and Maven for a real Kafka, Python for the oracle), chroot (tests/e2e/bare_root).
+# As root it installs what is missing. Otherwise it prints the line that does and stops with exit code 1.
+# --list prints the names only. No system service is created, started or changed.
+set -euo pipefail
+export LC_ALL=C.UTF-8
+
+packages_of() {
+    case "$1" in
+    build)
+        echo gcc libc6-dev cmake ninja-build pkg-config librdkafka-dev libavro-dev libpq-dev libjansson-dev \
+            libsodium-dev libyaml-dev libcriterion-dev
+        ;;
+    run) echo postgresql-15 postgresql-client-15 kcat ;;
+    test) echo git ca-certificates openjdk-17-jre-headless maven python3 python3-yaml ;;
+    chroot) echo debootstrap git ;;
+    *)
+        echo "deploy/packages.sh: no group '$1'; there are build, run, test, chroot" >&2
+        exit 2
+        ;;
+    esac
+}
+
+only_list=false
+if [ "${1:-}" = --list ]; then
+    only_list=true
+    shift
+fi
+[ $# -gt 0 ] || set -- build run
+wanted=()
+for group in "$@"; do
+    names=$(packages_of "$group")
+    # shellcheck disable=SC2206 # names hold no blanks
+    wanted+=($names)
+done
+if $only_list; then
+    printf '%s\n' "${wanted[@]}"
+    exit 0
+fi
+
+if ! command -v dpkg-query >/dev/null; then
+    echo "Polku is built on Debian packages, and this is no Debian. It needs: ${wanted[*]}" >&2
+    exit 1
+fi
+missing=()
+for name in "${wanted[@]}"; do
+    # shellcheck disable=SC2016 # a format of dpkg-query
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || missing+=("$name")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" -ne 0 ]; then
+    echo "These packages are missing. Install them and try again:" >&2
+    echo "  sudo apt-get update && sudo apt-get install -y --no-install-recommends ${missing[*]}" >&2
+    exit 1
+fi
+
+log=$(mktemp "${TMPDIR:-/tmp}/polku-packages.XXXXXX")
+dropin=/etc/postgresql-common/createcluster.d/polku-install.conf
+cleanup() {
+    rm -f "$dropin" "$log"
+}
+trap cleanup EXIT
+
+run() {
+    if ! "$@" >"$log" 2>&1 </dev/null; then
+        echo "This failed: $*" >&2
+        tail -n 40 "$log" >&2
+        exit 1
+    fi
+}
+
+export DEBIAN_FRONTEND=noninteractive
+# Debian's PostgreSQL package makes and starts a cluster when first installed. Polku keeps a private
+# one instead, so that is switched off for the time of this installation.
+case " ${missing[*]} " in
+*" postgresql-15 "*)
+    mkdir -p "${dropin%/*}"
+    echo 'create_main_cluster = false' >"$dropin"
+    ;;
+esac
+
+echo "Installing ${#missing[@]} Debian packages: ${missing[*]}" >&2
+# Old lists are good enough when they still serve; otherwise they are fetched once.
+fetch=(apt-get install -y -q --no-install-recommends --download-only -o Dpkg::Use-Pty=0 "${missing[@]}")
+if ! "${fetch[@]}" >"$log" 2>&1 </dev/null; then
+    run apt-get update -q
+fi
+run apt-get install -y -q --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confdef \
+    -o Dpkg::Options::=--force-confold "${missing[@]}"
