@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* input.h - a file or standard input, read in large pieces, with the number of the current line.
+ *
+ * The unread bytes are data[start..end); a reader looks at them, asks for more with input_fill() and
+ * moves on with input_skip(), which counts lines. Line ends are LF, CR LF or a lone CR. Pointers into
+ * data are good until the next input_fill(). */
+#ifndef POLKU_INPUT_H
+#define POLKU_INPUT_H
+
+#include <stdio.h>
+
+#include "pk.h"
+
+enum { INPUT_MAX_RECORD = 1 << 20 }; /* bytes of one line or CSV row; longer ones are rejected */
+
+struct input {
+    const char *name; /* for messages; "(standard input)" for "-" */
+    FILE *file;
+    char *data;
+    size_t start, end, cap;
+    uint64_t line; /* number of the line that data[start] is on, from 1 */
+    bool at_end;   /* the file has no bytes behind `end` */
+};
+
+/* "-" is standard input. A UTF-8 byte order mark at the beginning is skipped. PK_STOP if unreadable. */
+enum pk_status input_open(struct input *input, const char *path, struct pk_err *err);
+void input_close(struct input *input);
+
+/* Reads more behind `end`. At the end of the file: PK_OK with at_end set. PK_STOP on a read error. */
+enum pk_status input_fill(struct input *input, struct pk_err *err);
+void input_skip(struct input *input, size_t bytes);
+
+enum input_result {
+    INPUT_RECORD, /* *ret_... is filled */
+    INPUT_END,
+    INPUT_BROKEN, /* this record cannot be read; the next call goes on behind it */
+    INPUT_FAILED, /* the file cannot be read any further */
+};
+
+/* The next line without its end; lines of spaces only are passed over. *ret_line is its number.
+ * A line that is longer than INPUT_MAX_RECORD is INPUT_BROKEN, *ret_text its first bytes. */
+enum input_result input_line(struct input *input, struct pk_str *ret_text, uint64_t *ret_line, struct pk_err *err);
+
+#endif
