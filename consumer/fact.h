@@ -10,6 +10,8 @@
 #include "event.h"
 #include "rules.h"
 
+struct matcher;
+
 enum key_kind { KEY_PERSON, KEY_DEVICE, KEY_CASE, KEY_OBLIGATION }; /* identifier.kind in SQL */
 
 struct fact_identifier {
@@ -46,6 +48,7 @@ struct fact {
 
     /* what derive decided */
     struct journey *journey; /* NULL = none; lives as long as the derivation's arena */
+    uint32_t order;          /* its place in event order among the facts that are derived together */
 
     /* where it came from (of a stored fact: as stored) */
     sym_t topic_name;
@@ -81,12 +84,31 @@ struct fact_hasher { /* the hash key; 16..64 bytes, from --hash-key-file */
 /* H(parts[0] 0x00 parts[1] 0x00 ...), keyed BLAKE2b-128. */
 struct pk_hash fact_hash(const struct fact_hasher *hasher, const struct pk_str *part, size_t count);
 
-/* Normalises, drops blocked values, hashes, chooses the customer, resolves relates_to, computes traits.
- * `event` is valid (event_validate). Text of the fact lives in `arena` or borrows from the event. */
-void fact_from_event(const struct event *event, const struct rules *rules, const struct fact_hasher *hasher,
-                     struct symbols *symbols, struct pk_arena *arena, struct fact *ret_fact);
+/* What making facts needs. Made once, borrows what it is given, not thread-safe. */
+struct fact_maker {
+    const struct rules *rules;
+    const struct fact_hasher *hasher;
+    struct symbols *symbols;
+    struct matcher *matcher; /* match.h; of the same rules and symbols */
 
-/* One value through trim, blocked, normaliser, blocked; false = blocked. `ret_value` lives in `arena`. */
+    struct pk_buf scratch;      /* memory kept from event to event */
+    PK_VEC(int32_t) name_space; /* by symbol: 0 = not looked up yet, -1 = unknown, else 1 + index */
+};
+void fact_maker_init(struct fact_maker *maker, const struct rules *rules, const struct fact_hasher *hasher,
+                     struct symbols *symbols, struct matcher *matcher);
+void fact_maker_done(struct fact_maker *maker);
+
+/* Normalises, drops blocked values, hashes, chooses the customer, resolves relates_to, computes traits.
+ * `event` is valid (event_validate). Text of the fact lives in `arena` or borrows from the event. Where
+ * the record came from (topic_name, partition, offset, received_at_us, record_*) is left to the caller. */
+void fact_from_event(struct fact_maker *maker, const struct event *event, struct pk_arena *arena,
+                     struct fact *ret_fact);
+
+/* The namespace of the rules under which an identifier counts; NULL = unknown. */
+const struct rules_namespace *fact_namespace(const struct rules *rules, struct pk_str name);
+
+/* One value through trim, blocked, normaliser, blocked; false = blocked. `ret_value` lives in `arena` or
+ * borrows from `value`. */
 bool fact_normalise(struct pk_str value, enum rules_normaliser normaliser, const struct rules *rules,
                     struct pk_arena *arena, struct pk_str *ret_value);
 

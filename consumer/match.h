@@ -15,6 +15,7 @@ struct matcher {
 
 struct match_type {
     bool known;
+    uint8_t generic;                   /* ACT_* of promise.*, else 0 */
     uint32_t trait_maybe;              /* lists that some match could hold for an event of this type */
     uint64_t opens_maybe, acts_maybe;  /* bit per rules->kind */
 };
@@ -26,7 +27,8 @@ void matcher_done(struct matcher *matcher);
 
 uint32_t match_traits(struct matcher *matcher, const struct fact *fact);
 uint64_t match_opens(struct matcher *matcher, const struct fact *fact); /* validity and explicit records applied */
-uint64_t match_acting(struct matcher *matcher, const struct fact *fact); /* kinds on which it might act */
+/* Entries of rules->kind on whose obligations it would act; all of them if it acts whatever the rule. */
+uint64_t match_acting(struct matcher *matcher, const struct fact *fact);
 /* ACT_ATTEMPT plus at most one of the others, by the rule of an obligation (`kind` NULL: it has none).
  * Knows promise.* when the fact has relates_to. */
 unsigned match_acts(struct matcher *matcher, const struct fact *fact, const struct rules_kind *kind);

@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fact.h"
+#include "event_avro.h"
+#include "match.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { HASH_BYTES = sizeof(struct pk_hash) };
+
+void fact_maker_init(struct fact_maker *maker, const struct rules *rules, const struct fact_hasher *hasher,
+                     struct symbols *symbols, struct matcher *matcher)
+{
+    *maker = (struct fact_maker){.rules = rules, .hasher = hasher, .symbols = symbols, .matcher = matcher};
+}
+
+void fact_maker_done(struct fact_maker *maker)
+{
+    pk_buf_done(&maker->scratch);
+    pk_vec_done(&maker->name_space);
+}
+
+/* ---- hashes ---- */
+
+static struct pk_hash hash_bytes(const struct fact_hasher *hasher, const void *ptr, size_t len)
+{
+    struct pk_hash hash;
+    crypto_generichash(hash.byte, HASH_BYTES, ptr, len, hasher->key, hasher->key_len);
+    return hash;
+}
+
+static struct pk_hash hash_long(const struct fact_hasher *hasher, const struct pk_str *part, size_t count)
+{
+    struct pk_hash hash;
+    crypto_generichash_state state;
+    crypto_generichash_init(&state, hasher->key, hasher->key_len, HASH_BYTES);
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            crypto_generichash_update(&state, (const uint8_t *)"", 1);
+        crypto_generichash_update(&state, (const uint8_t *)part[i].ptr, part[i].len);
+    }
+    crypto_generichash_final(&state, hash.byte, HASH_BYTES);
+    return hash;
+}
+
+struct pk_hash fact_hash(const struct fact_hasher *hasher, const struct pk_str *part, size_t count)
+{
+    uint8_t joined[1024];
+    size_t len = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (part[i].len >= sizeof joined - len)
+            return hash_long(hasher, part, count);
+        if (i > 0)
+            joined[len++] = 0;
+        if (part[i].len)
+            memcpy(joined + len, part[i].ptr, part[i].len);
+        len += part[i].len;
+    }
+    return hash_bytes(hasher, joined, len);
+}
+
+static struct pk_hash hash_pair(const struct fact_hasher *hasher, struct pk_str a, struct pk_str b)
+{
+    return fact_hash(hasher, (struct pk_str[]){a, b}, 2);
+}
+
+/* ---- values ---- */
+
+static bool is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
+}
+
+static struct pk_str trim(struct pk_str s)
+{
+    while (s.len && is_space(s.ptr[0]))
+        s.ptr++, s.len--;
+    while (s.len && is_space(s.ptr[s.len - 1]))
+        s.len--;
+    return s;
+}
+
+static bool only_zeros(struct pk_str s)
+{
+    bool zero = false;
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        if (c != '0' && c != '-' && c != '+' && c != '.' && c != ':' && !is_space(c))
+            return false;
+        zero |= c == '0';
+    }
+    return zero;
+}
+
+static bool is_blocked(const struct rules *rules, struct pk_str s)
+{
+    if (s.len == 0 || only_zeros(s))
+        return true;
+    for (size_t i = 0; i < rules->blocked_count; i++) {
+        struct pk_str blocked = rules->blocked[i];
+        if (blocked.len != s.len || blocked.ptr[0] != lower(s.ptr[0]))
+            continue;
+        size_t same = 1;
+        while (same < s.len && blocked.ptr[same] == lower(s.ptr[same]))
+            same++;
+        if (same == s.len)
+            return true;
+    }
+    return false;
+}
+
+static struct pk_str lower_case(struct pk_str s, struct pk_arena *arena)
+{
+    bool capital = false;
+    for (size_t i = 0; i < s.len; i++)
+        capital |= lower(s.ptr[i]) != s.ptr[i];
+    if (!capital)
+        return s;
+    char *copy = pk_arena_alloc(arena, s.len);
+    for (size_t i = 0; i < s.len; i++)
+        copy[i] = lower(s.ptr[i]);
+    return (struct pk_str){copy, s.len};
+}
+
+/* "+358 (0)40 123", "00358 40 123" and "040 123" become 35840123. Empty if it has no digit. */
+static struct pk_str phone(struct pk_str s, struct pk_str country, struct pk_arena *arena)
+{
+    char *copy = pk_arena_alloc(arena, country.len + s.len), *digit = copy + country.len;
+    size_t len = 0;
+    bool international = false;
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.len - i >= 3 && memcmp(s.ptr + i, "(0)", 3) == 0) {
+            i += 2;
+            continue;
+        }
+        if (s.ptr[i] >= '0' && s.ptr[i] <= '9')
+            digit[len++] = s.ptr[i];
+        else if (s.ptr[i] == '+' && len == 0)
+            international = true;
+    }
+    if (international || len == 0)
+        return (struct pk_str){digit, len};
+    if (len >= 2 && digit[0] == '0' && digit[1] == '0')
+        return (struct pk_str){digit + 2, len - 2};
+    if (digit[0] == '0')
+        digit++, len--;
+    digit -= country.len;
+    memcpy(digit, country.ptr, country.len);
+    return (struct pk_str){digit, len + country.len};
+}
+
+bool fact_normalise(struct pk_str value, enum rules_normaliser normaliser, const struct rules *rules,
+                    struct pk_arena *arena, struct pk_str *ret_value)
+{
+    value = trim(value);
+    if (is_blocked(rules, value))
+        return false;
+    switch (normaliser) {
+    case RULES_NONE:
+        *ret_value = value;
+        return true;
+    case RULES_EMAIL:
+        value = lower_case(value, arena);
+        break;
+    case RULES_PHONE:
+        value = phone(value, rules->phone_country, arena);
+        break;
+    }
+    if (is_blocked(rules, value))
+        return false;
+    *ret_value = value;
+    return true;
+}
+
+/* ---- namespaces ---- */
+
+const struct rules_namespace *fact_namespace(const struct rules *rules, struct pk_str name)
+{
+    for (size_t i = 0; i < rules->namespace_count; i++)
+        if (!rules->name_space[i].any_issuer && pk_str_eq(rules->name_space[i].name, name))
+            return &rules->name_space[i];
+    const char *slash = name.len ? memchr(name.ptr, '/', name.len) : NULL;
+    if (!slash)
+        return NULL;
+    struct pk_str rest = {slash + 1, name.len - (size_t)(slash + 1 - name.ptr)};
+    for (size_t i = 0; i < rules->namespace_count; i++)
+        if (rules->name_space[i].any_issuer && pk_str_eq(rules->name_space[i].name, rest))
+            return &rules->name_space[i];
+    return NULL;
+}
+
+static const struct rules_namespace *namespace_of(struct fact_maker *maker, sym_t sym)
+{
+    while (maker->name_space.len <= sym)
+        *pk_vec_push(&maker->name_space) = 0;
+    int32_t *known = &maker->name_space.ptr[sym];
+    if (*known == 0) {
+        const struct rules_namespace *found = fact_namespace(maker->rules, symbol_text(maker->symbols, sym));
+        *known = found ? (int32_t)(found - maker->rules->name_space) + 1 : -1;
+    }
+    return *known > 0 ? &maker->rules->name_space[*known - 1] : NULL;
+}
+
+/* ---- the parts of a fact ---- */
+
+static bool stronger(const struct rules_namespace *a, const struct rules_namespace *b)
+{
+    return !b || a->class_ < b->class_ || (a->class_ == b->class_ && a->priority < b->priority);
+}
+
+/* Hashes what identifies the customer and chooses the strongest: of equal priority the first. */
+static void take_identifiers(struct fact_maker *maker, const struct event *event, struct pk_arena *arena,
+                             struct fact *fact)
+{
+    struct fact_identifier *identifier = pk_arena_alloc(arena, event->identifier_count * sizeof *identifier);
+    const struct rules_namespace *strongest = NULL;
+    for (uint32_t i = 0; i < event->identifier_count; i++) {
+        const struct event_identifier *from = &event->identifier[i];
+        sym_t sym = symbol_of(maker->symbols, from->name_space);
+        identifier[i] = (struct fact_identifier){.name_space = sym};
+        const struct rules_namespace *name_space = namespace_of(maker, sym);
+        struct pk_str value;
+        if (!name_space || !fact_normalise(from->value, name_space->normalise, maker->rules, arena, &value))
+            continue;
+        identifier[i].hash = hash_pair(maker->hasher, from->name_space, value);
+        if (!stronger(name_space, strongest))
+            continue;
+        strongest = name_space;
+        fact->customer = identifier[i].hash;
+        fact->customer_kind = name_space->class_ == RULES_PERSON ? KEY_PERSON : KEY_DEVICE;
+        fact->customer_namespace = sym;
+    }
+    fact->identifier = identifier;
+    fact->identifier_count = event->identifier_count;
+}
+
+/* A value under a reserved namespace: the case, the member of staff. Zero = none or blocked. */
+static struct pk_hash reserved(struct fact_maker *maker, struct pk_str name, struct pk_str value,
+                               struct pk_arena *arena)
+{
+    struct pk_str normal;
+    if (!value.ptr || !fact_normalise(value, RULES_NONE, maker->rules, arena, &normal))
+        return (struct pk_hash){0};
+    return hash_pair(maker->hasher, name, normal);
+}
+
+static void take_case(struct fact_maker *maker, const struct event *event, struct pk_arena *arena, struct fact *fact)
+{
+    fact->case_key = reserved(maker, PK_STR("case_id"), event->case_id, arena);
+    if (!pk_hash_zero(fact->customer) || pk_hash_zero(fact->case_key))
+        return;
+    fact->customer = fact->case_key;
+    fact->customer_kind = KEY_CASE;
+    fact->customer_namespace = symbol_of(maker->symbols, PK_STR("case_id"));
+}
+
+static int hex(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : lower(c) >= 'a' && lower(c) <= 'f' ? lower(c) - 'a' + 10 : -1;
+}
+
+/* A ledger id as a uuid; zero if it is none. */
+static struct pk_hash parse_uuid(struct pk_str text)
+{
+    struct pk_hash hash = {0};
+    size_t digits = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '-')
+            continue;
+        int value = hex(text.ptr[i]);
+        if (value < 0 || digits == 2 * HASH_BYTES)
+            return (struct pk_hash){0};
+        hash.byte[digits / 2] = (uint8_t)(hash.byte[digits / 2] << 4 | value);
+        digits++;
+    }
+    return digits == 2 * HASH_BYTES ? hash : (struct pk_hash){0};
+}
+
+/* "source/event_id" and "source/obligation.id" hash to the event's hash and to the explicit promise's
+ * ledger id, so one value finds all three. */
+static struct pk_hash relates(const struct fact_hasher *hasher, struct pk_str text)
+{
+    const char *slash = text.len ? memchr(text.ptr, '/', text.len) : NULL;
+    if (!slash)
+        return parse_uuid(text);
+    size_t source = (size_t)(slash - text.ptr);
+    return hash_pair(hasher, (struct pk_str){text.ptr, source}, (struct pk_str){slash + 1, text.len - source - 1});
+}
+
+static void take_promise(struct fact_maker *maker, const struct event *event, struct fact *fact)
+{
+    const struct event_obligation *from = &event->obligation;
+    struct symbols *symbols = maker->symbols;
+    fact->has_promise = true;
+    fact->promise = (struct fact_promise){
+        .id = hash_pair(maker->hasher, event->source, from->id),
+        .kind = symbol_of(symbols, from->kind),
+        .due_from_us = from->due_from_us,
+        .due_to_us = from->due_to_us,
+        .brand = symbol_of(symbols, from->brand),
+        .unit = symbol_of(symbols, from->unit),
+        .role = symbol_of(symbols, from->role),
+    };
+}
+
+static void take_handoff(struct fact_maker *maker, const struct event_handoff *from, struct fact *fact)
+{
+    fact->has_handoff = true;
+    fact->to_brand = symbol_of(maker->symbols, from->to_brand);
+    fact->to_unit = symbol_of(maker->symbols, from->to_unit);
+    fact->to_role = symbol_of(maker->symbols, from->to_role);
+}
+
+static void take_values(struct fact_maker *maker, const struct event *event, struct fact *fact)
+{
+    if (event->has_rating) {
+        fact->has_rating = true;
+        fact->rating.scale = symbol_of(maker->symbols, event->rating.scale);
+        fact->rating.score = event->rating.score;
+        fact->rating.min = event->rating.min;
+        fact->rating.max = event->rating.max;
+    }
+    if (event->has_money) {
+        fact->has_money = true;
+        fact->money.amount_minor = event->money.amount_minor;
+        fact->money.currency = symbol_of(maker->symbols, event->money.currency);
+        fact->money.kind = symbol_of(maker->symbols, event->money.kind);
+    }
+}
+
+/* ---- attributes ---- */
+
+static void json_text(struct pk_buf *out, struct pk_str text)
+{
+    size_t start = 0;
+    pk_buf_add(out, "\"", 1);
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if (c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        pk_buf_add(out, text.ptr + start, i - start);
+        start = i + 1;
+        if (c < 0x20)
+            pk_buf_printf(out, "\\u%04x", c);
+        else
+            pk_buf_add(out, (char[]){'\\', (char)c}, 2);
+    }
+    pk_buf_add(out, text.ptr + start, text.len - start);
+    pk_buf_add(out, "\"", 1);
+}
+
+/* Sorts by key as bytes; of equal keys the last one written stays. Few entries: insertion. */
+static size_t sort_attributes(const struct event *event, const struct event_attribute *sorted[])
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < event->attribute_count && i < EVENT_MAX_ATTRIBUTES; i++) {
+        const struct event_attribute *attribute = &event->attribute[i];
+        size_t at = count;
+        int order = -1;
+        while (at > 0 && (order = pk_str_cmp(sorted[at - 1]->key, attribute->key)) > 0)
+            at--;
+        if (at > 0 && order == 0) {
+            sorted[at - 1] = attribute;
+            continue;
+        }
+        memmove(&sorted[at + 1], &sorted[at], (count - at) * sizeof *sorted);
+        sorted[at] = attribute;
+        count++;
+    }
+    return count;
+}
+
+static struct pk_str take_attributes(struct fact_maker *maker, const struct event *event, struct pk_arena *arena)
+{
+    const struct event_attribute *sorted[EVENT_MAX_ATTRIBUTES];
+    size_t count = sort_attributes(event, sorted);
+    if (count == 0)
+        return (struct pk_str){0};
+    struct pk_buf *out = &maker->scratch;
+    pk_buf_reset(out);
+    for (size_t i = 0; i < count; i++) {
+        pk_buf_add(out, i == 0 ? "{" : ",", 1);
+        json_text(out, sorted[i]->key);
+        pk_buf_add(out, ":", 1);
+        json_text(out, sorted[i]->value);
+    }
+    pk_buf_add(out, "}", 1);
+    return pk_arena_str(arena, (struct pk_str){out->ptr, out->len});
+}
+
+/* ---- the whole ---- */
+
+static uint64_t content_hash(struct fact_maker *maker, const struct event *event)
+{
+    pk_buf_reset(&maker->scratch);
+    event_encode_canonical(event, &maker->scratch);
+    return pk_get_be64(hash_bytes(maker->hasher, maker->scratch.ptr, maker->scratch.len).byte);
+}
+
+static void take_texts(struct symbols *symbols, const struct event *event, struct fact *fact)
+{
+    fact->source = symbol_of(symbols, event->source);
+    fact->type = symbol_of(symbols, event->type);
+    fact->channel = symbol_of(symbols, event->channel);
+    fact->brand = symbol_of(symbols, event->brand);
+    fact->unit = symbol_of(symbols, event->unit);
+    fact->outcome = symbol_of(symbols, event->outcome);
+    fact->reason = symbol_of(symbols, event->reason);
+    fact->topic = event->topic;
+    fact->cause = event->cause;
+    fact->product = event->product;
+    fact->location = event->location;
+    fact->stage = event->stage;
+}
+
+void fact_from_event(struct fact_maker *maker, const struct event *event, struct pk_arena *arena,
+                     struct fact *ret_fact)
+{
+    struct fact fact = {
+        .at_us = event->occurred_at_us,
+        .sequence = event->sequence,
+        .event_id = event->event_id,
+        .event_hash = hash_pair(maker->hasher, event->source, event->event_id),
+        .content_hash = content_hash(maker, event),
+        .direction = (uint8_t)event->direction,
+        .actor = (uint8_t)event->actor,
+        .sensitivity = (uint8_t)event->sensitivity,
+        .promise = {.due_from_us = PK_NO_TIME, .due_to_us = PK_NO_TIME},
+        .received_at_us = PK_NO_TIME,
+    };
+    take_texts(maker->symbols, event, &fact);
+    take_identifiers(maker, event, arena, &fact);
+    take_case(maker, event, arena, &fact);
+    fact.staff = reserved(maker, PK_STR("staff"), event->staff, arena);
+    if (event->relates_to.ptr)
+        fact.relates = relates(maker->hasher, event->relates_to);
+    if (event->has_obligation)
+        take_promise(maker, event, &fact);
+    if (event->has_handoff)
+        take_handoff(maker, &event->handoff, &fact);
+    take_values(maker, event, &fact);
+    fact.attributes = take_attributes(maker, event, arena);
+    fact.traits = match_traits(maker->matcher, &fact);
+    *ret_fact = fact;
+}
+
+int fact_cmp(const struct symbols *symbols, const struct fact *a, const struct fact *b)
+{
+    if (a->at_us != b->at_us)
+        return a->at_us < b->at_us ? -1 : 1;
+    if (a->sequence != b->sequence)
+        return a->sequence < b->sequence ? -1 : 1;
+    int order = a->source == b->source
+                    ? 0
+                    : pk_str_cmp(symbol_text(symbols, a->source), symbol_text(symbols, b->source));
+    return order ? order : pk_str_cmp(a->event_id, b->event_id);
+}
