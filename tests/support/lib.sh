@@ -57,7 +57,6 @@ stop_process() {
     if is_running "$1" "$2"; then
         kill "$(<"$1")" 2>/dev/null || true
         if ! wait_until "$3" is_gone "$1" "$2"; then
-            say "$2 does not stop within $3 s, killing it"
             kill -9 "$(<"$1")" 2>/dev/null || true
             wait_until 10 is_gone "$1" "$2" || return 1
         fi
