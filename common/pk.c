@@ -130,6 +130,15 @@ void *pk_arena_copy(struct pk_arena *arena, const void *ptr, size_t bytes)
     return copy;
 }
 
+void *pk_arena_grow(struct pk_arena *arena, const void *ptr, uint32_t count, size_t size, uint32_t *cap)
+{
+    *cap = count ? count * 2 : 4;
+    void *grown = pk_arena_alloc(arena, *cap * size);
+    if (count)
+        memcpy(grown, ptr, count * size);
+    return grown;
+}
+
 struct pk_str pk_arena_str(struct pk_arena *arena, struct pk_str s)
 {
     if (!s.ptr)

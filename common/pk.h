@@ -159,6 +159,16 @@ void pk_buf_done(struct pk_buf *buf);
      &(v)->ptr[(v)->len++])
 #define pk_vec_done(v) (free((v)->ptr), (v)->ptr = NULL, (v)->len = (v)->cap = 0)
 
+/* The same in an arena, for a pair of members `x` and `x_count`, `x_cap`:
+ * *PK_PUSH(arena, list, item) = value; (old room stays in the arena until it is reset) */
+#define PK_PUSH(arena, owner, member)                                                                                \
+    (((owner)->member##_count == (owner)->member##_cap)                                                              \
+         ? ((owner)->member = pk_arena_grow((arena), (owner)->member, (owner)->member##_count,                       \
+                                            sizeof *(owner)->member, &(owner)->member##_cap))                        \
+         : (owner)->member,                                                                                          \
+     &(owner)->member[(owner)->member##_count++])
+void *pk_arena_grow(struct pk_arena *arena, const void *ptr, uint32_t count, size_t size, uint32_t *cap);
+
 /* ---- a map from 128-bit hash to pointer ----
  * Open addressing; keys are already uniformly distributed (keyed BLAKE2b), so the first 8 bytes are
  * the bucket. Values are borrowed and never NULL. */

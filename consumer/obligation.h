@@ -25,10 +25,10 @@ struct obligation {
     struct pk_hash fulfilled_by; /* event hash; zero = none */
 
     /* ---- not stored ---- */
-    const struct rules_kind *rule;   /* NULL: none; then only promise.* acts on it */
-    const struct fact *opener;       /* NULL if it was opened before this derivation began */
-    const struct obligation *old;    /* as the database has it; NULL = new there */
-    bool dirty;
+    const struct rules_kind *rule; /* NULL: none; then only promise.* acts on it */
+    const struct fact *opener;     /* NULL if it was opened before this derivation began */
+    bool made;                     /* created or copied in this derivation, so it may be written */
+    const struct obligation *old;  /* as the database has it; NULL = new there */
 };
 
 static inline bool obligation_closed(const struct obligation *o)
@@ -38,5 +38,44 @@ static inline bool obligation_closed(const struct obligation *o)
 
 /* Equal in every stored member? */
 bool obligation_same(const struct obligation *a, const struct obligation *b);
+
+/* Everything that opening and acting need to know besides the event. Only borrowed. */
+struct meaning {
+    const struct rules *rules;
+    struct matcher *matcher;
+    const struct symbols *symbols;
+    const struct fact_hasher *hasher;
+};
+
+/* What one event opens, a function of the event alone: at most one per kind. */
+struct opening {
+    struct pk_hash id; /* ledger id */
+    const struct rules_kind *rule; /* NULL for an explicit record whose kind has no valid rule */
+    bool explicit_;
+};
+enum { OPENINGS_MAX = RULES_MAX_KINDS + 1 };
+size_t obligation_openings(const struct meaning *meaning, const struct fact *fact, struct opening ret[OPENINGS_MAX]);
+
+/* The obligations of a group of customers, by opening event, then id. Those not in `made` are borrowed
+ * and never written: the first change makes a copy. */
+struct ledger {
+    const struct meaning *meaning;
+    struct pk_arena *arena;
+    struct obligation **item;
+    uint32_t item_count, item_cap;
+    struct obligation **made; /* created or changed since the ledger was taken up */
+    uint32_t made_count, made_cap;
+    struct pk_map by_id; /* id -> item index + 1; used by the slow path, which sets `indexed` */
+    bool indexed;
+};
+
+/* Opens what `fact` opens and is not there yet. The event's journey must be known. */
+void ledger_open(struct ledger *ledger, struct fact *fact);
+/* Acts and then changes due times. Looks only at obligations that are open, and that were opened before
+ * the event or are otherwise within its reach (relates_to, skew). */
+void ledger_act(struct ledger *ledger, const struct fact *fact);
+/* The open obligation with this ledger id, or NULL. */
+const struct obligation *ledger_find_open(const struct ledger *ledger, struct pk_hash id);
+void ledger_done(struct ledger *ledger);
 
 #endif

@@ -13,8 +13,7 @@
 #ifndef POLKU_STORE_H
 #define POLKU_STORE_H
 
-#include "journey.h"
-#include "obligation.h"
+#include "changes.h"
 
 struct store;
 
@@ -38,14 +37,6 @@ enum pk_status store_check_rules(struct store *store, const struct rules *rules,
 
 /* ---- positions ---- */
 
-struct store_position {
-    sym_t topic;
-    int32_t partition;
-    int64_t next_offset; /* first offset that is not yet in the database */
-    int64_t epoch;
-    int32_t slot; /* this partition's slot number in the aggregates */
-};
-
 /* Claims partitions: epoch + 1, in one transaction, sorted. Fills next_offset (as stored, or the given
  * one where the partition is new), epoch and slot. */
 enum pk_status store_claim(struct store *store, struct store_position *position, size_t count, struct pk_err *err);
@@ -56,11 +47,6 @@ enum store_mode {
     STORE_SNAPSHOT, /* try 1: one REPEATABLE READ READ ONLY transaction */
     STORE_LOCKED,   /* try 2: K shared, fence, cells locked, then loads in later statements */
     STORE_ALONE,    /* try 3: the same with K exclusive */
-};
-
-struct store_span { /* one partition's share of the batch */
-    struct store_position at; /* as claimed */
-    int64_t next_offset;      /* where it will stand */
 };
 
 /* Begins the transaction of `mode`. LOCKED and ALONE fence `span` and lock `cell` in order, ignoring cells that are gone. */
@@ -122,83 +108,6 @@ enum pk_status store_ensure_dictionary(struct store *store, struct pk_err *err);
 enum pk_status store_new_cell(struct store *store, int64_t *ret_cell, struct pk_err *err);
 
 /* ---- saving ---- */
-
-struct change_guard { /* a used cell and the version it was read with */
-    int64_t cell;
-    uint64_t version;
-};
-struct change_key {
-    struct pk_hash hash;
-    enum key_kind kind;
-    sym_t name_space; /* 0 for cases and obligations */
-    int64_t cell;
-    struct pk_hash owner;
-};
-struct change_sighting {
-    struct pk_hash key, customer;
-};
-struct change_customer {
-    struct pk_hash id;
-    enum key_kind kind;
-    sym_t name_space;
-};
-struct change_rejourney { /* a stored event that now belongs to another journey (zero = none) */
-    int64_t at_us;
-    struct pk_hash event_hash, journey;
-};
-struct change_interactions { /* difference of one bucket of interaction_hourly */
-    int64_t hour_us;
-    sym_t brand, channel, type, outcome;
-    int64_t interactions, contacts;
-};
-struct change_obligations { /* difference of one bucket of obligation_hourly */
-    sym_t kind, brand, unit;
-    int64_t due_hour_us; /* PK_NO_TIME = no due time */
-    int64_t opened, kept, kept_late_in_window, late, attempted, rejected, withdrawn;
-};
-struct record_header {
-    struct pk_str name;
-    struct pk_bytes value; /* ptr NULL = null */
-};
-struct record_headers {
-    const struct record_header *header;
-    size_t count;
-};
-struct change_quarantine {
-    sym_t topic;
-    int32_t partition;
-    int64_t offset;
-    enum reject_reason reason;
-    struct pk_str detail;
-    int64_t received_at_us;
-    struct pk_bytes key, value; /* ptr NULL = null; both NULL for a displaced duplicate of an earlier batch */
-    const struct record_headers *headers;
-};
-
-/* All that one batch changes. Arrays are sorted by the caller in the order in which rows are locked:
- * guards by cell, keys by hash, facts by (at_us, event_hash), journeys and obligations by id, buckets by all key members. */
-struct changes {
-    const struct store_span *span;
-    size_t spans;
-    int32_t slot; /* of the lowest partition in the batch */
-    PK_VEC(struct change_guard) guard;
-    uint64_t token; /* the new version of every guarded and new cell */
-    PK_VEC(int64_t) new_cell;
-    PK_VEC(struct change_key) key;
-    PK_VEC(struct change_sighting) sighting;
-    PK_VEC(struct change_customer) customer;
-    PK_VEC(struct pk_hash) customer_gone;
-    PK_VEC(struct fact *) replaced; /* stored events to delete first: a copy with a smaller hash won */
-    PK_VEC(struct fact *) fact;     /* to insert, journey from fact->journey */
-    PK_VEC(struct change_rejourney) rejourney;
-    PK_VEC(struct journey *) journey; /* insert or update */
-    PK_VEC(struct pk_hash) journey_gone;
-    PK_VEC(struct obligation *) obligation;
-    PK_VEC(struct pk_hash) obligation_gone;
-    PK_VEC(struct change_interactions) interactions;
-    PK_VEC(struct change_obligations) obligations;
-    PK_VEC(struct change_quarantine) quarantine;
-};
 
 /* Sends everything as one libpq pipeline ending in COMMIT and returns without waiting for the results. After a
  * SNAPSHOT try (already ended) it begins with BEGIN, K shared and the fence; after LOCKED or ALONE it

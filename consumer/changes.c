@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "changes.h"
+
+#include <stdlib.h>
+
+#define CHANGES_LISTS(X)                                                                                             \
+    X(guard) X(new_cell) X(key) X(sighting) X(customer) X(customer_gone) X(replaced) X(fact) X(rejourney) X(journey) \
+    X(journey_gone) X(obligation) X(obligation_gone) X(interactions) X(obligations) X(quarantine)
+
+void changes_reset(struct changes *changes)
+{
+#define X(list) changes->list.len = 0;
+    CHANGES_LISTS(X)
+#undef X
+    changes->span = NULL;
+    changes->spans = 0;
+}
+
+void changes_done(struct changes *changes)
+{
+#define X(list) pk_vec_done(&changes->list);
+    CHANGES_LISTS(X)
+#undef X
+    *changes = (struct changes){0};
+}
