@@ -91,7 +91,7 @@ static bool only_zeros(struct pk_str s)
     bool zero = false;
     for (size_t i = 0; i < s.len; i++) {
         char c = s.ptr[i];
-        if (c != '0' && c != '-' && c != '+' && c != '.' && c != ':' && !is_space(c))
+        if (c != '0' && c != '-' && c != '+' && c != '.' && c != ':' && c != ' ')
             return false;
         zero |= c == '0';
     }

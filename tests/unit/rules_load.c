@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rules.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static struct symbols symbols;
+static struct pk_arena arena;
+static struct rules rules;
+static struct rules_warnings warnings;
+static struct pk_err err;
+
+static void set_up(void)
+{
+    symbols_init(&symbols);
+}
+static void tear_down(void)
+{
+    symbols_done(&symbols);
+    pk_arena_done(&arena);
+    pk_vec_done(&warnings.list);
+}
+TestSuite(rules, .init = set_up, .fini = tear_down);
+
+static void write_file(char path[64], const char *text)
+{
+    strcpy(path, "/tmp/polku-rules-XXXXXX");
+    int fd = mkstemp(path);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+}
+
+static enum pk_status load(const char *text, const char *vocabulary)
+{
+    char path[64], words[64];
+    write_file(path, text);
+    if (vocabulary)
+        write_file(words, vocabulary);
+    enum pk_status status = rules_load(path, vocabulary ? words : NULL, &symbols, &arena, &rules, &warnings, &err);
+    unlink(path);
+    if (vocabulary)
+        unlink(words);
+    return status;
+}
+
+/* The error stands on `line` and says `what`. */
+static void refuses(const char *text, int line, const char *what)
+{
+    char place[32];
+    snprintf(place, sizeof place, ":%d: ", line);
+    cr_assert_eq(load(text, NULL), PK_REJECT, "accepted:\n%s", text);
+    cr_assert(strstr(err.text, place), "not on line %d: %s", line, err.text);
+    cr_assert(strstr(err.text, what), "does not say '%s': %s", what, err.text);
+}
+
+#define HEAD "version: 1\nidentity: {namespaces: [{name: login, class: person, priority: 1}]}\n" /* lines 1..2 */
+
+Test(rules, reads_the_default_file)
+{
+    cr_assert_eq(rules_load(POLKU_SOURCE_DIR "/deploy/polku.yaml", NULL, &symbols, &arena, &rules, NULL, &err), PK_OK,
+                 "%s", err.text);
+    cr_assert_eq(rules.namespace_count, 10);
+    cr_assert(rules.name_space[1].any_issuer);
+    cr_assert(pk_str_eq(rules.name_space[1].name, PK_STR("customer_id")));
+    cr_assert(rules.name_space[1].unique);
+    cr_assert_eq(rules.name_space[5].normalise, RULES_PHONE);
+    cr_assert_eq(rules.name_space[6].class_, RULES_DEVICE);
+    cr_assert(pk_str_eq(rules.phone_country, PK_STR("358")));
+    cr_assert_eq(rules.gap_us, 7 * PK_DAY_US);
+    cr_assert_eq(rules.max_events, 20000);
+    cr_assert_eq(rules.trait[TRAIT_HUMAN_REPLY].count, 1);
+    cr_assert_eq(rules.trait[TRAIT_HUMAN_REPLY].match[0].type_count, 0);
+    cr_assert_neq(rules.trait[TRAIT_HUMAN_REPLY].match[0].direction_mask, 0);
+    cr_assert_eq(rules.kind_count, 10);
+    cr_assert(rules.any_across);
+    cr_assert_eq(rules.kind[0].label, LABEL_ATTEMPTED_NOT_REACHED);
+    cr_assert_eq(rules.kind[0].within_us, 24 * PK_HOUR_US);
+    cr_assert_not(rules.kind[0].consume_all);
+    cr_assert(rules.kind[3].consume_all);
+    cr_assert_not(pk_hash_zero(rules.file_hash));
+}
+
+Test(rules, what_is_left_out_has_the_documented_value)
+{
+    cr_assert_eq(load(HEAD, NULL), PK_OK, "%s", err.text);
+    cr_assert_eq(rules.reopen_gap_us, 3 * PK_DAY_US);
+    cr_assert_eq(rules.case_gap_us, 90 * PK_DAY_US);
+    cr_assert_eq(rules.max_span_us, 365 * PK_DAY_US);
+    cr_assert_eq(rules.skew_us, 5 * PK_SECOND_US);
+    cr_assert_eq(rules.horizon_us, INT64_C(631152000000000));
+    cr_assert_eq(rules.kind_count, 0);
+    cr_assert_not(rules.any_across);
+}
+
+Test(rules, the_hash_of_the_file_changes_with_any_byte)
+{
+    cr_assert_eq(load(HEAD, NULL), PK_OK);
+    struct pk_hash before = rules.file_hash;
+    cr_assert_eq(load(HEAD "# a comment\n", NULL), PK_OK);
+    cr_assert_not(pk_hash_eq(before, rules.file_hash));
+}
+
+Test(rules, a_value_and_a_list_of_one_are_the_same)
+{
+    cr_assert_eq(load(HEAD "facts:\n  contact:\n    - {type: a.b, channel: [web], actor: BOT}\n"
+                           "    - {type: [a.*], direction: [INBOUND, UNKNOWN]}\n", NULL), PK_OK, "%s", err.text);
+    const struct rules_match *match = rules.trait[TRAIT_CONTACT].match;
+    cr_assert_eq(rules.trait[TRAIT_CONTACT].count, 2);
+    cr_assert_eq(match[0].type_count, 1);
+    cr_assert_not(match[0].type[0].any_ending);
+    cr_assert_eq(match[0].channel.count, 1);
+    cr_assert_eq(match[0].channel.sym[0], symbol_of(&symbols, PK_STR("web")));
+    cr_assert_eq(match[0].actor_mask, 1 << 2);
+    cr_assert(match[1].type[0].any_ending);
+    cr_assert(pk_str_eq(match[1].type[0].text, PK_STR("a.")));
+    cr_assert_eq(match[1].direction_mask, 1 << 0 | 1 << 4);
+}
+
+Test(rules, blocked_values_are_compared_in_lower_case)
+{
+    cr_assert_eq(load("version: 1\nidentity:\n  blocked_values: [N/A, \"null\"]\n"
+                      "  namespaces: [{name: login, class: person, priority: 1}]\n", NULL), PK_OK, "%s", err.text);
+    cr_assert_eq(rules.blocked_count, 2);
+    cr_assert(pk_str_eq(rules.blocked[0], PK_STR("n/a")));
+}
+
+Test(rules, one_kind_may_follow_itself_in_time)
+{
+    cr_assert_eq(load(HEAD "obligations:\n  kinds:\n"
+                           "    - {kind: call, opens: [{type: a.b}], valid_to: 2023-12-31}\n"
+                           "    - {kind: call, opens: [{type: a.b}], valid_from: 2024-01-01, within: 1h}\n", NULL),
+                 PK_OK, "%s", err.text);
+    cr_assert_eq(rules.kind[0].valid_from_us, INT64_MIN);
+    cr_assert_eq(rules.kind[0].valid_to_us, rules.kind[1].valid_from_us - 1, "a date as valid_to is a whole day");
+    cr_assert_eq(rules.kind[0].within_us, PK_NO_TIME);
+    cr_assert_eq(rules.kind[1].valid_to_us, INT64_MAX);
+    refuses(HEAD "obligations:\n  kinds:\n"
+                 "    - {kind: call, opens: [{type: a.b}], valid_to: 2024-01-01}\n"
+                 "    - {kind: call, opens: [{type: a.b}], valid_from: 2024-01-01}\n", 6, "already given on line 5");
+}
+
+Test(rules, every_error_names_its_line)
+{
+    refuses("", 1, "empty");
+    refuses("identity: {}\n", 1, "version");
+    refuses("version: 2\n", 1, "reads version 1");
+    refuses("version: 1\n", 1, "no identity");
+    refuses("version: 1\nidentity:\n  namespaces: []\n", 3, "no event has a customer");
+    refuses(HEAD "journies: {}\n", 3, "did you mean 'journeys'");
+    refuses(HEAD "horizon: 1970-01-01\n", 3, "1990-01-01");
+    refuses(HEAD "journeys:\n  gap: soon\n", 4, "soon");
+    refuses(HEAD "journeys:\n  gap: [7d]\n", 4, "list");
+    refuses(HEAD "journeys:\n  max_events: 0\n", 4, "between");
+    refuses(HEAD "journeys:\n  contact: []\n", 4, "unknown key 'contact'");
+    refuses(HEAD "facts:\n  passive: []\n", 4, "unknown key 'passive'");
+    refuses(HEAD "facts:\n  contact: {type: a.b}\n", 4, "must be a list");
+    refuses(HEAD "facts:\n  contact:\n    - {}\n", 5, "every event");
+    refuses(HEAD "facts:\n  contact:\n    - {type: []}\n", 5, "empty list");
+    refuses(HEAD "facts:\n  contact:\n    - {type: \"*\"}\n", 5, "not a type");
+    refuses(HEAD "facts:\n  contact:\n    - {typ: a.b}\n", 5, "did you mean 'type'");
+    refuses(HEAD "facts:\n  contact:\n    - {channel: Web Site}\n", 5, "not a name");
+    refuses(HEAD "facts:\n  contact:\n    - {actor: ROBOT}\n", 5, "CUSTOMER, HUMAN, BOT");
+    refuses(HEAD "facts:\n  contact:\n    - type: a.b\n      direction: inbound\n", 6, "INBOUND");
+    refuses(HEAD "obligations:\n  kinds:\n    - {opens: [{type: a.b}]}\n", 5, "add 'kind:'");
+    refuses(HEAD "obligations:\n  kinds:\n    - {kind: call}\n", 5, "nothing opens");
+    refuses(HEAD "obligations:\n  kinds:\n    - {kind: call, opens: [{type: a.b}], consume: some}\n", 5, "one, all");
+    refuses(HEAD "obligations:\n  kinds:\n    - {kind: call, opens: [{type: a.b}], label: late}\n", 5, "unknown label");
+    refuses(HEAD "obligations:\n  kinds:\n    - {kind: call, opens: [{type: a.b}], valid_from: 2024-02-02, valid_to: 2024-02-01}\n",
+            5, "before valid_from");
+    refuses(HEAD "types: [Bad Type]\n", 3, "not a type");
+}
+
+Test(rules, namespaces_are_checked)
+{
+#define SPACES(list) "version: 1\nidentity:\n  namespaces:\n" list
+    refuses(SPACES("    - {name: a, class: person}\n"), 4, "add 'priority:'");
+    refuses(SPACES("    - {name: a, class: human, priority: 1}\n"), 4, "unknown class 'human'; use one of: person, device");
+    refuses(SPACES("    - {name: a, class: person, priority: 1}\n    - {name: b, class: device, priority: 1}\n"), 5,
+            "priority 1 is taken by the namespace on line 4");
+    refuses(SPACES("    - {name: a, class: person, priority: 1}\n    - {name: a, class: device, priority: 2}\n"), 5, "twice");
+    refuses(SPACES("    - {name: case_id, class: device, priority: 1}\n"), 4, "reserved");
+    refuses(SPACES("    - {name: staff, class: device, priority: 1}\n"), 4, "reserved");
+    refuses(SPACES("    - {name: A b, class: device, priority: 1}\n"), 4, "not a namespace");
+    refuses(SPACES("    - {name: a, class: device, priority: 1, unique: true}\n"), 4, "class person");
+    refuses(SPACES("    - {name: phone, class: person, priority: 1, normalise: phone}\n"), 4, "phone_country");
+    refuses(SPACES("    - {name: a, class: person, priority: 1, normalise: upper}\n"), 4, "none, email, phone");
+    refuses("version: 1\nidentity:\n  phone_country: +358\n", 3, "without '+'");
+    refuses("version: 1\nidentity:\n  blocked_values: [null]\n", 3, "no value");
+}
+
+Test(rules, unknown_types_are_warnings_with_their_line)
+{
+    const char *text = HEAD "types: [parcel.lost]\n"
+                            "facts:\n  contact:\n    - type: [contact.inbound, contact.inbond, parcel.lost, contact.*]\n"
+                            "    - type: ghost.*\n";
+    cr_assert_eq(load(text, "types:\n  contact.inbound: the customer turns to the organisation\n"), PK_OK, "%s", err.text);
+    cr_assert_eq(warnings.list.len, 2);
+    cr_assert_eq(warnings.list.ptr[0].line, 6);
+    cr_assert(strstr(warnings.list.ptr[0].text.ptr, "did you mean 'contact.inbound'"), "%s", warnings.list.ptr[0].text.ptr);
+    cr_assert_eq(warnings.list.ptr[1].line, 7);
+    cr_assert(strstr(warnings.list.ptr[1].text.ptr, "ghost.*"));
+}
+
+Test(rules, a_missing_file_is_named)
+{
+    cr_assert_eq(rules_load("/nonexistent/polku.yaml", NULL, &symbols, &arena, &rules, NULL, &err), PK_REJECT);
+    cr_assert(strstr(err.text, "/nonexistent/polku.yaml"));
+}
