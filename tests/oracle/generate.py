@@ -1,0 +1,243 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Small hostile sets of events, random by a printed seed, for tests/oracle/rules_small.yaml.
+
+Few people, few cases, few moments: equal times, limits met exactly, early acts, shared cases, relates_to by all
+forms of name, duplicates identical and conflicting, crowds, cuts. Every event is valid.
+
+    generate.py --seed 7 --events 200 --out events.jsonl
+"""
+
+import argparse
+import json
+import os
+import random
+import sys
+
+import polku_oracle as oracle
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+RULES = os.path.join(HERE, 'rules_small.yaml')
+KEY = os.path.join(HERE, 'key_test.hex')
+
+SECOND = 1000000
+BASE = oracle.parse_time('2024-03-11T00:00:00Z')  # midnight: a crowd has two days, kind `delivery` two rules
+STEPS = [n * SECOND for n in (0, 1, 5, 20, 27, 30, 54, 60, 300, 600)]
+SOURCES = ['crm', 'web-shop', 'telephony']
+BRANDS = ['Ahola', 'Bergvik', 'Käärmö \\ "söner"']
+UNITS = [None, None, 'care', 'sales', 'huolto\tå']
+CHANNELS = ['phone', 'web', 'app', 'email', 'store']
+TYPES = {
+    'contact.inbound': 6, 'contact.outbound': 5, 'newsletter.sent': 4, 'ad.shown': 2, 'ad.clicked': 1,
+    'case.closed': 3, 'order.placed': 4, 'order.delivered': 3, 'order.collected': 2, 'order.cancelled': 2,
+    'callback.requested': 3, 'callback.booked': 3, 'callback.attempted': 4, 'callback.unreached': 2,
+    'callback.reached': 3, 'callback.refused': 1, 'callback.withdrawn': 1, 'question.asked': 4, 'reply.sent': 3,
+    'answer.given': 4, 'question.withdrawn': 1, 'payment.captured': 4, 'ticket.issued': 3, 'payment.refunded': 1,
+    'feedback.submitted': 5, 'feedback.acknowledged': 3, 'handoff.offered': 5, 'handoff.accepted': 4,
+    'handoff.rejected': 1, 'notice.due': 3, 'notice.given': 2, 'relay.passed': 4, 'visit.booked': 3,
+    'visit.done': 3, 'visit.started': 2, 'request.refused': 2, 'promise.made': 4, 'promise.attempted': 3,
+    'promise.kept': 3, 'promise.rejected': 2, 'promise.withdrawn': 2,
+}
+KINDS = ['callback', 'question', 'feedback', 'handoff', 'delivery', 'own_kind', 'own_kind']
+BLOCKED = ['', ' ', 'NULL', 'anonymous', '000-00', '0', '\t- ', 'None']
+
+
+class Generator:
+    def __init__(self, seed, people=6, events=150):
+        self.random = random.Random(seed)
+        self.people, self.wanted = people, events
+        self.cases = ['shop/%d' % n for n in range(people)] + [' shop/0\t']
+        self.span = self.random.choice([300, 1500, 1500, 4000, 40000]) * SECOND
+        # Some seeds have one person with most of the events: a crowd by max_events.
+        self.weights = [self.random.choice([1, 1, 1, 3]) for _ in range(people)]
+        if self.random.random() < 0.4:
+            self.weights[0] = people * self.random.choice([1, 2])
+        self.used_times = []
+
+    def maybe(self, chance):
+        return self.random.random() < chance
+
+    def time(self):
+        if self.used_times and self.maybe(0.6):
+            at = self.random.choice(self.used_times) + self.random.choice([-1, 1, 1]) * self.random.choice(STEPS) \
+                + self.random.choice([0, 0, 0, -1, 1])
+        else:
+            at = BASE - self.span // 3 + self.random.randrange(0, self.span, SECOND)
+        self.used_times.append(at)
+        return at
+
+    def phone(self, person):
+        number = '40123450%d' % person
+        return self.random.choice([
+            '+358' + number, '0' + number, '00358' + number, '+358 (0)40 123 450%d' % person,
+            '(040) 123-450%d' % person, ' +358-' + number + '\t', 'tel:+358' + number, number, '(0)' + number])
+
+    def email(self, person):
+        return self.random.choice(['p%d@example.com', 'P%d@Example.COM', ' p%d@EXAMPLE.com ']) % person
+
+    def identifiers(self, person):
+        found = []
+        if self.maybe(0.65):
+            found.append({'namespace': 'crm/customer_id', 'value': 'C-%d' % person})
+        if self.maybe(0.2):
+            found.append({'namespace': 'shop/customer_id', 'value': 'C-%d' % person})
+        if self.maybe(0.3):
+            found.append({'namespace': 'phone', 'value': self.phone(person)})
+        if self.maybe(0.3):
+            found.append({'namespace': 'email', 'value': self.email(person)})
+        if self.maybe(0.05):
+            found.append({'namespace': 'phone', 'value': self.phone((person + 1) % self.people)})
+        if self.maybe(0.25):
+            found.append({'namespace': self.random.choice(['cookie', 'device_id']), 'value': 'D%d' % (person // 2)})
+        if self.maybe(0.1):
+            found.append({'namespace': 'loyalty/tier', 'value': 'gold'})
+        if self.maybe(0.15):
+            found.append({'namespace': self.random.choice(['crm/customer_id', 'email', 'phone', 'cookie']),
+                          'value': self.random.choice(BLOCKED + ['++', '(0)'])})
+        self.random.shuffle(found)
+        return found
+
+    def record(self, at):
+        due_from = at + self.random.choice([-5, 0, 0, 20, 60]) * SECOND if self.maybe(0.5) else None
+        due_to = max(at, due_from or at) + self.random.choice([0, 5, 20, 60, 300]) * SECOND if self.maybe(0.8) else None
+        record = {'id': 'p/%d' % self.random.randrange(self.people * 2), 'kind': self.random.choice(KINDS)}
+        for name, value in (('due_from', due_from), ('due_to', due_to)):
+            if value is not None or self.maybe(0.2):
+                record[name] = value if value is None or self.maybe(0.5) else oracle.format_time(value)
+        for name, values in (('brand', BRANDS), ('unit', UNITS), ('role', [None, 'owner'])):
+            if self.maybe(0.2):
+                record[name] = self.random.choice(values)
+        return record
+
+    def event(self, number):
+        person = self.random.choices(range(self.people), self.weights)[0]
+        at = self.time()
+        source = self.random.choice(SOURCES)
+        # Ids hold a slash now and then; one id may come back at another time, or name an obligation too.
+        event_id = self.random.choice(['e%d', 'e%d', 'e%d', 'e/%d']) % number
+        if self.maybe(0.04):
+            event_id = 'e%d' % self.random.randrange(max(1, number))
+        if self.maybe(0.03):
+            event_id = 'p/%d' % self.random.randrange(self.people * 2)
+        event = {
+            'event_id': event_id, 'source': source,
+            'occurred_at': at if self.maybe(0.5) else oracle.format_time(at),
+            'type': self.random.choices(list(TYPES), TYPES.values())[0],
+            'channel': self.random.choice(CHANNELS), 'brand': self.random.choices(BRANDS, [6, 2, 1])[0],
+        }
+        if self.maybe(0.4):
+            event['sequence'] = self.random.choice([-1, 0, 1, 2, 3])
+        if self.maybe(0.8):
+            event['direction'] = self.random.choice(['INBOUND', 'OUTBOUND', 'OUTBOUND', 'INTERNAL', 'PUBLIC', 'UNKNOWN'])
+        if self.maybe(0.8):
+            event['actor'] = self.random.choice(['CUSTOMER', 'HUMAN', 'HUMAN', 'BOT', 'SYSTEM', 'UNKNOWN'])
+        unit = self.random.choice(UNITS)
+        if unit is not None or self.maybe(0.3):
+            event['unit'] = unit
+        if self.maybe(0.93):
+            event['identifiers'] = self.identifiers(person)
+        if self.maybe(0.35):
+            event['case_id'] = self.cases[person] if self.maybe(0.7) else self.random.choice(self.cases + ['-', ''])
+        if self.maybe(0.4):
+            event['outcome'] = self.random.choice(['ok', 'resolved', 'refused', 'unreached', 'abandoned', 'failed'])
+        if self.maybe(0.4):
+            event['reason'] = self.random.choice(['ticket', 'ticket', 'not_mine', 'no_access'])
+        if event['type'] == 'promise.made' or self.maybe(0.07):
+            event['obligation'] = self.record(at)
+        if event['type'].startswith('handoff.') and self.maybe(0.7) or self.maybe(0.03):
+            event['handoff'] = self.random.choice([
+                {'to_brand': self.random.choice(BRANDS)}, {'to_unit': 'care'}, {'to_role': 'owner', 'to_brand': None},
+                {'to_brand': BRANDS[1], 'to_unit': 'sales', 'to_role': 'owner'}])
+        if self.maybe(0.1):
+            event['sensitivity'] = 'SENSITIVE'
+        if self.maybe(0.2):
+            event.update(topic='laskutus', cause='fuel', product='95E10', location='Åbo', stage='use', staff='agent 7')
+        if self.maybe(0.1):
+            event['rating'] = {'scale': 'nps', 'score': self.random.choice([0, 7, 9.5]), 'max': 10}
+        if self.maybe(0.1):
+            event['money'] = {'amount_minor': self.random.choice([-100, 0, 64, 123456789012]), 'currency': 'EUR',
+                              'kind': 'price'}
+        if self.maybe(0.2):
+            event['attributes'] = {key: 'x' * self.random.randrange(3) for key in
+                                   self.random.sample(['b', 'a', 'ä', 'aa', '\U0001f600', '\uffee'], 3)}
+        return event
+
+    def relate(self, events, obligations):
+        """Gives some events a relates_to: to earlier and later events, to promises of anybody, to nothing."""
+        for event in events:
+            acting = event['type'].startswith('promise.') and event['type'] != 'promise.made'
+            if not self.maybe(0.85 if acting else 0.15):
+                continue
+            other = self.random.choice(events)
+            form = self.random.random()
+            if obligations and form < 0.45:
+                obligation = self.random.choice(obligations)
+                opener = obligation.opener.field
+                if form < 0.2:
+                    text = oracle.format_uuid(obligation.id)
+                    text = self.random.choice([text, text.upper(), text.replace('-', '')])
+                elif form < 0.3 and obligation.explicit:
+                    text = '%s/%s' % (opener['source'], opener['obligation']['id'])
+                else:
+                    text = '%s/%s' % (opener['source'], opener['event_id'])
+            elif form < 0.92:
+                text = '%s/%s' % (other['source'], other['event_id'])
+            else:
+                text = self.random.choice(['nobody/nothing', 'crm/', '0' * 32, '%s/p/1' % self.random.choice(SOURCES)])
+            event['relates_to'] = text
+
+    def duplicates(self, events):
+        """Redeliveries: equal ones, written differently, and ones with other content."""
+        for event in list(events):
+            if self.maybe(0.08):
+                again = dict(reversed(list(event.items())))
+                if isinstance(again['occurred_at'], int):
+                    again['occurred_at'] = oracle.format_time(again['occurred_at'])
+                again.setdefault('sequence', 0)
+                again.setdefault('unit', None)
+                yield again
+            if self.maybe(0.06):
+                other = dict(event)
+                other.update(self.random.choice([
+                    {'outcome': 'ok'}, {'sequence': 9}, {'attributes': {'copy': '2'}}, {'type': 'contact.inbound'},
+                    {'case_id': self.cases[0]}, {'brand': BRANDS[1]},
+                    {'identifiers': [{'namespace': 'crm/customer_id', 'value': 'C-0'}]}]))
+                yield other
+
+    def generate(self):
+        events = [self.event(n) for n in range(self.wanted)]
+        deriver = oracle.Deriver(oracle.Rules.load(RULES), oracle.read_key(KEY))
+        self.relate(events, deriver.derive(events).obligations)
+        events += list(self.duplicates(events))
+        self.random.shuffle(events)
+        return events
+
+
+def write(events, file):
+    for event in events:
+        file.write(json.dumps(event, ensure_ascii=False) + '\n')
+
+
+def main():
+    parser = argparse.ArgumentParser(description='Small hostile sets of events for rules_small.yaml and key_test.hex.')
+    parser.add_argument('--seed', type=int, help='default: a random one; it is printed')
+    parser.add_argument('--events', type=int, default=150, help='before duplicates (default 150)')
+    parser.add_argument('--people', type=int, default=6, help='default 6')
+    parser.add_argument('--order', choices=('shuffled', 'time'), default='shuffled', help='order of the lines')
+    parser.add_argument('--out', default='-', help='file, - is standard output')
+    args = parser.parse_args()
+    seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1 << 31)
+    print('generate: seed %d' % seed, file=sys.stderr)
+    events = Generator(seed, args.people, args.events).generate()
+    if args.order == 'time':
+        read = oracle.Schema().read
+        events.sort(key=lambda e: (read(e)['occurred_at'], e.get('sequence', 0), e['source'], e['event_id']))
+    if args.out == '-':
+        write(events, sys.stdout)
+    else:
+        with open(args.out, 'w', encoding='utf-8') as file:
+            write(events, file)
+
+
+if __name__ == '__main__':
+    main()

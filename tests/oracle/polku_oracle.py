@@ -1,0 +1,1041 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The independent oracle: derives every table of Polku in one batch from a set of events.
+
+It was written from docs/semantics.md and shares nothing with the C code. It is plain on purpose: read all
+events, keep one of each identity, sort, walk. Input is what `polku-producer send` reads (JSON Lines with the
+schema's field names), output are *canonical rows*, the text that PostgreSQL's COPY would print: fields between
+tabs, \\N for null, times as integer microseconds, ids as lower-case uuids with dashes, truth as t or f, sets as
+JSON arrays in byte order. Rows are sorted by bytes.
+
+    polku_oracle.py derive --rules deploy/polku.yaml --key-file key --out-dir tables events.jsonl ...
+    polku_oracle.py derive --rules ... --key-file ... --table journey events.jsonl
+"""
+
+import argparse
+import collections
+import datetime
+import hashlib
+import json
+import os
+import re
+import struct
+import sys
+
+import yaml
+
+MIN_TIME = 631152000000000    # 1990-01-01
+MAX_TIME = 7258118400000000   # 2200-01-01, exclusive
+HOUR = 3600 * 1000000
+DAY = 24 * HOUR
+DEFAULT_SCHEMA = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'schemas', 'interaction.avsc')
+
+
+class InputError(Exception):
+    """The events, the rules or the key cannot be used."""
+
+
+# ---------------------------------------------------------------- moments, durations, ids
+
+ISO = re.compile(r'(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,6})\d*)?)?'
+                 r'(Z|[+-]\d\d(?::?\d\d)?)$')
+EPOCH = datetime.date(1970, 1, 1)
+
+
+def parse_time(text):
+    """ISO 8601 with a zone -> microseconds UTC."""
+    match = ISO.match(text)
+    if not match:
+        raise InputError('not an ISO 8601 time with a zone: %r' % text)
+    year, month, day, hour, minute, second, fraction, zone = match.groups()
+    days = (datetime.date(int(year), int(month), int(day)) - EPOCH).days
+    seconds = days * 86400 + int(hour) * 3600 + int(minute) * 60 + int(second or 0)
+    if zone != 'Z':
+        offset = int(zone[1:3]) * 3600 + int(zone[3:].lstrip(':') or 0) * 60
+        seconds -= offset if zone[0] == '+' else -offset
+    return seconds * 1000000 + int((fraction or '').ljust(6, '0'))
+
+
+def format_time(us):
+    moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=us)
+    return moment.isoformat(timespec='microseconds') + 'Z'
+
+
+UNITS = {'us': 1, 'ms': 1000, 's': 1000000, 'm': 60 * 1000000, 'h': HOUR, 'd': DAY}
+
+
+def parse_duration(text):
+    """"90d", "1d12h", "5s", "200ms", "0" -> microseconds."""
+    text = str(text)
+    if text == '0':
+        return 0
+    if not re.fullmatch(r'(\d+(us|ms|s|m|h|d))+', text):
+        raise InputError('not a duration: %r' % text)
+    return sum(int(n) * UNITS[u] for n, u in re.findall(r'(\d+)(us|ms|s|m|h|d)', text))
+
+
+def parse_moment(text):
+    """A moment of the rules: a date alone is its UTC midnight."""
+    return parse_time(text + 'T00:00Z' if re.fullmatch(r'\d{4}-\d\d-\d\d', text) else text)
+
+
+def format_uuid(raw):
+    text = raw.hex()
+    return '-'.join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
+LEDGER_ID = re.compile(r'[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}')
+
+
+def parse_ledger_id(text):
+    """The 16 bytes of a uuid, dashes optional; None if the text is none."""
+    return bytes.fromhex(text.replace('-', '')) if LEDGER_ID.fullmatch(text) else None
+
+
+class Hasher:
+    """H(x) of semantics 1: keyed BLAKE2b with 16 bytes of result."""
+
+    def __init__(self, key):
+        if not 16 <= len(key) <= 64:
+            raise InputError('the hash key has %d bytes, 16 to 64 are allowed' % len(key))
+        self.base = hashlib.blake2b(digest_size=16, key=key)
+
+    def __call__(self, data):
+        state = self.base.copy()
+        state.update(data)
+        return state.digest()
+
+    def parts(self, *parts):
+        return self(b'\0'.join(p if isinstance(p, bytes) else p.encode() for p in parts))
+
+
+def read_key(path):
+    with open(path, encoding='ascii') as file:
+        return bytes.fromhex(''.join(file.read().split()))
+
+
+# ---------------------------------------------------------------- the event: natural JSON and its canonical form
+
+def encode_long(n):
+    n = (n << 1) ^ (n >> 63)
+    out = bytearray()
+    while n > 0x7f:
+        out.append((n & 0x7f) | 0x80)
+        n >>= 7
+    out.append(n)
+    return bytes(out)
+
+
+SMALL_LONG = {n: encode_long(n) for n in range(-64, 2048)}
+
+
+class Schema:
+    """schemas/interaction.avsc: fills defaults of natural JSON and writes Avro binary, in the file's field order."""
+
+    def __init__(self, path=DEFAULT_SCHEMA):
+        with open(path, encoding='utf-8') as file:
+            tree = json.load(file)
+        self.named = {}
+        self.fields = tree['fields']
+        self.read, self.encode = self._compile(tree, '')
+
+    def _compile(self, node, where):
+        """-> (read: natural JSON -> value, encode: value -> Avro binary)."""
+        if isinstance(node, str):
+            if node in self.named:
+                return self.named[node]
+            node = {'type': node}
+        if isinstance(node, list):
+            return self._compile_union(node, where)
+        kind = node['type']
+        if isinstance(kind, (dict, list)):
+            return self._compile(kind, where)
+        if kind in ('int', 'long'):
+            pair = self._compile_long('timestamp' in node.get('logicalType', ''), where)
+        elif kind == 'string':
+            pair = self._compile_string(where)
+        elif kind == 'double':
+            pair = (lambda v: self._number(v, where)), struct.Struct('<d').pack
+        elif kind == 'float':
+            pair = (lambda v: self._number(v, where)), struct.Struct('<f').pack
+        elif kind == 'boolean':
+            pair = (lambda v: self._is(v, bool, where)), lambda v: b'\1' if v else b'\0'
+        elif kind == 'enum':
+            pair = self._compile_enum(node, where)
+        elif kind == 'array':
+            pair = self._compile_array(node['items'], where)
+        elif kind == 'map':
+            pair = self._compile_map(node['values'], where)
+        elif kind == 'record':
+            pair = self._compile_record(node, where)
+        elif kind in self.named:
+            return self.named[kind]
+        else:
+            raise InputError('schema: type %r of %s is not known here' % (kind, where))
+        if 'name' in node and kind in ('record', 'enum'):
+            self.named[node['name']] = pair
+        return pair
+
+    @staticmethod
+    def _is(value, kind, where):
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise InputError('%s: %r is not a value of this field' % (where, value))
+        return value
+
+    @classmethod
+    def _number(cls, value, where):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise InputError('%s: %r is not a number' % (where, value))
+        return float(value)
+
+    def _compile_long(self, is_time, where):
+        def read(value):
+            if is_time and isinstance(value, str):
+                return parse_time(value)
+            return self._is(value, int, where)
+
+        def encode(value):
+            return SMALL_LONG.get(value) or encode_long(value)
+        return read, encode
+
+    def _compile_string(self, where):
+        def encode(value):
+            data = value.encode()
+            return encode_long(len(data)) + data
+        return (lambda v: self._is(v, str, where)), encode
+
+    def _compile_enum(self, node, where):
+        code = {symbol: encode_long(i) for i, symbol in enumerate(node['symbols'])}
+
+        def read(value):
+            if value not in code:
+                raise InputError('%s: %r is no symbol of this field' % (where, value))
+            return value
+        return read, code.__getitem__
+
+    def _compile_union(self, node, where):
+        if len(node) != 2 or 'null' not in node:
+            raise InputError('schema: %s is a union other than null and one type' % where)
+        null = node.index('null')
+        read_some, encode_some = self._compile(node[1 - null], where)
+        absent, present = encode_long(null), encode_long(1 - null)
+        return (lambda v: None if v is None else read_some(v),
+                lambda v: absent if v is None else present + encode_some(v))
+
+    def _compile_array(self, items, where):
+        read_one, encode_one = self._compile(items, where + '[]')
+
+        def encode(values):
+            if not values:
+                return b'\0'
+            return encode_long(len(values)) + b''.join(map(encode_one, values)) + b'\0'
+        return (lambda v: [read_one(x) for x in self._is(v, list, where)]), encode
+
+    def _compile_map(self, values, where):
+        read_one, encode_one = self._compile(values, where + '{}')
+        encode_key = self._compile_string(where)[1]
+
+        def encode(value):
+            if not value:
+                return b'\0'
+            keys = sorted(value, key=str.encode)
+            return encode_long(len(keys)) + b''.join(encode_key(k) + encode_one(value[k]) for k in keys) + b'\0'
+        return (lambda v: {k: read_one(x) for k, x in self._is(v, dict, where).items()}), encode
+
+    def _compile_record(self, node, where):
+        fields = []
+        for field in node['fields']:
+            name = where + ('.' if where else '') + field['name']
+            read, encode = self._compile(field['type'], name)
+            fields.append((field['name'], read, encode, 'default' in field, field.get('default')))
+        names = {f[0] for f in fields}
+
+        def read_record(value):
+            self._is(value, dict, where or 'event')
+            unknown = value.keys() - names
+            if unknown:
+                raise InputError('%s: unknown field %s' % (where or 'event', ', '.join(sorted(unknown))))
+            result = {}
+            for name, read, _, has_default, default in fields:
+                if name in value:
+                    result[name] = read(value[name])
+                elif has_default:
+                    result[name] = read(default)
+                else:
+                    raise InputError('%s is missing' % (where + ('.' if where else '') + name))
+            return result
+
+        def encode_record(value):
+            return b''.join([encode(value[name]) for name, _, encode, _, _ in fields])
+        return read_record, encode_record
+
+
+# ---------------------------------------------------------------- rules
+
+MATCH_FIELDS = ('type', 'outcome', 'reason', 'channel', 'direction', 'actor')
+
+
+class Match:
+    """One match of a list: all fields that are named must hold."""
+
+    def __init__(self, node):
+        unknown = node.keys() - set(MATCH_FIELDS)
+        if unknown:
+            raise InputError('rules: a match has no field %s' % ', '.join(sorted(unknown)))
+        self.tests = []
+        for name, values in node.items():
+            values = values if isinstance(values, list) else [values]
+            endings = [v[:-1] for v in values if name == 'type' and v.endswith('.*')]
+            self.tests.append((MATCH_FIELDS.index(name), frozenset(values), endings))
+
+    def holds(self, signature):
+        for i, values, prefixes in self.tests:
+            value = signature[i]
+            if value is None or not (value in values or any(value.startswith(p) for p in prefixes)):
+                return False
+        return True
+
+
+class Matches:
+    def __init__(self, nodes):
+        self.matches = [Match(node) for node in nodes or []]
+
+    def hold(self, signature):
+        return any(match.holds(signature) for match in self.matches)
+
+
+class KindRule:
+    """One entry of obligations.kinds."""
+
+    def __init__(self, node, index):
+        self.index = index
+        self.kind = node['kind']
+        self.opens, self.attempts = Matches(node.get('opens')), Matches(node.get('attempts'))
+        self.fulfils, self.rejects = Matches(node.get('fulfils')), Matches(node.get('rejects'))
+        self.withdraws = Matches(node.get('withdraws'))
+        self.within = parse_duration(node['within']) if 'within' in node else None
+        self.label = node.get('label')
+        self.consume_all = node.get('consume', 'one') == 'all'
+        self.across = node.get('across', 'false') == 'true'
+        self.valid_from = parse_moment(node['valid_from']) if 'valid_from' in node else MIN_TIME
+        self.valid_to = parse_moment(node['valid_to']) if 'valid_to' in node else MAX_TIME
+        known = {'kind', 'opens', 'attempts', 'fulfils', 'rejects', 'withdraws', 'within', 'label', 'consume',
+                 'across', 'valid_from', 'valid_to'}
+        if node.keys() - known:
+            raise InputError('rules: kind %s has no key %s' % (self.kind, ', '.join(sorted(node.keys() - known))))
+
+    def valid_at(self, time):
+        return self.valid_from <= time <= self.valid_to
+
+    def closing(self, signature):
+        for how, matches in (('fulfil', self.fulfils), ('reject', self.rejects), ('withdraw', self.withdraws)):
+            if matches.hold(signature):
+                return how
+        return None
+
+
+Traits = collections.namedtuple('Traits', 'passive terminal contact unanswered refusal handoff_offered '
+                                'handoff_accepted human_reply opens acts')
+FACTS = ('contact', 'unanswered', 'refusal', 'handoff_offered', 'handoff_accepted', 'human_reply')
+Namespace = collections.namedtuple('Namespace', 'is_person priority normalise')
+
+
+class Rules:
+    def __init__(self, tree):
+        identity, journeys = tree['identity'], tree['journeys']
+        self.horizon = parse_moment(tree['horizon']) if 'horizon' in tree else MIN_TIME
+        self.phone_country = str(identity.get('phone_country', ''))
+        self.blocked = {value.encode().lower() for value in identity.get('blocked_values') or []}
+        self.namespaces = {}
+        for node in identity.get('namespaces') or []:
+            self.namespaces[node['name']] = Namespace(node['class'] == 'person', int(node['priority']),
+                                                      node.get('normalise', 'none'))
+        self.gap, self.reopen_gap = parse_duration(journeys['gap']), parse_duration(journeys['reopen_gap'])
+        self.case_gap, self.max_span = parse_duration(journeys['case_gap']), parse_duration(journeys['max_span'])
+        self.max_events = int(journeys['max_events'])
+        facts, obligations = tree.get('facts') or {}, tree.get('obligations') or {}
+        self.lists = {'passive': Matches(journeys.get('passive')), 'terminal': Matches(journeys.get('terminal'))}
+        for name in FACTS:
+            self.lists[name] = Matches(facts.get(name))
+        self.skew = parse_duration(obligations.get('skew', '5s'))
+        self.kinds = [KindRule(node, i) for i, node in enumerate(obligations.get('kinds') or [])]
+        self._traits = {}
+
+    @classmethod
+    def load(cls, path):
+        with open(path, encoding='utf-8') as file:
+            return cls(yaml.load(file, yaml.BaseLoader))  # every scalar stays the text that was written
+
+    def namespace(self, name):
+        found = self.namespaces.get(name)
+        if found is None and '/' in name:
+            found = self.namespaces.get('*/' + name.split('/', 1)[1])
+        return found
+
+    def traits(self, signature):
+        """What the rules say about an event: a function of its matchable fields alone."""
+        found = self._traits.get(signature)
+        if found is None:
+            truth = {name: matches.hold(signature) for name, matches in self.lists.items()}
+            acts = {}
+            for rule in self.kinds:
+                act = (rule.attempts.hold(signature), rule.closing(signature))
+                if act != (False, None):
+                    acts[rule] = act
+            opens = [rule for rule in self.kinds if rule.opens.hold(signature)]
+            found = self._traits[signature] = Traits(opens=opens, acts=acts, **truth)
+        return found
+
+
+# ---------------------------------------------------------------- identifiers
+
+ASCII_SPACE = b'\t\n\v\f\r '
+ZEROS = re.compile(rb'[-+.: ]*0[-+.: 0]*')
+
+
+def is_blocked(value, rules):
+    return not value or value.lower() in rules.blocked or ZEROS.fullmatch(value) is not None
+
+
+def normalise_phone(value, country):
+    value = value.replace(b'(0)', b'')
+    first = re.search(rb'[0-9]', value)
+    if not first:
+        return b''
+    plus = b'+' in value[:first.start()]
+    digits = re.sub(rb'[^0-9]', b'', value)
+    if plus:
+        return digits
+    if digits.startswith(b'00'):
+        return digits[2:]
+    return country.encode() + (digits[1:] if digits.startswith(b'0') else digits)
+
+
+def normalise(value, how, rules):
+    """Value of an identifier as bytes -> the bytes that are hashed, None if it is blocked."""
+    value = value.strip(ASCII_SPACE)
+    if is_blocked(value, rules):
+        return None
+    if how == 'email':
+        value = value.lower()
+    elif how == 'phone':
+        value = normalise_phone(value, rules.phone_country)
+    elif how != 'none':
+        raise InputError('rules: normaliser %r is not known' % how)
+    return None if is_blocked(value, rules) else value
+
+
+# ---------------------------------------------------------------- derive
+
+class Event:
+    __slots__ = ('field', 'time', 'order', 'hash', 'content', 'signature', 'traits', 'customer', 'case', 'staff',
+                 'relates', 'relates_is_id', 'journey')
+
+
+class Journey:
+    __slots__ = ('id', 'customer', 'first', 'last', 'case', 'continues', 'continued_by', 'crowd', 'events',
+                 'entry_channel', 'last_channel', 'channels', 'brands', 'units', 'contacts', 'switches',
+                 'contact_channel', 'handoffs_offered', 'handoffs_accepted', 'unanswered', 'refusals',
+                 'first_inbound_at', 'first_human_reply_at')
+
+    def __init__(self, event, customer):
+        self.id = struct.pack('>q', event.time) + event.hash[:8]
+        self.customer = customer
+        self.first = event
+        self.last = self.case = self.continues = self.continued_by = self.contact_channel = None
+        self.first_inbound_at = self.first_human_reply_at = None
+        self.crowd = False
+        self.channels, self.brands, self.units = set(), set(), set()
+        self.events = self.contacts = self.switches = self.unanswered = self.refusals = 0
+        self.handoffs_offered = self.handoffs_accepted = 0
+
+    def add(self, event):
+        """Counts one event: facts of semantics 4."""
+        field, traits = event.field, event.traits
+        event.journey = self
+        self.events += 1
+        if traits.passive and not self.crowd:
+            return
+        self.last = event
+        self.channels.add(field['channel'])
+        for found, value in ((self.brands, field['brand']), (self.units, field['unit'])):
+            if value is not None:
+                found.add(value)
+        if traits.passive:
+            return
+        if traits.human_reply and self.first_inbound_at is not None and self.first_human_reply_at is None:
+            self.first_human_reply_at = event.time
+        if traits.contact:
+            self.contacts += 1
+            if self.contact_channel not in (None, field['channel']):
+                self.switches += 1
+            self.contact_channel = field['channel']
+            if field['direction'] == 'INBOUND' and self.first_inbound_at is None:
+                self.first_inbound_at = event.time
+        self.handoffs_offered += traits.handoff_offered
+        self.handoffs_accepted += traits.handoff_accepted
+        self.unanswered += traits.unanswered
+        self.refusals += traits.refusal
+
+
+class Obligation:
+    __slots__ = ('id', 'kind', 'opener', 'rule', 'explicit', 'brand', 'unit', 'role', 'due_from', 'first_due_to',
+                 'due_to', 'changed_at', 'attempts', 'first_attempt_at', 'last_attempt_at', 'fulfilled_at',
+                 'fulfilled_by', 'rejected_at', 'withdrawn_at')
+
+    def __init__(self, ledger_id, kind, opener, rule, record):
+        self.id, self.kind, self.opener, self.rule = ledger_id, kind, opener, rule
+        self.explicit = record is not None
+        field = opener.field
+        handoff = field['handoff'] or {}
+        for brand, unit, role in ((record or {}).get('brand'), (record or {}).get('unit'), (record or {}).get('role')), \
+                                 (handoff.get('to_brand'), handoff.get('to_unit'), handoff.get('to_role')), \
+                                 (field['brand'], field['unit'], None):
+            if brand is not None or unit is not None or role is not None:
+                break
+        self.brand, self.unit, self.role = brand if brand is not None else field['brand'], unit, role
+        if record:
+            self.due_from, self.due_to = record['due_from'], record['due_to']
+        else:
+            self.due_from = None
+            self.due_to = None if rule.within is None else opener.time + rule.within
+        self.first_due_to = self.due_to
+        self.changed_at = self.first_attempt_at = self.last_attempt_at = self.fulfilled_at = None
+        self.fulfilled_by = self.rejected_at = self.withdrawn_at = None
+        self.attempts = 0
+
+    @property
+    def closed(self):
+        return not (self.fulfilled_at is None and self.rejected_at is None and self.withdrawn_at is None)
+
+    @property
+    def age(self):
+        return (self.opener.order, self.id)
+
+    def state(self, as_of=None):
+        """Semantics 5, state as of a moment; None is the end of time without overdue. None if not opened yet."""
+        if as_of is not None and self.opener.time > as_of:
+            return None
+
+        def happened(moment):
+            return moment is not None and (as_of is None or moment <= as_of)
+        changed = happened(self.changed_at)
+        due = self.due_to if changed or self.changed_at is None else self.first_due_to
+        fulfilled = self.fulfilled_at if happened(self.fulfilled_at) else None
+        withdrawn, rejected = happened(self.withdrawn_at), happened(self.rejected_at)
+        passed = as_of is not None and due is not None and due < as_of
+        late = fulfilled is not None and due is not None and fulfilled > due
+        if withdrawn:
+            state = 'withdrawn'
+        elif rejected:
+            state = 'rejected'
+        elif late:
+            state = 'late'
+        elif fulfilled is not None:
+            window = self.due_from is not None and due is not None
+            state = 'kept_late_in_window' if window and \
+                10 * (fulfilled - self.due_from) > 9 * (due - self.due_from) else 'kept'
+        elif self.rule is not None and self.rule.label and happened(self.first_attempt_at):
+            state = self.rule.label
+        elif passed:
+            state = 'overdue'
+        else:
+            state = 'open'
+        return {
+            'state': state,
+            'overdue': passed and not (withdrawn or rejected or fulfilled is not None),
+            'early': fulfilled is not None and self.due_from is not None and fulfilled < self.due_from,
+            'no_deadline': due is None,
+            'no_owner': self.unit is None and self.role is None,
+            'broken': passed and not (withdrawn or rejected or (fulfilled is not None and fulfilled <= due)),
+            'slack': None if fulfilled is None or due is None else due - fulfilled,
+        }
+
+
+class Derived:
+    """Everything that follows from the events: lists of Event, Journey, Obligation."""
+
+    def __init__(self):
+        self.events, self.journeys, self.obligations = [], [], []
+        self.customers = {}
+        self.invalid = []           # (reason, event as read)
+        self.conflicts = 0          # records displaced by another content of the same identity
+
+
+def reason_invalid(field, rules):
+    """Semantics 1, validity, as far as it does not depend on the record's Kafka timestamp; None if valid."""
+    if not MIN_TIME <= field['occurred_at'] < MAX_TIME:
+        return 'invalid'
+    if '/' in field['source'] or not field['source'] or not field['event_id']:
+        return 'invalid'
+    relates, record = field['relates_to'], field['obligation']
+    if relates is not None and '/' not in relates and parse_ledger_id(relates) is None:
+        return 'invalid'
+    if record and None not in (record['due_from'], record['due_to']) and record['due_from'] > record['due_to']:
+        return 'invalid'
+    if field['occurred_at'] < rules.horizon:
+        return 'too_late'
+    return None
+
+
+class Deriver:
+    def __init__(self, rules, key, schema=None):
+        self.rules, self.hash = rules, Hasher(key)
+        self.schema = schema or Schema()
+        self._identifiers = {}
+
+    def derive(self, naturals):
+        """naturals: events as natural JSON objects, in any order, with duplicates."""
+        result = Derived()
+        result.events = self._events(naturals, result)
+        for event in result.events:
+            if event.customer is not None:
+                result.customers.setdefault(event.customer, []).append(event)
+        for customer, events in result.customers.items():
+            result.journeys += self._journeys(customer, events)
+        result.obligations = self._obligations(result.events)
+        return result
+
+    # -- one event
+
+    def _identifier_hash(self, namespace, value, how):
+        key = (namespace, value, how)
+        if key not in self._identifiers:
+            data = normalise(value.encode(), how, self.rules)
+            self._identifiers[key] = None if data is None else self.hash.parts(namespace, data)
+        return self._identifiers[key]
+
+    def _events(self, naturals, result):
+        kept = {}
+        for natural in naturals:
+            field = self.schema.read(natural)
+            reason = reason_invalid(field, self.rules)
+            if reason:
+                result.invalid.append((reason, natural))
+                continue
+            identity = (field['source'], field['event_id'], field['occurred_at'])
+            content = int.from_bytes(self.hash(self.schema.encode(field))[:8], 'big')
+            other = kept.get(identity)
+            if other is not None and other[0] != content:
+                result.conflicts += 1
+            if other is None or content < other[0]:
+                kept[identity] = (content, field)
+        return sorted((self._event(content, field) for content, field in kept.values()), key=lambda e: e.order)
+
+    def _event(self, content, field):
+        event = Event()
+        event.field, event.content, event.time = field, content, field['occurred_at']
+        # Python compares text by code point, which for UTF-8 is the order of the bytes.
+        event.order = (event.time, field['sequence'], field['source'], field['event_id'])
+        event.hash = self.hash.parts(field['source'], field['event_id'])
+        event.signature = tuple(field[name] for name in MATCH_FIELDS)
+        event.traits = self.rules.traits(event.signature)
+        event.journey = None
+        event.case = None if field['case_id'] is None else self._identifier_hash('case_id', field['case_id'], 'none')
+        event.staff = None if field['staff'] is None else self._identifier_hash('staff', field['staff'], 'none')
+        event.relates, event.relates_is_id = None, False
+        if field['relates_to'] is not None:
+            if '/' in field['relates_to']:
+                event.relates = self.hash.parts(*field['relates_to'].split('/', 1))
+            else:
+                event.relates, event.relates_is_id = parse_ledger_id(field['relates_to']), True
+        event.customer = self._customer(field['identifiers'], event.case)
+        return event
+
+    def _customer(self, identifiers, case):
+        best = {True: None, False: None}
+        for position, identifier in enumerate(identifiers):
+            namespace = self.rules.namespace(identifier['namespace'])
+            if namespace is None:
+                continue
+            found = self._identifier_hash(identifier['namespace'], identifier['value'], namespace.normalise)
+            if found is None:
+                continue
+            candidate = (namespace.priority, position, found)
+            if best[namespace.is_person] is None or candidate < best[namespace.is_person]:
+                best[namespace.is_person] = candidate
+        if best[True]:
+            return best[True][2]
+        return best[False][2] if best[False] else case
+
+    # -- journeys of one customer
+
+    def _journeys(self, customer, events):
+        if len(events) > self.rules.max_events:
+            return self._crowd_journeys(customer, events)
+        journeys, live, journey_of = [], [], {}
+        longest = max(self.rules.gap, self.rules.reopen_gap, self.rules.case_gap)
+        for event in events:
+            live = [j for j in live if event.time - j.last.time <= longest and j.continued_by is None]
+            journey = self._joined(event, live, journey_of)
+            if not event.traits.passive:
+                continued = None
+                if journey is not None and event.time - journey.first.time > self.rules.max_span:
+                    continued, journey = journey, None
+                if journey is None:
+                    journey = Journey(event, customer)
+                    journeys.append(journey)
+                    live.append(journey)
+                    if continued is not None:
+                        journey.continues, continued.continued_by = continued, journey
+                        journey.case = continued.case
+                if journey.case is None:
+                    journey.case = event.case
+            if journey is not None:
+                journey.add(event)
+            journey_of[event.hash] = journey
+        return journeys
+
+    def _joined(self, event, live, journey_of):
+        rules = self.rules
+        if event.relates is not None and not event.relates_is_id:
+            journey = journey_of.get(event.relates)
+            while journey is not None and journey.continued_by is not None:
+                journey = journey.continued_by
+            if journey is not None and event.time - journey.last.time <= rules.case_gap:
+                return journey
+        latest = None
+        if event.case is not None:
+            for journey in live:
+                if journey.case == event.case and event.time - journey.last.time <= rules.case_gap and \
+                        (latest is None or journey.last.order > latest.last.order):
+                    latest = journey
+        if latest is not None:
+            return latest
+        for journey in live:
+            gap = rules.reopen_gap if journey.last.traits.terminal else rules.gap
+            if event.time - journey.last.time <= gap and \
+                    (journey.case is None or event.case is None or journey.case == event.case) and \
+                    (latest is None or journey.last.order > latest.last.order):
+                latest = journey
+        return latest
+
+    def _crowd_journeys(self, customer, events):
+        days = {}
+        for event in events:
+            day = event.time // DAY
+            if day not in days:
+                days[day] = Journey(event, customer)
+                days[day].crowd = True
+            days[day].add(event)
+        return list(days.values())
+
+    # -- the ledger of all customers
+
+    def _obligations(self, events):
+        opened, by_id, opened_by = [], {}, {}
+        for event in events:
+            if event.customer is None:
+                continue
+            for obligation in self._opened(event, by_id):
+                by_id[obligation.id] = obligation
+                opened_by.setdefault(event.hash, []).append(obligation)
+                opened.append(obligation)
+        opened.sort(key=lambda o: o.age)
+        by_case, by_brand = {}, {}
+        for obligation in opened:
+            if obligation.opener.case is not None:
+                by_case.setdefault((obligation.opener.case, obligation.kind), []).append(obligation)
+            by_brand.setdefault((obligation.opener.customer, obligation.brand, obligation.kind), []).append(obligation)
+        for event in events:
+            if event.relates is not None:
+                self._act_by_name(event, by_id, opened_by)
+            elif event.customer is not None:
+                self._act(event, by_case, by_brand)
+            record = event.field['obligation']
+            if record is not None:
+                self._change(event, record, by_id)
+        return opened
+
+    def _opened(self, event, by_id):
+        """What this event opens: of a promise that is known already it opens nothing."""
+        record = event.field['obligation']
+        if record is not None:
+            ledger_id = self.hash.parts(event.field['source'], record['id'])
+            if ledger_id not in by_id:
+                rule = next((r for r in self.rules.kinds if r.kind == record['kind'] and r.valid_at(event.time)), None)
+                yield Obligation(ledger_id, record['kind'], event, rule, record)
+        kinds = {record['kind']} if record is not None else set()
+        for rule in event.traits.opens:
+            if rule.kind not in kinds and rule.valid_at(event.time):
+                kinds.add(rule.kind)
+                ledger_id = self.hash.parts(event.field['source'], event.field['event_id'], str(event.time), rule.kind)
+                yield Obligation(ledger_id, rule.kind, event, rule, None)
+
+    def _effect(self, event, obligation):
+        """(attempted, closing) of an event on an obligation, None if it has none."""
+        attempted, closing = event.traits.acts.get(obligation.rule, (False, None))
+        if event.relates is not None:
+            name = event.field['type']
+            attempted = attempted or name == 'promise.attempted'
+            # in this order: fulfils, rejects, withdraws
+            named = {'promise.kept': 'fulfil', 'promise.rejected': 'reject', 'promise.withdrawn': 'withdraw'}.get(name)
+            closing = min(filter(None, (closing, named)), key=('fulfil', 'reject', 'withdraw').index, default=None)
+        return (attempted, closing) if attempted or closing else None
+
+    def _act_by_name(self, event, by_id, opened_by):
+        named = {}
+        if event.relates in by_id:
+            named[event.relates] = by_id[event.relates]
+        if not event.relates_is_id:
+            named.update((o.id, o) for o in opened_by.get(event.relates, ()))
+        targets = collections.defaultdict(list)
+        for obligation in sorted(named.values(), key=lambda o: o.age):
+            if obligation.opener is not event and not obligation.closed and self._effect(event, obligation):
+                targets[obligation.kind].append(obligation)
+        for found in targets.values():
+            self._apply(event, found)
+
+    def _act(self, event, by_case, by_brand):
+        for kind in sorted({rule.kind for rule in event.traits.acts}):
+            found = []
+            if event.case is not None:
+                found = self._open_targets(event, by_case.get((event.case, kind)), lambda o:
+                                           o.opener.customer == event.customer or (o.rule and o.rule.across))
+            if not found:
+                found = self._open_targets(event, by_brand.get((event.customer, event.field['brand'], kind)), lambda o:
+                                           event.case is None or o.opener.case is None)
+            if found:
+                self._apply(event, found)
+
+    def _open_targets(self, event, candidates, eligible):
+        """Of candidates, oldest first, the open ones on which the event acts; closed ones leave the list."""
+        if not candidates:
+            return []
+        if any(o.closed for o in candidates[:8]):
+            candidates[:] = [o for o in candidates if not o.closed]
+        found = []
+        for obligation in candidates:
+            opener = obligation.opener
+            if opener.order > event.order and opener.time - event.time > self.rules.skew:
+                break
+            if opener is not event and not obligation.closed and eligible(obligation) and \
+                    self._effect(event, obligation):
+                found.append(obligation)
+                if not self._consumes_all(found[0]):
+                    break
+        return found
+
+    @staticmethod
+    def _consumes_all(obligation):
+        return obligation.rule is not None and obligation.rule.consume_all
+
+    def _apply(self, event, targets):
+        """`targets` oldest first; the oldest one's rule says whether the others count."""
+        if not self._consumes_all(targets[0]):
+            targets = targets[:1]
+        for obligation in targets:
+            attempted, closing = self._effect(event, obligation)
+            if attempted:
+                obligation.attempts += 1
+                obligation.last_attempt_at = event.time
+                if obligation.first_attempt_at is None:
+                    obligation.first_attempt_at = event.time
+            if closing == 'fulfil':
+                obligation.fulfilled_at, obligation.fulfilled_by = event.time, event.hash
+            elif closing == 'reject':
+                obligation.rejected_at = event.time
+            elif closing == 'withdraw':
+                obligation.withdrawn_at = event.time
+
+    def _change(self, event, record, by_id):
+        obligation = by_id.get(self.hash.parts(event.field['source'], record['id']))
+        if obligation is None or obligation.opener is event or obligation.closed or record['due_to'] is None or \
+                obligation.opener.order > event.order:
+            return
+        if (record['due_from'], record['due_to']) != (obligation.due_from, obligation.due_to):
+            obligation.due_from, obligation.due_to = record['due_from'], record['due_to']
+            obligation.changed_at = event.time
+
+
+# ---------------------------------------------------------------- canonical rows
+
+ESCAPE = str.maketrans({'\\': '\\\\', '\b': '\\b', '\f': '\\f', '\n': '\\n', '\r': '\\r', '\t': '\\t', '\v': '\\v'})
+
+
+def canonical(value):
+    """One field as PostgreSQL's COPY prints it in text form."""
+    if value is None:
+        return '\\N'
+    if value is True:
+        return 't'
+    if value is False:
+        return 'f'
+    if isinstance(value, bytes):
+        return format_uuid(value)
+    if isinstance(value, (set, frozenset)):
+        value = json.dumps(sorted(value), ensure_ascii=False, separators=(',', ':'))
+    return str(value).translate(ESCAPE)
+
+
+def hour_of(time):
+    return None if time is None else time // HOUR * HOUR
+
+
+INTERACTION = ('occurred_at', 'event_hash', 'source', 'event_id', 'sequence', 'content_hash', 'customer', 'journey',
+               'type', 'channel', 'direction', 'actor', 'sensitivity', 'brand', 'unit', 'outcome', 'reason', 'topic',
+               'cause', 'product', 'location', 'stage', 'case', 'staff', 'relates', 'passive', 'contact')
+JOURNEY = ('journey', 'customer', 'case', 'continues', 'crowd', 'first_at', 'last_at', 'events', 'entry_channel',
+           'last_channel', 'channels', 'brands', 'units', 'contacts', 'switches', 'handoffs_offered',
+           'handoffs_accepted', 'unanswered', 'refusals', 'first_inbound_at', 'first_human_reply_at', 'resolved',
+           'last_type', 'last_outcome')
+OBLIGATION = ('obligation', 'kind', 'customer', 'journey', 'case', 'brand', 'unit', 'role', 'explicit', 'label',
+              'opened_at', 'opened_by', 'due_from', 'first_due_to', 'due_to', 'changed_at', 'attempts',
+              'first_attempt_at', 'last_attempt_at', 'fulfilled_at', 'fulfilled_by', 'rejected_at', 'withdrawn_at')
+STATE = ('obligation', 'state', 'overdue', 'early', 'no_deadline', 'no_owner', 'broken', 'slack')
+INTERACTION_HOURLY = ('hour', 'brand', 'channel', 'type', 'outcome', 'interactions', 'contacts')
+OBLIGATION_HOURLY = ('kind', 'brand', 'unit', 'due_hour', 'opened', 'kept', 'kept_late_in_window', 'late',
+                     'rejected', 'withdrawn', 'attempted')
+
+# name -> (columns, how many of them are the key)
+TABLES = {
+    'interaction': (INTERACTION, 2),
+    'journey': (JOURNEY, 1),
+    'obligation': (OBLIGATION, 1),
+    'obligation_state': (STATE, 1),
+    'interaction_hourly': (INTERACTION_HOURLY, 5),
+    'obligation_hourly': (OBLIGATION_HOURLY, 4),
+}
+
+
+def interaction_rows(derived):
+    for event in derived.events:
+        field = event.field
+        hidden = field['sensitivity'] == 'SENSITIVE'
+        row = {name: field.get(name) for name in INTERACTION}
+        if hidden:
+            row.update(topic=None, cause=None, product=None, reason=None)
+        row.update(event_hash=event.hash, content_hash=event.content, customer=event.customer,
+                   journey=event.journey.id if event.journey else None, case=event.case, staff=event.staff,
+                   relates=event.relates, passive=event.traits.passive, contact=event.traits.contact)
+        yield row
+
+
+def journey_rows(derived):
+    for journey in derived.journeys:
+        first, last = journey.first, journey.last
+        row = {name: getattr(journey, name, None) for name in JOURNEY}
+        row.update(journey=journey.id, continues=journey.continues.id if journey.continues else None,
+                   first_at=first.time, last_at=last.time, entry_channel=first.field['channel'],
+                   last_channel=last.field['channel'], resolved=last.traits.terminal,
+                   last_type=last.field['type'], last_outcome=last.field['outcome'])
+        yield row
+
+
+def obligation_rows(derived):
+    for obligation in derived.obligations:
+        opener = obligation.opener
+        row = {name: getattr(obligation, name, None) for name in OBLIGATION}
+        row.update(obligation=obligation.id, customer=opener.customer, case=opener.case,
+                   journey=opener.journey.id if opener.journey else None, opened_at=opener.time,
+                   opened_by=opener.hash, label=obligation.rule.label if obligation.rule else None)
+        yield row
+
+
+def state_rows(derived, as_of):
+    for obligation in derived.obligations:
+        state = obligation.state(as_of)
+        if state is not None:
+            yield dict(state, obligation=obligation.id)
+
+
+def interaction_hourly_rows(derived):
+    counts = collections.defaultdict(lambda: [0, 0])
+    for event in derived.events:
+        field = event.field
+        key = (hour_of(event.time), field['brand'], field['channel'], field['type'], field['outcome'])
+        counts[key][0] += 1
+        counts[key][1] += event.traits.contact and not event.traits.passive
+    for key, found in counts.items():
+        yield dict(zip(INTERACTION_HOURLY, key + tuple(found)))
+
+
+def obligation_hourly_rows(derived):
+    counts = collections.defaultdict(collections.Counter)
+    for obligation in derived.obligations:
+        found = counts[(obligation.kind, obligation.brand, obligation.unit, hour_of(obligation.due_to))]
+        found['opened'] += 1
+        if obligation.closed:
+            found[obligation.state()['state']] += 1
+        elif obligation.attempts:
+            found['attempted'] += 1
+    for key, found in counts.items():
+        yield dict(zip(OBLIGATION_HOURLY, key), **{name: found[name] for name in OBLIGATION_HOURLY[4:]})
+
+
+ROWS = {'interaction': interaction_rows, 'journey': journey_rows, 'obligation': obligation_rows,
+        'interaction_hourly': interaction_hourly_rows, 'obligation_hourly': obligation_hourly_rows}
+
+
+def table_rows(derived, name, as_of=None):
+    """The rows of one table as dicts of Python values; obligation_state needs as_of."""
+    return state_rows(derived, as_of) if name == 'obligation_state' else ROWS[name](derived)
+
+
+def table_lines(derived, name, as_of=None):
+    """The canonical rows of one table, sorted by bytes."""
+    columns = TABLES[name][0]
+    return sorted('\t'.join(canonical(row[c]) for c in columns) for row in table_rows(derived, name, as_of))
+
+
+# ---------------------------------------------------------------- command line
+
+def read_events(paths):
+    for path in paths:
+        with (sys.stdin if path == '-' else open(path, encoding='utf-8')) as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    try:
+                        yield json.loads(line)
+                    except ValueError as error:
+                        raise InputError('%s line %d: %s' % (path, number, error)) from error
+
+
+def add_input_arguments(parser):
+    parser.add_argument('--rules', required=True, help='the rules file (YAML)')
+    parser.add_argument('--key-file', required=True, help='file with the hash key, 16..64 bytes in hexadecimal')
+    parser.add_argument('--schema', default=DEFAULT_SCHEMA, help='interaction.avsc')
+    parser.add_argument('events', nargs='+', help='JSON Lines files of events, - is standard input')
+
+
+def derive_from(args):
+    return Deriver(Rules.load(args.rules), read_key(args.key_file), Schema(args.schema)).derive(
+        read_events(args.events))
+
+
+def parse_as_of(text):
+    return int(text) if re.fullmatch(r'-?\d+', text) else parse_time(text)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description='Derives the tables of Polku from events, independently of the C code.')
+    commands = parser.add_subparsers(dest='command', required=True)
+    derive = commands.add_parser('derive', help='print or write the derived tables')
+    derive.add_argument('--out-dir', help='write one file per table there (name.tsv, first line the columns)')
+    derive.add_argument('--table', choices=sorted(TABLES), help='print this table alone')
+    derive.add_argument('--as-of', type=parse_as_of, help='moment of obligation_state, ISO 8601 or microseconds')
+    add_input_arguments(derive)
+    args = parser.parse_args(arguments)
+    try:
+        derived = derive_from(args)
+    except (InputError, OSError, KeyError) as error:
+        print('polku_oracle: %s' % error, file=sys.stderr)
+        return 2
+    names = [args.table] if args.table else [n for n in TABLES if n != 'obligation_state' or args.as_of is not None]
+    for name in names:
+        lines = ['\t'.join(TABLES[name][0])] + table_lines(derived, name, args.as_of)
+        text = ''.join(line + '\n' for line in lines)
+        if args.out_dir:
+            os.makedirs(args.out_dir, exist_ok=True)
+            with open(os.path.join(args.out_dir, name + '.tsv'), 'w', encoding='utf-8') as file:
+                file.write(text)
+        else:
+            sys.stdout.write(text if args.table else '-- %s\n%s' % (name, text))
+    print('polku_oracle: %d events, %d customers, %d journeys, %d obligations; %d conflicting, %d not valid' %
+          (len(derived.events), len(derived.customers), len(derived.journeys), len(derived.obligations),
+           derived.conflicts, len(derived.invalid)), file=sys.stderr)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
