@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "schema_set.h"
+#include "event_avro.h"
+#include "yaml.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { MAX_SCHEMA_FILE = 1 << 20 };
+
+struct known_schema {
+    char *name; /* path below the folder, or "built-in" */
+    struct avro_plan *plan;
+};
+
+struct known_id {
+    uint32_t id;
+    const struct avro_plan *plan;
+};
+
+struct schema_set {
+    PK_VEC(struct known_schema) schema;
+    PK_VEC(struct known_id) id;
+    /* The last answer: nearly every record has the schema of the one before it. */
+    struct wire_frame last;
+    const struct avro_plan *last_plan;
+};
+
+static void file_done(FILE **file)
+{
+    if (*file)
+        fclose(*file);
+}
+
+static void dir_done(DIR **dir)
+{
+    if (*dir)
+        closedir(*dir);
+}
+
+static enum pk_status add_schema(struct schema_set *set, const char *name, struct pk_str json, struct pk_err *err)
+{
+    struct avro_plan *plan;
+    struct pk_err why;
+    if (avro_plan_compile((struct pk_str){0}, json, &plan, &why) != PK_OK)
+        return pk_fail(err, PK_REJECT, "%s: %.450s", name, why.text);
+    *pk_vec_push(&set->schema) = (struct known_schema){pk_strdup(name), plan};
+    return PK_OK;
+}
+
+static enum pk_status read_schema(struct schema_set *set, const char *path, const char *name, struct pk_err *err)
+{
+    FILE *in PK_AUTO(file_done) = fopen(path, "rb");
+    if (!in)
+        return pk_fail(err, PK_REJECT, "cannot open %s: %s", path, strerror(errno));
+    struct pk_buf json PK_AUTO(pk_buf_done) = {0};
+    pk_buf_reserve(&json, MAX_SCHEMA_FILE);
+    json.len = fread(json.ptr, 1, MAX_SCHEMA_FILE, in);
+    if (ferror(in))
+        return pk_fail(err, PK_REJECT, "cannot read %s", path);
+    return add_schema(set, name, (struct pk_str){json.ptr, json.len}, err);
+}
+
+/* Files in any order: which schemas there are does not depend on it. */
+static enum pk_status read_folder(struct schema_set *set, const char *folder, const char *below, struct pk_err *err)
+{
+    char path[4096], name[512];
+    snprintf(path, sizeof path, "%s/%s", folder, below);
+    DIR *dir PK_AUTO(dir_done) = opendir(path);
+    if (!dir)
+        return *below && errno == ENOENT ? PK_OK
+                                         : pk_fail(err, PK_REJECT, "cannot open the folder %s: %s", path, strerror(errno));
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        size_t len = strlen(entry->d_name);
+        if (len < 6 || len > 250 || strcmp(entry->d_name + len - 5, ".avsc") != 0 || entry->d_name[0] == '.')
+            continue;
+        snprintf(name, sizeof name, "%s%s%s", below, *below ? "/" : "", entry->d_name);
+        snprintf(path, sizeof path, "%s/%s", folder, name);
+        enum pk_status status = read_schema(set, path, name, err);
+        if (status != PK_OK)
+            return status;
+    }
+    return PK_OK;
+}
+
+static const struct avro_plan *find_name(const struct schema_set *set, struct pk_str name)
+{
+    for (size_t i = 0; i < set->schema.len; i++)
+        if (pk_str_eq(pk_str(set->schema.ptr[i].name), name))
+            return set->schema.ptr[i].plan;
+    return NULL;
+}
+
+static enum pk_status read_ids(struct schema_set *set, const char *path, struct pk_err *err)
+{
+    struct pk_arena arena PK_AUTO(pk_arena_done) = {0};
+    struct yaml_file file;
+    enum pk_status status = yaml_load(path, &arena, &file, err);
+    if (status != PK_OK || !file.root)
+        return status;
+    if (file.root->kind != YAML_MAPPING)
+        return yaml_fail(&file, file.root, err, "must map ids to files, such as 1: interaction.avsc");
+    for (size_t i = 0; i < file.root->count; i++) {
+        const struct yaml_node key = {.kind = YAML_SCALAR, .line = file.root->key_line[i], .text = file.root->key[i]};
+        struct pk_str name = {0};
+        int64_t id = 0;
+        status = yaml_int(&file, &key, 0, UINT32_MAX, &id, err);
+        if (status == PK_OK)
+            status = yaml_text(&file, file.root->item[i], &name, err);
+        if (status != PK_OK)
+            return status;
+        const struct avro_plan *plan = find_name(set, name);
+        if (!plan)
+            return yaml_fail(&file, file.root->item[i], err, "there is no schema file '%.100s' in the folder", name.ptr);
+        *pk_vec_push(&set->id) = (struct known_id){(uint32_t)id, plan};
+    }
+    return PK_OK;
+}
+
+static enum pk_status fill(struct schema_set *set, const char *folder, const char *ids_path, struct pk_err *err)
+{
+    enum pk_status status = add_schema(set, "built-in", event_schema_json(), err);
+    if (status != PK_OK)
+        return status;
+    if (!folder) {
+        if (ids_path)
+            return pk_fail(err, PK_REJECT, "%s: a file of schema ids needs the folder of the schemas", ids_path);
+        *pk_vec_push(&set->id) = (struct known_id){1, set->schema.ptr[0].plan};
+        return PK_OK;
+    }
+    status = read_folder(set, folder, "", err);
+    if (status == PK_OK)
+        status = read_folder(set, folder, "versions", err);
+    if (status != PK_OK)
+        return status;
+    char usual[4096];
+    snprintf(usual, sizeof usual, "%s/ids.yaml", folder);
+    FILE *there PK_AUTO(file_done) = ids_path ? NULL : fopen(usual, "rb");
+    return ids_path ? read_ids(set, ids_path, err) : there ? read_ids(set, usual, err) : PK_OK;
+}
+
+enum pk_status schema_set_open(const char *folder, const char *ids_path, struct schema_set **ret_set,
+                               struct pk_err *err)
+{
+    struct schema_set *set = pk_alloc(sizeof *set);
+    enum pk_status status = fill(set, folder, ids_path, err);
+    if (status != PK_OK) {
+        schema_set_close(set);
+        return status;
+    }
+    *ret_set = set;
+    return PK_OK;
+}
+
+void schema_set_close(struct schema_set *set)
+{
+    if (!set)
+        return;
+    for (size_t i = 0; i < set->schema.len; i++) {
+        free(set->schema.ptr[i].name);
+        avro_plan_free(set->schema.ptr[i].plan);
+    }
+    pk_vec_done(&set->schema);
+    pk_vec_done(&set->id);
+    free(set);
+}
+
+static const struct avro_plan *look_up(const struct schema_set *set, const struct wire_frame *frame)
+{
+    if (frame->kind == WIRE_CONFLUENT) {
+        for (size_t i = 0; i < set->id.len; i++)
+            if (set->id.ptr[i].id == frame->schema_id)
+                return set->id.ptr[i].plan;
+        return NULL;
+    }
+    for (size_t i = 0; i < set->schema.len; i++)
+        if (avro_plan_fingerprint(set->schema.ptr[i].plan) == frame->fingerprint)
+            return set->schema.ptr[i].plan;
+    return NULL;
+}
+
+enum pk_status schema_set_find(struct schema_set *set, const struct wire_frame *frame,
+                               const struct avro_plan **ret_plan, struct pk_err *err)
+{
+    const struct wire_frame *last = &set->last;
+    bool same = set->last_plan && last->kind == frame->kind && last->schema_id == frame->schema_id &&
+                last->fingerprint == frame->fingerprint;
+    const struct avro_plan *plan = same ? set->last_plan : look_up(set, frame);
+    if (!plan && frame->kind == WIRE_CONFLUENT)
+        return pk_fail(err, PK_REJECT, "no schema is known under the id %" PRIu32, frame->schema_id);
+    if (!plan)
+        return pk_fail(err, PK_REJECT, "no schema is known under the fingerprint %016" PRIx64, frame->fingerprint);
+    set->last = *frame;
+    set->last_plan = plan;
+    *ret_plan = plan;
+    return PK_OK;
+}
