@@ -21,6 +21,17 @@ struct store_span { /* one partition's share of the batch */
     int64_t next_offset;      /* where it will stand */
 };
 
+/* A key that exists, as loaded. */
+struct store_key {
+    struct pk_hash hash;
+    enum key_kind kind;
+    int64_t cell;
+    uint64_t version; /* of the cell, in the same snapshot */
+    struct pk_hash owner;           /* first customer met with; zero = events without a customer */
+    const struct pk_hash *also;     /* further customers (table sighting) */
+    uint32_t also_count;
+};
+
 struct change_guard { /* a used cell and the version it was read with */
     int64_t cell;
     uint64_t version;

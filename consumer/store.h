@@ -57,15 +57,6 @@ enum pk_status store_lock_more(struct store *store, const int64_t *cell, size_t 
 enum pk_status store_end_read(struct store *store, struct pk_err *err); /* ends a SNAPSHOT */
 void store_rollback(struct store *store);
 
-struct store_key {
-    struct pk_hash hash;
-    enum key_kind kind;
-    int64_t cell;
-    uint64_t version; /* of the cell, in the same snapshot */
-    struct pk_hash owner;           /* first customer met with; zero = events without a customer */
-    const struct pk_hash *also;     /* further customers (table sighting) */
-    uint32_t also_count;
-};
 struct store_keys {
     struct store_key *key;
     size_t count;
