@@ -6,7 +6,7 @@ It was written from docs/semantics.md and shares nothing with the C code. It is 
 events, keep one of each identity, sort, walk. Input is what `polku-producer send` reads (JSON Lines with the
 schema's field names), output are *canonical rows*, the text that PostgreSQL's COPY would print: fields between
 tabs, \\N for null, times as integer microseconds, ids as lower-case uuids with dashes, truth as t or f, sets as
-JSON arrays in byte order. Rows are sorted by bytes.
+JSON arrays in byte order, doubles as the hexadecimal of their eight bytes. Rows are sorted by bytes.
 
     polku_oracle.py derive --rules deploy/polku.yaml --key-file key --out-dir tables events.jsonl ...
     polku_oracle.py derive --rules ... --key-file ... --table journey events.jsonl
@@ -428,8 +428,8 @@ def normalise(value, how, rules):
 # ---------------------------------------------------------------- derive
 
 class Event:
-    __slots__ = ('field', 'time', 'order', 'hash', 'content', 'signature', 'traits', 'customer', 'case', 'staff',
-                 'relates', 'relates_is_id', 'journey')
+    __slots__ = ('field', 'time', 'order', 'hash', 'content', 'signature', 'traits', 'customer', 'known_by', 'case',
+                 'staff', 'relates', 'relates_is_id', 'promise', 'identifiers', 'journey')
 
 
 class Journey:
@@ -639,24 +639,30 @@ class Deriver:
                 event.relates = self.hash.parts(*field['relates_to'].split('/', 1))
             else:
                 event.relates, event.relates_is_id = parse_ledger_id(field['relates_to']), True
-        event.customer = self._customer(field['identifiers'], event.case)
+        record = field['obligation']
+        event.promise = None if record is None else self.hash.parts(field['source'], record['id'])
+        self._identify(event)
         return event
 
-    def _customer(self, identifiers, case):
-        best = {True: None, False: None}
-        for position, identifier in enumerate(identifiers):
-            namespace = self.rules.namespace(identifier['namespace'])
-            if namespace is None:
-                continue
-            found = self._identifier_hash(identifier['namespace'], identifier['value'], namespace.normalise)
-            if found is None:
-                continue
-            candidate = (namespace.priority, position, found)
-            if best[namespace.is_person] is None or candidate < best[namespace.is_person]:
-                best[namespace.is_person] = candidate
-        if best[True]:
-            return best[True][2]
-        return best[False][2] if best[False] else case
+    def _identify(self, event):
+        """The strongest person, else the strongest device, else the case; known_by = (kind, namespace)."""
+        best, event.identifiers = {}, []
+        for position, identifier in enumerate(event.field['identifiers']):
+            name = identifier['namespace']
+            namespace = self.rules.namespace(name)
+            found = namespace and self._identifier_hash(name, identifier['value'], namespace.normalise)
+            event.identifiers.append(found)
+            if found is not None:
+                kind = 'person' if namespace.is_person else 'device'
+                candidate = (namespace.priority, position, found, (kind, name))
+                best[kind] = min(candidate, best.get(kind, candidate))
+        strongest = best.get('person') or best.get('device')
+        if strongest:
+            event.customer, event.known_by = strongest[2:]
+        elif event.case is not None:
+            event.customer, event.known_by = event.case, ('case', None)
+        else:
+            event.customer, event.known_by = None, (None, None)
 
     # -- journeys of one customer
 
@@ -751,7 +757,7 @@ class Deriver:
         """What this event opens: of a promise that is known already it opens nothing."""
         record = event.field['obligation']
         if record is not None:
-            ledger_id = self.hash.parts(event.field['source'], record['id'])
+            ledger_id = event.promise
             if ledger_id not in by_id:
                 rule = next((r for r in self.rules.kinds if r.kind == record['kind'] and r.valid_at(event.time)), None)
                 yield Obligation(ledger_id, record['kind'], event, rule, record)
@@ -839,7 +845,7 @@ class Deriver:
                 obligation.withdrawn_at = event.time
 
     def _change(self, event, record, by_id):
-        obligation = by_id.get(self.hash.parts(event.field['source'], record['id']))
+        obligation = by_id.get(event.promise)
         if obligation is None or obligation.opener is event or obligation.closed or record['due_to'] is None or \
                 obligation.opener.order > event.order:
             return
@@ -864,7 +870,9 @@ def canonical(value):
     if isinstance(value, bytes):
         return format_uuid(value)
     if isinstance(value, (set, frozenset)):
-        value = json.dumps(sorted(value), ensure_ascii=False, separators=(',', ':'))
+        value = compact(sorted(value))
+    if isinstance(value, float):
+        return struct.pack('>d', value).hex()
     return str(value).translate(ESCAPE)
 
 
@@ -872,9 +880,14 @@ def hour_of(time):
     return None if time is None else time // HOUR * HOUR
 
 
-INTERACTION = ('occurred_at', 'event_hash', 'source', 'event_id', 'sequence', 'content_hash', 'customer', 'journey',
-               'type', 'channel', 'direction', 'actor', 'sensitivity', 'brand', 'unit', 'outcome', 'reason', 'topic',
-               'cause', 'product', 'location', 'stage', 'case', 'staff', 'relates', 'passive', 'contact')
+INTERACTION = ('occurred_at', 'event_hash', 'source', 'event_id', 'sequence', 'content_hash', 'customer', 'customer_kind',
+               'journey', 'type', 'channel', 'direction', 'actor', 'sensitivity', 'brand', 'unit',
+               'outcome', 'reason', 'topic', 'cause', 'product', 'location', 'stage', 'case', 'staff', 'relates',
+               'identifiers', 'identifier_namespaces', 'promise', 'promise_kind', 'promise_due_from', 'promise_due_to',
+               'promise_brand', 'promise_unit', 'promise_role', 'handoff', 'to_brand', 'to_unit', 'to_role',
+               'rating_scale', 'rating_score', 'rating_min', 'rating_max', 'money_amount_minor', 'money_currency',
+               'money_kind', 'attributes')
+CUSTOMER = ('customer', 'kind', 'namespace')
 JOURNEY = ('journey', 'customer', 'case', 'continues', 'crowd', 'first_at', 'last_at', 'events', 'entry_channel',
            'last_channel', 'channels', 'brands', 'units', 'contacts', 'switches', 'handoffs_offered',
            'handoffs_accepted', 'unanswered', 'refusals', 'first_inbound_at', 'first_human_reply_at', 'resolved',
@@ -890,6 +903,7 @@ OBLIGATION_HOURLY = ('kind', 'brand', 'unit', 'due_hour', 'opened', 'kept', 'kep
 # name -> (columns, how many of them are the key)
 TABLES = {
     'interaction': (INTERACTION, 2),
+    'customer': (CUSTOMER, 1),
     'journey': (JOURNEY, 1),
     'obligation': (OBLIGATION, 1),
     'obligation_state': (STATE, 1),
@@ -898,17 +912,36 @@ TABLES = {
 }
 
 
+def compact(value):
+    """JSON as PostgreSQL prints to_json of an array of text."""
+    return json.dumps(value, ensure_ascii=False, separators=(',', ':'))
+
+
+NO_IDENTIFIER = bytes(16)  # blocked, or of a namespace that the rules do not know
+
+
 def interaction_rows(derived):
     for event in derived.events:
         field = event.field
-        hidden = field['sensitivity'] == 'SENSITIVE'
         row = {name: field.get(name) for name in INTERACTION}
-        if hidden:
-            row.update(topic=None, cause=None, product=None, reason=None)
         row.update(event_hash=event.hash, content_hash=event.content, customer=event.customer,
+                   customer_kind=event.known_by[0],
                    journey=event.journey.id if event.journey else None, case=event.case, staff=event.staff,
-                   relates=event.relates, passive=event.traits.passive, contact=event.traits.contact)
+                   relates=event.relates, promise=event.promise, handoff=field['handoff'] is not None,
+                   identifiers=compact([format_uuid(i or NO_IDENTIFIER) for i in event.identifiers]),
+                   identifier_namespaces=compact([i['namespace'] for i in field['identifiers']]),
+                   attributes=compact(sorted(map(list, field['attributes'].items()))))
+        for part, prefix in (('obligation', 'promise_'), ('handoff', ''), ('rating', 'rating_'), ('money', 'money_')):
+            for name, value in (field[part] or {}).items():
+                if prefix + name in row:
+                    row[prefix + name] = value
         yield row
+
+
+def customer_rows(derived):
+    for customer, events in derived.customers.items():
+        kind, namespace = events[0].known_by
+        yield {'customer': customer, 'kind': kind, 'namespace': namespace}
 
 
 def journey_rows(derived):
@@ -963,13 +996,21 @@ def obligation_hourly_rows(derived):
         yield dict(zip(OBLIGATION_HOURLY, key), **{name: found[name] for name in OBLIGATION_HOURLY[4:]})
 
 
-ROWS = {'interaction': interaction_rows, 'journey': journey_rows, 'obligation': obligation_rows,
+ROWS = {'interaction': interaction_rows, 'customer': customer_rows, 'journey': journey_rows, 'obligation': obligation_rows,
         'interaction_hourly': interaction_hourly_rows, 'obligation_hourly': obligation_hourly_rows}
 
 
 def table_rows(derived, name, as_of=None):
     """The rows of one table as dicts of Python values; obligation_state needs as_of."""
     return state_rows(derived, as_of) if name == 'obligation_state' else ROWS[name](derived)
+
+
+def checksum(lines):
+    """Of sorted canonical rows."""
+    digest = hashlib.blake2b(digest_size=16)
+    for line in lines:
+        digest.update(line.encode() + b'\n')
+    return digest.hexdigest()
 
 
 def table_lines(derived, name, as_of=None):
@@ -991,11 +1032,11 @@ def read_events(paths):
                         raise InputError('%s line %d: %s' % (path, number, error)) from error
 
 
-def add_input_arguments(parser):
-    parser.add_argument('--rules', required=True, help='the rules file (YAML)')
-    parser.add_argument('--key-file', required=True, help='file with the hash key, 16..64 bytes in hexadecimal')
+def add_input_arguments(parser, required=True):
+    parser.add_argument('--rules', required=required, help='the rules file (YAML)')
+    parser.add_argument('--key-file', required=required, help='file with the hash key, 16..64 bytes in hexadecimal')
     parser.add_argument('--schema', default=DEFAULT_SCHEMA, help='interaction.avsc')
-    parser.add_argument('events', nargs='+', help='JSON Lines files of events, - is standard input')
+    parser.add_argument('events', nargs='+' if required else '*', help='JSON Lines files of events, - is standard input')
 
 
 def derive_from(args):

@@ -562,12 +562,6 @@ class Aggregates(unittest.TestCase):
         found = {r['due_hour']: (r['opened'], r['kept']) for r in rows(events, 'obligation_hourly')}
         self.assertEqual(found, {None: (1, 0), T0 + 5 * HOUR: (1, 1)})
 
-    def test_sensitive_events_are_counted_without_their_content(self):
-        found = one(rows([inbound('1', 0, sensitivity='SENSITIVE', reason='r', topic='t', cause='c', product='p',
-                                  outcome='ok')], 'interaction'))
-        self.assertEqual([found[c] for c in ('reason', 'topic', 'cause', 'product', 'outcome', 'contact')],
-                         [None, None, None, None, 'ok', True])
-
 
 class Generated(unittest.TestCase):
     def derived(self, events):

@@ -1,0 +1,156 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Compares derived tables row by row: PostgreSQL with the oracle, or two databases by checksum.
+
+    compare.py oracle --database 'host=... dbname=polku' --rules polku.yaml --key-file key events.jsonl ...
+    compare.py checksum --database 'host=... dbname=polku'
+    compare.py checksum --rules polku.yaml --key-file key events.jsonl ...
+
+`oracle` prints the number of rows of each table, and of each table that differs the first differing row, both sides
+field by field; exit code 0 if all are equal, 1 if not. `checksum` prints one line per table and one for all of them:
+equal lines mean equal content, ids included. The database is read by psql in one snapshot.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+
+import polku_oracle as oracle
+
+TABLES_SQL = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'tables.sql')
+MARK = '-- compare.py reads table '
+
+
+def queries(path=TABLES_SQL):
+    """Name -> query, in the order of the file."""
+    with open(path, encoding='utf-8') as file:
+        parts = re.split(r'^-- table: (\w+)\n', file.read(), flags=re.MULTILINE)[1:]
+    return {name: ' '.join(query.split()) for name, query in zip(parts[::2], parts[1::2])}
+
+
+def database_tables(database, names, as_of=None):
+    """Name -> sorted canonical rows of the database, all of one snapshot."""
+    known = queries()
+    script = ["SET TimeZone = 'UTC'; SET extra_float_digits = 1; SET client_min_messages = warning;",
+              'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;']
+    if as_of is not None:
+        script.append("SET LOCAL polku.as_of = '%s';" % oracle.format_time(as_of))
+    for name in names:
+        script += ['\\echo %s' % (MARK + name), 'COPY (%s) TO STDOUT;' % known[name]]
+    script.append('COMMIT;')
+    command = ['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', '-']
+    if database:
+        command += ['-d', database]
+    run = subprocess.run(command, input='\n'.join(script).encode(), stdout=subprocess.PIPE,
+                         env=dict(os.environ, PGCLIENTENCODING='UTF8'), check=False)
+    if run.returncode != 0:
+        raise oracle.InputError('psql failed (exit code %d)' % run.returncode)
+    tables, rows = {}, None
+    for line in run.stdout.decode().split('\n')[:-1]:
+        if line.startswith(MARK):
+            rows = tables[line[len(MARK):]] = []
+        else:
+            rows.append(line)
+    for rows in tables.values():
+        rows.sort()
+    return tables
+
+
+def oracle_tables(args, names):
+    derived = oracle.derive_from(args)
+    if derived.invalid:
+        print('note: %d events are not valid and left out, the first is %s' %
+              (len(derived.invalid), derived.invalid[0]), file=sys.stderr)
+    return {name: oracle.table_lines(derived, name, args.as_of) for name in names}
+
+
+def print_row(columns, here, there):
+    width = max(map(len, columns))
+    here, there = (row.split('\t') if row is not None else None for row in (here, there))
+    for i, column in enumerate(columns):
+        left = here[i] if here else '(no row)'
+        right = there[i] if there and i < len(there) else '(no row)' if not there else '(no field)'
+        print('    %s %-*s  oracle %s%s' % ('  ' if left == right else '! ', width, column, left,
+                                            '' if left == right else '\n       %*s  tables %s' % (width, '', right)))
+
+
+def compare_table(name, here, there):
+    """Prints what differs; here = oracle, there = database. -> equal."""
+    if here == there:
+        print('%-20s %8d rows, equal' % (name, len(here)))
+        return True
+    columns, key_length = oracle.TABLES[name]
+
+    def by_key(lines):
+        found = {}
+        for line in lines:
+            key = tuple(line.split('\t')[:key_length])
+            while key in found:         # a key that is there twice is a difference too
+                key += ('again',)
+            found[key] = line
+        return found
+    mine, theirs = by_key(here), by_key(there)
+    differing = sorted(k for k in mine.keys() | theirs.keys() if mine.get(k) != theirs.get(k))
+    print('%-20s %8d rows of the oracle, %d of the tables: %d missing, %d too many, %d different' %
+          (name, len(here), len(there), len(mine.keys() - theirs.keys()), len(theirs.keys() - mine.keys()),
+           sum(k in mine and k in theirs for k in differing)))
+    print('  the first differing row:')
+    print_row(columns, mine.get(differing[0]), theirs.get(differing[0]))
+    return False
+
+
+def table_names(args):
+    names = [n for n in queries() if n in oracle.TABLES and (n != 'obligation_state' or args.as_of is not None)]
+    if args.table:
+        unknown = set(args.table) - set(names)
+        if unknown:
+            raise oracle.InputError('no such table here (or --as-of is missing): %s' % ', '.join(sorted(unknown)))
+        names = [n for n in names if n in args.table]
+    return names
+
+
+def run_oracle(args):
+    names = table_names(args)
+    theirs = database_tables(args.database, names, args.as_of)
+    mine = oracle_tables(args, names)
+    return 0 if all([compare_table(name, mine[name], theirs[name]) for name in names]) else 1
+
+
+def run_checksum(args):
+    names = table_names(args)
+    if args.events:
+        tables = oracle_tables(args, names)
+    else:
+        tables = database_tables(args.database, names, args.as_of)
+    sums = ['%s %s %d' % (oracle.checksum(tables[name]), name, len(tables[name])) for name in names]
+    for line in sums + ['%s all' % oracle.checksum(sums)]:
+        print(line)
+    return 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0])
+    commands = parser.add_subparsers(dest='command', required=True)
+    for name, run, text in (('oracle', run_oracle, 'compare a database with the oracle'),
+                            ('checksum', run_checksum, 'checksums of a database, or of what the oracle derives')):
+        command = commands.add_parser(name, help=text)
+        command.set_defaults(run=run)
+        command.add_argument('--database', help='database name or connection string of psql; else PGHOST and so on')
+        command.add_argument('--table', action='append', help='this table alone (may be repeated)')
+        command.add_argument('--as-of', type=oracle.parse_as_of,
+                             help='compare the states of obligations too, as of this moment')
+        oracle.add_input_arguments(command, name == 'oracle')
+    args = parser.parse_args()
+    try:
+        if args.command == 'checksum' and args.events and not (args.rules and args.key_file):
+            raise oracle.InputError('events need --rules and --key-file')
+        return args.run(args)
+    except (oracle.InputError, OSError) as error:
+        print('compare: %s' % error, file=sys.stderr)
+        return 2
+
+
+if __name__ == '__main__':
+    sys.exit(main())

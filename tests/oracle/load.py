@@ -1,0 +1,152 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes what the oracle derives into the empty tables of a migrated database, without the consumer.
+
+It lets the views of schema bi and compare.py be tested on their own. Aggregates are spread over two slots, one of
+them partly negative, as writers may leave them.
+
+    load.py --database 'host=... dbname=scratch' --rules polku.yaml --key-file key events.jsonl ...
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+
+import polku_oracle as oracle
+
+
+def moment(column):
+    return "('epoch'::timestamptz + %s::bigint * interval '1 microsecond')" % column
+
+
+def word(column):
+    return '(SELECT d.id FROM polku.dictionary d WHERE d.text = r.%s)' % column
+
+
+def words(column):
+    return 'ARRAY(SELECT d.id FROM json_array_elements_text(r.%s::json) WITH ORDINALITY t (text, place) ' \
+           'JOIN polku.dictionary d USING (text) ORDER BY place)' % column
+
+
+def code(column, names):
+    return "array_position(ARRAY[%s], r.%s) - 1" % (', '.join("'%s'" % n for n in names), column)
+
+
+def number(column):
+    return 'r.%s::bigint' % column
+
+
+def double(column):
+    # PostgreSQL has no float8recv in SQL; the generator's doubles are few.
+    return "(SELECT v FROM unnest(ARRAY[0, 1, 5, 7, 9.5, 10, 100, 4, 3, 2]::float8[]) v " \
+           "WHERE encode(float8send(v), 'hex') = r.%s)" % column
+
+
+KINDS = ('person', 'device', 'case')
+WORDS = ('source', 'type', 'channel', 'brand', 'unit', 'outcome', 'reason', 'promise_kind',
+         'promise_brand', 'promise_unit', 'promise_role', 'to_brand', 'to_unit', 'to_role', 'rating_scale',
+         'money_currency', 'money_kind')
+
+
+def insert(table, target, values, source=None):
+    return 'INSERT INTO polku.%s (%s) SELECT %s FROM raw_%s r;' % (
+        target, ', '.join(values), ', '.join(values.values()), source or table)
+
+
+def interaction():
+    values = {w + '_id': word(w) for w in WORDS}
+    values.update({c: 'r.%s::uuid' % c for c in ('event_hash', 'staff')})
+    values.update(
+        occurred_at=moment('r.occurred_at'), sequence=number('sequence'), event_id='r.event_id',
+        content_hash='(CASE WHEN r.content_hash::numeric >= 9223372036854775808 THEN r.content_hash::numeric - '
+                     '18446744073709551616 ELSE r.content_hash::numeric END)::bigint',
+        kafka_offset='row_number() OVER ()', kafka_topic_id='1', kafka_partition='0',
+        customer_kind=code('customer_kind', KINDS),
+        direction=code('direction', ('INBOUND', 'OUTBOUND', 'INTERNAL', 'PUBLIC', 'UNKNOWN')),
+        actor=code('actor', ('CUSTOMER', 'HUMAN', 'BOT', 'SYSTEM', 'UNKNOWN')),
+        sensitivity=code('sensitivity', ('NORMAL', 'SENSITIVE')), handoff='r.handoff::boolean',
+        relates_to='r.relates::uuid', customer_id='r.customer::uuid', journey_id='r.journey::uuid',
+        case_key='r.case::uuid', promise_id='r.promise::uuid', promise_due_from=moment('r.promise_due_from'),
+        promise_due_to=moment('r.promise_due_to'), rating_score=double('rating_score'),
+        rating_min=double('rating_min'), rating_max=double('rating_max'),
+        money_amount_minor=number('money_amount_minor'),
+        identifiers='ARRAY(SELECT json_array_elements_text(r.identifiers::json)::uuid)',
+        identifier_namespaces=words('identifier_namespaces'), topic='r.topic', cause='r.cause', product='r.product',
+        location='r.location', stage='r.stage',
+        attributes='(SELECT jsonb_object_agg(a->>0, a->>1) FROM json_array_elements(r.attributes::json) a)')
+    return insert('interaction', 'interaction', values)
+
+
+def journey():
+    values = {w + '_id': word(w) for w in ('entry_channel', 'last_channel', 'last_type', 'last_outcome')}
+    values.update({c: moment('r.' + c) for c in ('first_at', 'last_at', 'first_inbound_at', 'first_human_reply_at')})
+    values.update({c: number(c) for c in ('events', 'contacts', 'switches', 'handoffs_offered', 'handoffs_accepted',
+                                          'unanswered', 'refusals')})
+    values.update({c: words(c) for c in ('channels', 'brands', 'units')})
+    values.update(resolved='r.resolved::boolean', crowd='r.crowd::boolean', journey_id='r.journey::uuid',
+                  customer_id='r.customer::uuid', case_key='r.case::uuid', continues='r.continues::uuid')
+    return insert('journey', 'journey', values)
+
+
+def obligation():
+    values = {w + '_id': word(w) for w in ('kind', 'brand', 'unit', 'role')}
+    values.update({c: moment('r.' + c) for c in oracle.OBLIGATION if c.endswith('_at') or c.startswith('due_') or
+                   c == 'first_due_to'})
+    values.update(attempts=number('attempts'), explicit='r.explicit::boolean', obligation_id='r.obligation::uuid',
+                  label='coalesce(%s, -1) + 1' % code('label', ('attempted_not_reached', 'replied_not_answered')),
+                  customer_id='r.customer::uuid', journey_id='r.journey::uuid', case_key='r.case::uuid',
+                  opened_by='r.opened_by::uuid', fulfilled_by='r.fulfilled_by::uuid')
+    return insert('obligation', 'obligation', values)
+
+
+def hourly(table, columns, key_length, time):
+    """Two slots: the first has three times the count, the second takes two thirds away."""
+    found = []
+    for slot, factor in ((1, 3), (2, -2)):
+        values = {('due_hour' if c == 'due_hour' else c) if c == time else c + '_id':
+                  'coalesce(%s, \'infinity\')' % moment('r.' + c) if c == time else 'coalesce(%s, 0)' % word(c)
+                  for c in columns[:key_length]}
+        values.update({c: '%d * r.%s::bigint' % (factor, c) for c in columns[key_length:]})
+        values['slot'] = str(slot)
+        found.append(insert(table, table, values))
+    return '\n'.join(found)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0])
+    parser.add_argument('--database', help='database name or connection string of psql')
+    oracle.add_input_arguments(parser)
+    args = parser.parse_args()
+    derived = oracle.derive_from(args)
+    names = [n for n in oracle.TABLES if n != 'obligation_state']
+    script = ["SET client_min_messages = warning; SET TimeZone = 'UTC'; BEGIN;"]
+    for name in names:
+        columns = oracle.TABLES[name][0]
+        script.append('CREATE TEMP TABLE raw_%s (%s);' % (name, ', '.join('"%s" text' % c for c in columns)))
+        script.append('COPY raw_%s FROM STDIN;' % name)
+        script += oracle.table_lines(derived, name) + ['\\.']
+    texts = {v for name in names for row in oracle.table_rows(derived, name) for v in row.values() if isinstance(v, str)}
+    for event in derived.events:
+        texts.update(i['namespace'] for i in event.field['identifiers'])
+    for found in derived.journeys:
+        texts |= found.channels | found.brands | found.units
+    script += ['CREATE TEMP TABLE raw_text (text text);', 'COPY raw_text FROM STDIN;']
+    script += sorted(map(oracle.canonical, texts)) + ['\\.']
+    script += [
+        'INSERT INTO polku.dictionary (text) SELECT text FROM raw_text ON CONFLICT DO NOTHING;',
+        "SELECT polku.ensure_months(ARRAY(SELECT DISTINCT %s::date FROM raw_interaction r)) \\g /dev/null" %
+        moment('r.occurred_at'),
+        interaction(), journey(), obligation(),
+        insert('customer', 'customer', {'customer_id': 'r.customer::uuid', 'kind': code('kind', KINDS),
+                                        'namespace_id': word('namespace')}),
+        hourly('interaction_hourly', oracle.INTERACTION_HOURLY, 5, 'hour'),
+        hourly('obligation_hourly', oracle.OBLIGATION_HOURLY, 4, 'due_hour'),
+        'COMMIT;']
+    command = ['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', '-'] + (['-d', args.database] if args.database else [])
+    return subprocess.run(command, input='\n'.join(script + ['']).encode(), check=False,
+                          env=dict(os.environ, PGCLIENTENCODING='UTF8')).returncode
+
+
+if __name__ == '__main__':
+    sys.exit(main())
