@@ -306,7 +306,7 @@ void derive_group(const struct meaning *meaning, struct pk_arena *arena, struct 
     compare_obligations(group, ret, changes, metrics);
     for (size_t i = 0; i < group->facts; i++) {
         const struct fact *fact = group->fact[i];
-        struct pk_hash journey = fact->journey ? fact->journey->id : (struct pk_hash){0};
+        struct pk_hash journey = fact->journey ? fact->journey->id : (struct pk_hash){{0}};
         if (fact->stored && !pk_hash_eq(journey, fact->stored_journey))
             *pk_vec_push(&changes->rejourney) = (struct change_rejourney){fact->at_us, fact->event_hash, journey};
     }

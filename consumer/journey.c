@@ -215,7 +215,7 @@ static void forget_idle(struct journeys *journeys, int64_t now_us, const struct 
 
 static void remember(struct journeys *journeys, const struct fact *fact, uint32_t whole, struct pk_arena *arena)
 {
-    struct pk_hash journey = fact->journey ? fact->journey->id : (struct pk_hash){0};
+    struct pk_hash journey = fact->journey ? fact->journey->id : (struct pk_hash){{0}};
     *PK_PUSH(arena, journeys, event) = (struct journey_event){fact->event_hash, journey};
     if (whole <= JOURNEY_EVENTS)
         return;

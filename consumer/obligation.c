@@ -117,7 +117,7 @@ static void open_one(struct ledger *ledger, struct fact *fact, const struct open
     *o = (struct obligation){
         .id = opening->id,
         .customer = fact->customer,
-        .journey = fact->journey ? fact->journey->id : (struct pk_hash){0},
+        .journey = fact->journey ? fact->journey->id : (struct pk_hash){{0}},
         .case_key = fact->case_key,
         .kind = opening->explicit_ ? fact->promise.kind : rule->kind,
         .explicit_ = opening->explicit_,

@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE /* qsort_r, getrandom */
+#include "commit.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+
+enum { LOCKED_TRIES = 3, MOST_TRIES = 1 + LOCKED_TRIES + 1 };
+
+void committer_init(struct committer *committer, const struct meaning *meaning, struct store *store,
+                    size_t cache_bytes)
+{
+    *committer = (struct committer){.meaning = meaning, .store = store};
+    committer->arena.keep_bytes = 64 << 20;
+    cache_init(&committer->cache, cache_bytes);
+}
+
+void committer_done(struct committer *committer)
+{
+    workset_done(&committer->workset);
+    cache_done(&committer->cache);
+    changes_done(&committer->changes);
+    metrics_done(&committer->metrics);
+    pk_map_done(&committer->locked);
+    pk_vec_done(&committer->known);
+    pk_arena_done(&committer->arena);
+}
+
+/* ---- what goes into a try ---- */
+
+static void quarantine_loser(struct committer *c, const struct fact *fact)
+{
+    *pk_vec_push(&c->changes.quarantine) = (struct change_quarantine){
+        .topic = fact->topic_name,
+        .partition = fact->partition,
+        .offset = fact->offset,
+        .reason = REJECT_CONFLICTING_DUPLICATE,
+        .detail = PK_STR("another copy of the event has the smaller content hash"),
+        .received_at_us = fact->received_at_us,
+        .key = fact->record_key,
+        .value = fact->record_value,
+        .headers = fact->record_headers,
+    };
+}
+
+struct twin { /* facts with the same event hash; usually one */
+    struct fact *fact;
+    struct twin *next;
+};
+
+/* Keeps one copy of each event: the one with the smallest content hash. */
+static void add_unique(struct committer *c, struct pk_map *seen, struct twin **list, struct fact *fact)
+{
+    struct twin *first = pk_map_get(seen, fact->event_hash);
+    for (struct twin *twin = first; twin; twin = twin->next) {
+        if (twin->fact->at_us != fact->at_us)
+            continue;
+        c->counters.duplicates++;
+        if (fact->content_hash == twin->fact->content_hash)
+            return;
+        if (fact->content_hash < twin->fact->content_hash) {
+            quarantine_loser(c, twin->fact);
+            twin->fact = fact;
+        } else {
+            quarantine_loser(c, fact);
+        }
+        return;
+    }
+    struct twin *twin = (*list)++;
+    *twin = (struct twin){fact, NULL};
+    if (first) {
+        twin->next = first->next;
+        first->next = twin;
+    } else {
+        pk_map_put(seen, fact->event_hash, twin);
+    }
+}
+
+struct sort_item {
+    int64_t at_us;
+    struct fact *fact;
+};
+
+static int compare_items(const void *left, const void *right, void *symbols)
+{
+    const struct sort_item *a = left, *b = right;
+    if (a->at_us != b->at_us)
+        return a->at_us < b->at_us ? -1 : 1;
+    return fact_cmp(symbols, a->fact, b->fact);
+}
+
+static struct fact **unique_sorted(struct committer *c, size_t *ret_count)
+{
+    size_t most = c->to - c->from;
+    struct twin *twins = pk_arena_alloc(&c->arena, (most + 1) * sizeof *twins), *end = twins;
+    struct pk_map seen = {0};
+    for (size_t i = c->from; i < c->to; i++)
+        if (c->batch->item.ptr[i].fact)
+            add_unique(c, &seen, &end, c->batch->item.ptr[i].fact);
+    pk_map_done(&seen);
+
+    size_t count = (size_t)(end - twins);
+    struct sort_item *item = pk_arena_alloc(&c->arena, (count + 1) * sizeof *item);
+    for (size_t i = 0; i < count; i++)
+        item[i] = (struct sort_item){twins[i].fact->at_us, twins[i].fact};
+    qsort_r(item, count, sizeof *item, compare_items, (void *)c->meaning->symbols);
+    struct fact **fact = pk_arena_alloc(&c->arena, (count + 1) * sizeof *fact);
+    for (size_t i = 0; i < count; i++)
+        fact[i] = item[i].fact;
+    *ret_count = count;
+    return fact;
+}
+
+static int compare_spans(const void *left, const void *right, void *symbols)
+{
+    const struct store_span *a = left, *b = right;
+    int order = pk_str_cmp(symbol_text(symbols, a->at.topic), symbol_text(symbols, b->at.topic));
+    return order ? order : (a->at.partition > b->at.partition) - (a->at.partition < b->at.partition);
+}
+
+/* Each partition's share, in the order in which their rows are locked. */
+static void take_spans(struct committer *c)
+{
+    int64_t *next = pk_arena_alloc(&c->arena, (c->positions + 1) * sizeof *next);
+    for (size_t i = 0; i < c->positions; i++)
+        next[i] = -1;
+    for (size_t i = c->from; i < c->to; i++)
+        next[c->batch->item.ptr[i].position] = c->batch->item.ptr[i].offset + 1;
+    struct store_span *span = PK_NEW_ARRAY(&c->arena, struct store_span, c->positions + 1);
+    size_t count = 0;
+    for (size_t i = 0; i < c->positions; i++)
+        if (next[i] >= 0)
+            span[count++] = (struct store_span){c->position[i], next[i]};
+    qsort_r(span, count, sizeof *span, compare_spans, (void *)c->meaning->symbols);
+    c->changes.span = span;
+    c->changes.spans = count;
+    c->changes.slot = count ? span[0].at.slot : 0;
+}
+
+/* ---- loading until the closure stops growing ---- */
+
+static bool is_locked(struct committer *c, int64_t cell)
+{
+    struct pk_hash key = {{0}};
+    pk_put_be64(key.byte + 8, (uint64_t)cell * UINT64_C(0x9E3779B97F4A7C15));
+    return pk_map_get(&c->locked, key) != NULL;
+}
+
+static void note_locked(struct committer *c, int64_t cell)
+{
+    struct pk_hash key = {{0}};
+    pk_put_be64(key.byte + 8, (uint64_t)cell * UINT64_C(0x9E3779B97F4A7C15));
+    pk_map_put(&c->locked, key, c);
+}
+
+static int compare_cells(const void *left, const void *right)
+{
+    int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
+    return (a > b) - (a < b);
+}
+
+static void know(struct committer *c, int64_t cell)
+{
+    *pk_vec_push(&c->known) = cell;
+}
+
+static void sort_known(struct committer *c)
+{
+    if (c->known.len == 0)
+        return;
+    qsort(c->known.ptr, c->known.len, sizeof *c->known.ptr, compare_cells);
+    size_t kept = 1;
+    for (size_t i = 1; i < c->known.len; i++)
+        if (c->known.ptr[i] != c->known.ptr[kept - 1])
+            c->known.ptr[kept++] = c->known.ptr[i];
+    c->known.len = kept;
+}
+
+/* Locks the cells of these keys that are not locked yet; *ret_again: read them once more, now that they are. */
+static enum pk_status lock_cells(struct committer *c, const struct store_keys *keys, bool *ret_again,
+                                 struct pk_err *err)
+{
+    int64_t *cell = pk_arena_alloc(&c->arena, (keys->count + 1) * sizeof *cell);
+    size_t count = 0;
+    for (size_t i = 0; i < keys->count; i++)
+        if (!is_locked(c, keys->key[i].cell))
+            cell[count++] = keys->key[i].cell;
+    *ret_again = count > 0;
+    if (count == 0)
+        return PK_OK;
+    qsort(cell, count, sizeof *cell, compare_cells);
+    size_t distinct = 1;
+    for (size_t i = 1; i < count; i++)
+        if (cell[i] != cell[distinct - 1])
+            cell[distinct++] = cell[i];
+    for (size_t i = 0; i < distinct; i++) {
+        know(c, cell[i]); /* in any case: the next try locks them from the start */
+        note_locked(c, cell[i]);
+    }
+    return store_lock_more(c->store, cell, distinct, err);
+}
+
+static enum pk_status load_keys(struct committer *c, enum store_mode mode, const struct ws_need *need,
+                                struct pk_err *err)
+{
+    struct store_keys keys = {0};
+    bool again = true;
+    enum pk_status status = PK_OK;
+    while (status == PK_OK && again) {
+        again = false;
+        status = store_load_keys(c->store, need->hash, need->count, &c->arena, &keys, err);
+        if (status == PK_OK && mode == STORE_LOCKED)
+            status = lock_cells(c, &keys, &again, err);
+    }
+    c->counters.keys_loaded += need->count;
+    return status != PK_OK ? status : workset_put_keys(&c->workset, need, keys.key, keys.count, err);
+}
+
+static enum pk_status load(struct committer *c, enum store_mode mode, const struct ws_need *need, struct pk_err *err)
+{
+    struct store_facts facts = {0};
+    struct store_journeys journeys = {0};
+    struct store_obligations obligations = {0};
+    enum pk_status status = PK_OK;
+    switch (need->kind) {
+    case NEED_KEYS:
+        return load_keys(c, mode, need, err);
+    case NEED_CUSTOMERS:
+        status = store_load_customers(c->store, need->hash, need->count, &c->arena, &facts, &journeys, &obligations,
+                                      err);
+        c->counters.customers_loaded += need->count;
+        if (status == PK_OK)
+            workset_put_customers(&c->workset, need, facts.fact, facts.count, journeys.journey, journeys.count,
+                                  obligations.obligation, obligations.count);
+        return status;
+    case NEED_NAMELESS:
+        status = store_load_nameless(c->store, need->hash, need->count, &c->arena, &facts, err);
+        if (status == PK_OK)
+            workset_put_nameless(&c->workset, facts.fact, facts.count);
+        return status;
+    case NEED_EVENTS:
+        status = store_find_events(c->store, need->fact, need->count, &c->arena, &facts, err);
+        if (status == PK_OK)
+            workset_put_events(&c->workset, need, facts.fact, facts.count);
+        return status;
+    case NEED_NOTHING:
+        break;
+    }
+    return PK_OK;
+}
+
+static enum pk_status gather(struct committer *c, enum store_mode mode, struct pk_err *err)
+{
+    bool begun = false;
+    enum pk_status status = PK_OK;
+    if (mode != STORE_SNAPSHOT) {
+        sort_known(c);
+        status = store_begin(c->store, mode, c->changes.span, c->changes.spans, c->known.ptr, c->known.len, err);
+        for (size_t i = 0; i < c->known.len; i++)
+            note_locked(c, c->known.ptr[i]);
+        begun = true;
+    }
+    struct ws_need need = {NEED_NOTHING, NULL, NULL, 0};
+    while (status == PK_OK) {
+        status = workset_need(&c->workset, &need);
+        if (status != PK_OK || need.kind == NEED_NOTHING)
+            break;
+        if (!begun)
+            status = store_begin(c->store, STORE_SNAPSHOT, NULL, 0, NULL, 0, err);
+        begun = true;
+        if (status == PK_OK)
+            status = load(c, mode, &need, err);
+    }
+    if (status == PK_OK && begun && mode == STORE_SNAPSHOT)
+        status = store_end_read(c->store, err);
+    return status;
+}
+
+/* ---- one try ---- */
+
+static enum pk_status take_new_cells(struct committer *c, int64_t **ret_cell, struct pk_err *err)
+{
+    size_t count = workset_new_cells(&c->workset);
+    *ret_cell = pk_arena_alloc(&c->arena, (count + 1) * sizeof **ret_cell);
+    for (size_t i = 0; i < count; i++) {
+        enum pk_status status = store_new_cell(c->store, &(*ret_cell)[i], err);
+        if (status != PK_OK)
+            return status;
+    }
+    return PK_OK;
+}
+
+/* A version is never used twice, not even by another process or after a failover: 64 random bits. */
+static uint64_t new_token(void)
+{
+    uint64_t token = 0;
+    while (token == 0)
+        if (getrandom(&token, sizeof token, 0) != sizeof token)
+            token = 0;
+    return token;
+}
+
+/* After a failed guard nothing cached of these cells is believed, and the next try locks them. */
+static void distrust(struct committer *c)
+{
+    for (size_t i = 0; i < c->workset.cell_list.len; i++) {
+        const struct ws_cell *cell = c->workset.cell_list.ptr[i];
+        if (cell->is_new)
+            continue;
+        know(c, cell->id);
+        cache_drop(&c->cache, cell->id);
+    }
+}
+
+static enum pk_status send_try(struct committer *c, enum store_mode mode, struct pk_err *err)
+{
+    workset_done(&c->workset);
+    pk_arena_reset(&c->arena);
+    changes_reset(&c->changes);
+    metrics_reset(&c->metrics);
+    pk_map_clear(&c->locked);
+
+    size_t count;
+    struct fact **fact = unique_sorted(c, &count);
+    bool first = mode == STORE_SNAPSHOT;
+    take_spans(c);
+    workset_begin(&c->workset, c->meaning, &c->arena, first ? &c->cache : NULL, !first, fact, count);
+    int64_t *new_cell = NULL;
+    enum pk_status status = gather(c, mode, err);
+    if (status == PK_OK)
+        status = take_new_cells(c, &new_cell, err);
+    if (status == PK_OK) {
+        workset_save(&c->workset, new_cell, &c->metrics, &c->changes);
+        for (size_t i = c->from; i < c->to; i++)
+            if (c->batch->item.ptr[i].reject)
+                *pk_vec_push(&c->changes.quarantine) = *c->batch->item.ptr[i].reject;
+        c->changes.token = new_token();
+        status = store_save_send(c->store, mode, &c->changes, err);
+    }
+    if (status != PK_OK) {
+        store_rollback(c->store);
+        if (status == PK_STALE)
+            distrust(c);
+    }
+    return status;
+}
+
+static void count_success(struct committer *c)
+{
+    struct commit_counters *n = &c->counters;
+    n->batches++;
+    n->records += c->to - c->from;
+    n->facts += c->changes.fact.len;
+    n->rejects += c->changes.quarantine.len;
+    n->fast += c->workset.fast;
+    n->slow += c->workset.slow;
+    n->journeys += c->changes.journey.len;
+    n->obligations += c->changes.obligation.len;
+}
+
+static enum pk_status finish_try(struct committer *c, struct pk_err *err)
+{
+    enum pk_status status = store_save_finish(c->store, err);
+    if (status == PK_STALE)
+        distrust(c);
+    if (status != PK_OK)
+        return status;
+    workset_publish(&c->workset, &c->cache, c->changes.token);
+    for (size_t i = 0; i < c->changes.spans; i++)
+        for (size_t p = 0; p < c->positions; p++)
+            if (c->position[p].topic == c->changes.span[i].at.topic &&
+                c->position[p].partition == c->changes.span[i].at.partition)
+                c->position[p].next_offset = c->changes.span[i].next_offset;
+    count_success(c);
+    return PK_OK;
+}
+
+/* ---- a batch ---- */
+
+enum pk_status commit_start(struct committer *c, struct batch *batch, struct store_position *position,
+                            size_t positions, struct pk_err *err)
+{
+    enum pk_status status = store_ensure_months(c->store, batch->month.ptr, batch->month.len, err);
+    if (status == PK_OK)
+        status = store_ensure_dictionary(c->store, err);
+    if (status != PK_OK)
+        return status;
+    c->batch = batch;
+    c->from = 0;
+    c->to = batch->item.len;
+    c->position = position;
+    c->positions = positions;
+    c->known.len = 0;
+    status = send_try(c, STORE_SNAPSHOT, err);
+    if (status != PK_OK && status != PK_STALE)
+        c->batch = NULL;
+    else if (status == PK_STALE)
+        c->changes.token = 0; /* nothing was sent: commit_finish goes on with try 2 */
+    return status == PK_STALE ? PK_OK : status;
+}
+
+/* Tries 2..5 of a part, which is halved after each of the first failures. */
+static enum pk_status insist(struct committer *c, struct pk_err *err)
+{
+    enum pk_status status = PK_STALE;
+    for (int failed = 1; status == PK_STALE && failed < MOST_TRIES; failed++) {
+        c->counters.retries[failed - 1]++;
+        enum store_mode mode = failed <= LOCKED_TRIES ? STORE_LOCKED : STORE_ALONE;
+        if (failed < LOCKED_TRIES && c->to - c->from > 1)
+            c->to = c->from + (c->to - c->from) / 2;
+        status = send_try(c, mode, err);
+        if (status == PK_OK)
+            status = finish_try(c, err);
+    }
+    if (status == PK_STALE) {
+        char why[sizeof err->text];
+        memcpy(why, err->text, sizeof why);
+        return pk_fail(err, PK_STOP, "a batch failed while no other writer was at work: %.400s", why);
+    }
+    return status;
+}
+
+enum pk_status commit_finish(struct committer *c, struct pk_err *err)
+{
+    enum pk_status status = c->changes.token ? finish_try(c, err) : PK_STALE;
+    for (;;) {
+        if (status == PK_STALE)
+            status = insist(c, err);
+        if (status != PK_OK || c->to == c->batch->item.len)
+            break;
+        c->from = c->to; /* the rest of a batch that was halved */
+        c->to = c->batch->item.len;
+        c->known.len = 0;
+        status = send_try(c, STORE_SNAPSHOT, err);
+        if (status == PK_OK)
+            status = finish_try(c, err);
+    }
+    c->batch = NULL;
+    return status;
+}
+
+enum pk_status commit_positions(struct committer *c, struct store_position *position, size_t positions,
+                                const int64_t *next_offset, struct pk_err *err)
+{
+    workset_done(&c->workset);
+    pk_arena_reset(&c->arena);
+    changes_reset(&c->changes);
+    struct store_span *span = PK_NEW_ARRAY(&c->arena, struct store_span, positions + 1);
+    size_t count = 0;
+    for (size_t i = 0; i < positions; i++)
+        if (next_offset[i] > position[i].next_offset)
+            span[count++] = (struct store_span){position[i], next_offset[i]};
+    if (count == 0)
+        return PK_OK;
+    qsort_r(span, count, sizeof *span, compare_spans, (void *)c->meaning->symbols);
+    c->changes.span = span;
+    c->changes.spans = count;
+    c->changes.slot = span[0].at.slot;
+    c->changes.token = new_token();
+    enum pk_status status = store_save_send(c->store, STORE_SNAPSHOT, &c->changes, err);
+    if (status == PK_OK)
+        status = store_save_finish(c->store, err);
+    for (size_t i = 0; status == PK_OK && i < positions; i++)
+        position[i].next_offset = PK_MAX(position[i].next_offset, next_offset[i]);
+    return status;
+}

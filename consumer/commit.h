@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* commit.h - one batch into PostgreSQL: load, derive, save; at most five tries (docs/protocol.md).
+ *
+ * Try 1 is optimistic, from the cache. If another process changed what it was derived from, the batch
+ * is halved and tried again with its cells locked (three times), then alone. The cache changes only
+ * after a COMMIT whose result was read. */
+#ifndef POLKU_COMMIT_H
+#define POLKU_COMMIT_H
+
+#include "batch.h"
+#include "store.h"
+#include "workset.h"
+
+struct commit_counters {
+    uint64_t batches, records, facts, rejects, duplicates;
+    uint64_t fast, slow;              /* facts by the path on which they were derived */
+    uint64_t retries[5];              /* tries that failed, by their number from 1 */
+    uint64_t journeys, obligations;   /* rows written */
+    uint64_t keys_loaded, customers_loaded;
+};
+
+struct committer {
+    const struct meaning *meaning;
+    struct store *store;
+    struct cache cache;
+    struct commit_counters counters;
+
+    /* the try that is under way */
+    struct pk_arena arena;
+    struct workset workset;
+    struct changes changes;
+    struct metrics metrics;
+    struct pk_map locked;
+    PK_VEC(int64_t) known; /* cells to lock in the next try */
+    struct batch *batch;
+    size_t from, to; /* the items of the batch in this try */
+    struct store_position *position;
+    size_t positions;
+};
+
+void committer_init(struct committer *committer, const struct meaning *meaning, struct store *store,
+                    size_t cache_bytes);
+void committer_done(struct committer *committer);
+
+/* Starts try 1 of the whole batch and returns without waiting for the COMMIT. `position` is updated by
+ * commit_finish; both are borrowed until then. */
+enum pk_status commit_start(struct committer *committer, struct batch *batch, struct store_position *position,
+                            size_t positions, struct pk_err *err);
+/* Waits; goes on with further tries and the rest of the batch where needed. PK_OK: all of it is committed.
+ * Anything else: what was committed shows in the positions, what was not has left no trace. */
+enum pk_status commit_finish(struct committer *committer, struct pk_err *err);
+static inline bool commit_under_way(const struct committer *committer)
+{
+    return committer->batch != NULL;
+}
+/* Positions alone: offsets without events (control records, compacted gaps). */
+enum pk_status commit_positions(struct committer *committer, struct store_position *position, size_t positions,
+                                const int64_t *next_offset, struct pk_err *err);
+
+#endif
