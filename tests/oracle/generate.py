@@ -38,6 +38,20 @@ TYPES = {
     'visit.done': 3, 'visit.started': 2, 'request.refused': 2, 'promise.made': 4, 'promise.attempted': 3,
     'promise.kept': 3, 'promise.rejected': 2, 'promise.withdrawn': 2,
 }
+# What may follow what, soon and on the same matter: it acts on the obligation that the first one opens.
+FOLLOWERS = {
+    'callback.requested': ['callback.attempted', 'callback.unreached', 'callback.reached', 'callback.withdrawn'],
+    'callback.booked': ['callback.attempted', 'callback.reached', 'callback.refused'],
+    'question.asked': ['reply.sent', 'contact.outbound', 'answer.given', 'answer.given', 'question.withdrawn'],
+    'payment.captured': ['ticket.issued', 'ticket.issued', 'payment.refunded'],
+    'feedback.submitted': ['feedback.submitted', 'feedback.acknowledged'],
+    'handoff.offered': ['handoff.offered', 'handoff.accepted', 'handoff.accepted', 'handoff.rejected'],
+    'notice.due': ['notice.due', 'contact.outbound', 'notice.given'], 'relay.passed': ['relay.passed'],
+    'visit.booked': ['visit.started', 'visit.done'],
+    'order.placed': ['order.delivered', 'order.collected', 'order.cancelled'],
+    'promise.made': ['promise.made', 'promise.kept', 'promise.kept', 'promise.attempted', 'promise.rejected',
+                     'promise.withdrawn', 'callback.reached', 'answer.given'],
+}
 KINDS = ['callback', 'question', 'feedback', 'handoff', 'delivery', 'own_kind', 'own_kind']
 BLOCKED = ['', ' ', 'NULL', 'anonymous', '000-00', '0', '\t- ', 'None']
 
@@ -47,24 +61,49 @@ class Generator:
         self.random = random.Random(seed)
         self.people, self.wanted = people, events
         self.cases = ['shop/%d' % n for n in range(people)] + [' shop/0\t']
-        self.span = self.random.choice([300, 1500, 1500, 4000, 40000]) * SECOND
+        self.span = self.random.choice([200, 600, 1500, 1500, 4000, 20000]) * SECOND
         # Some seeds have one person with most of the events: a crowd by max_events.
-        self.weights = [self.random.choice([1, 1, 1, 3]) for _ in range(people)]
-        if self.random.random() < 0.4:
+        self.weights = [self.random.choice([1, 1, 1, 2]) for _ in range(people)]
+        if self.random.random() < 0.3:
             self.weights[0] = people * self.random.choice([1, 2])
-        self.used_times = []
+        self.past = []  # (person, event) in the order of their making
 
     def maybe(self, chance):
         return self.random.random() < chance
 
-    def time(self):
-        if self.used_times and self.maybe(0.6):
-            at = self.random.choice(self.used_times) + self.random.choice([-1, 1, 1]) * self.random.choice(STEPS) \
-                + self.random.choice([0, 0, 0, -1, 1])
-        else:
-            at = BASE - self.span // 3 + self.random.randrange(0, self.span, SECOND)
-        self.used_times.append(at)
-        return at
+    def time(self, person):
+        """Mostly one of STEPS away from another event of the person or of anybody, give or take a microsecond."""
+        own = [event for who, event in self.past if who == person]
+        others = own if own and self.maybe(0.8) else [event for _, event in self.past]
+        if others and self.maybe(0.7):
+            return self.at_of(self.random.choice(others)) + self.random.choice([-1, 1, 1]) * \
+                self.random.choice(STEPS) + self.random.choice([0, 0, 0, 0, -1, 1])
+        return BASE - self.span // 3 + self.random.randrange(0, self.span, SECOND)
+
+    @staticmethod
+    def at_of(event):
+        at = event['occurred_at']
+        return at if isinstance(at, int) else oracle.parse_time(at)
+
+    def follow(self, event, opener):
+        """Makes `event` act on what `opener` opened: soon after it, or up to the skew before."""
+        event['type'] = self.random.choice(FOLLOWERS[opener['type']])
+        step = self.random.choice([-5, -5, -1, 0, 1, 5, 20, 20, 30, 60, 60, 300]) * SECOND
+        at = self.at_of(opener) + step + self.random.choice([0, 0, 0, -1, 1])
+        event['occurred_at'] = at if self.maybe(0.5) else oracle.format_time(at)
+        if self.maybe(0.8):
+            event['brand'] = (opener.get('handoff') or {}).get('to_brand') or opener['brand']
+        event.pop('case_id', None)
+        if 'case_id' in opener and self.maybe(0.7):
+            event['case_id'] = opener['case_id']
+        record = opener.get('obligation')
+        if record and self.maybe(0.8):
+            event['relates_to'] = '%s/%s' % (opener['source'], record['id'])
+            due = [oracle.parse_time(v) if isinstance(v, str) else v for v in
+                   (record.get('due_from'), record.get('due_to'))]
+            if due[1] is not None and self.maybe(0.6):  # at the end of the window, or of its first nine tenths
+                tenth = (due[1] - due[0]) // 10 if due[0] is not None and self.maybe(0.6) else 0
+                event['occurred_at'] = due[1] - tenth + self.random.choice([0, 0, 1])
 
     def phone(self, person):
         number = '40123450%d' % person
@@ -77,7 +116,7 @@ class Generator:
 
     def identifiers(self, person):
         found = []
-        if self.maybe(0.65):
+        if self.maybe(0.85):
             found.append({'namespace': 'crm/customer_id', 'value': 'C-%d' % person})
         if self.maybe(0.2):
             found.append({'namespace': 'shop/customer_id', 'value': 'C-%d' % person})
@@ -99,7 +138,9 @@ class Generator:
 
     def record(self, at):
         due_from = at + self.random.choice([-5, 0, 0, 20, 60]) * SECOND if self.maybe(0.5) else None
-        due_to = max(at, due_from or at) + self.random.choice([0, 5, 20, 60, 300]) * SECOND if self.maybe(0.8) else None
+        due_to = None
+        if self.maybe(0.8):
+            due_to = max(at, due_from or at) + self.random.choice([0, 5, 20, 60, 300]) * SECOND
         record = {'id': 'p/%d' % self.random.randrange(self.people * 2), 'kind': self.random.choice(KINDS)}
         for name, value in (('due_from', due_from), ('due_to', due_to)):
             if value is not None or self.maybe(0.2):
@@ -111,7 +152,12 @@ class Generator:
 
     def event(self, number):
         person = self.random.choices(range(self.people), self.weights)[0]
-        at = self.time()
+        opener = None
+        openers = [(who, e) for who, e in self.past[-60:] if e['type'] in FOLLOWERS]
+        if openers and self.maybe(0.35):
+            who, opener = self.random.choice(openers)
+            person = person if self.maybe(0.15) else who
+        at = self.time(person)
         source = self.random.choice(SOURCES)
         # Ids hold a slash now and then; one id may come back at another time, or name an obligation too.
         event_id = self.random.choice(['e%d', 'e%d', 'e%d', 'e/%d']) % number
@@ -128,21 +174,24 @@ class Generator:
         if self.maybe(0.4):
             event['sequence'] = self.random.choice([-1, 0, 1, 2, 3])
         if self.maybe(0.8):
-            event['direction'] = self.random.choice(['INBOUND', 'OUTBOUND', 'OUTBOUND', 'INTERNAL', 'PUBLIC', 'UNKNOWN'])
+            event['direction'] = self.random.choice(['INBOUND', 'INBOUND', 'OUTBOUND', 'OUTBOUND', 'INTERNAL', 'PUBLIC'])
         if self.maybe(0.8):
             event['actor'] = self.random.choice(['CUSTOMER', 'HUMAN', 'HUMAN', 'BOT', 'SYSTEM', 'UNKNOWN'])
         unit = self.random.choice(UNITS)
         if unit is not None or self.maybe(0.3):
             event['unit'] = unit
-        if self.maybe(0.93):
+        if opener:
+            self.follow(event, opener)
+            at = self.at_of(event)
+        if self.maybe(0.95):
             event['identifiers'] = self.identifiers(person)
-        if self.maybe(0.35):
+        if not opener and self.maybe(0.4):
             event['case_id'] = self.cases[person] if self.maybe(0.7) else self.random.choice(self.cases + ['-', ''])
         if self.maybe(0.4):
             event['outcome'] = self.random.choice(['ok', 'resolved', 'refused', 'unreached', 'abandoned', 'failed'])
         if self.maybe(0.4):
             event['reason'] = self.random.choice(['ticket', 'ticket', 'not_mine', 'no_access'])
-        if event['type'] == 'promise.made' or self.maybe(0.07):
+        if event['type'] == 'promise.made' and self.maybe(0.95) or self.maybe(0.05):
             event['obligation'] = self.record(at)
         if event['type'].startswith('handoff.') and self.maybe(0.7) or self.maybe(0.03):
             event['handoff'] = self.random.choice([
@@ -160,13 +209,14 @@ class Generator:
         if self.maybe(0.2):
             event['attributes'] = {key: 'x' * self.random.randrange(3) for key in
                                    self.random.sample(['b', 'a', 'ä', 'aa', '\U0001f600', '\uffee'], 3)}
+        self.past.append((person, event))
         return event
 
     def relate(self, events, obligations):
         """Gives some events a relates_to: to earlier and later events, to promises of anybody, to nothing."""
         for event in events:
             acting = event['type'].startswith('promise.') and event['type'] != 'promise.made'
-            if not self.maybe(0.85 if acting else 0.15):
+            if 'relates_to' in event or not self.maybe(0.85 if acting else 0.15):
                 continue
             other = self.random.choice(events)
             form = self.random.random()

@@ -104,7 +104,7 @@ def hourly(table, columns, key_length, time):
     """Two slots: the first has three times the count, the second takes two thirds away."""
     found = []
     for slot, factor in ((1, 3), (2, -2)):
-        values = {('due_hour' if c == 'due_hour' else c) if c == time else c + '_id':
+        values = {c if c == time else c + '_id':
                   'coalesce(%s, \'infinity\')' % moment('r.' + c) if c == time else 'coalesce(%s, 0)' % word(c)
                   for c in columns[:key_length]}
         values.update({c: '%d * r.%s::bigint' % (factor, c) for c in columns[key_length:]})
@@ -126,7 +126,8 @@ def main():
         script.append('CREATE TEMP TABLE raw_%s (%s);' % (name, ', '.join('"%s" text' % c for c in columns)))
         script.append('COPY raw_%s FROM STDIN;' % name)
         script += oracle.table_lines(derived, name) + ['\\.']
-    texts = {v for name in names for row in oracle.table_rows(derived, name) for v in row.values() if isinstance(v, str)}
+    texts = {value for name in names for row in oracle.table_rows(derived, name) for value in row.values()
+             if isinstance(value, str)}
     for event in derived.events:
         texts.update(i['namespace'] for i in event.field['identifiers'])
     for found in derived.journeys:
@@ -143,7 +144,9 @@ def main():
         hourly('interaction_hourly', oracle.INTERACTION_HOURLY, 5, 'hour'),
         hourly('obligation_hourly', oracle.OBLIGATION_HOURLY, 4, 'due_hour'),
         'COMMIT;']
-    command = ['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', '-'] + (['-d', args.database] if args.database else [])
+    command = ['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', '-']
+    if args.database:
+        command += ['-d', args.database]
     return subprocess.run(command, input='\n'.join(script + ['']).encode(), check=False,
                           env=dict(os.environ, PGCLIENTENCODING='UTF8')).returncode
 

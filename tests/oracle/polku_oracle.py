@@ -488,7 +488,8 @@ class Obligation:
         self.explicit = record is not None
         field = opener.field
         handoff = field['handoff'] or {}
-        for brand, unit, role in ((record or {}).get('brand'), (record or {}).get('unit'), (record or {}).get('role')), \
+        named = record or {}
+        for brand, unit, role in (named.get('brand'), named.get('unit'), named.get('role')), \
                                  (handoff.get('to_brand'), handoff.get('to_unit'), handoff.get('to_role')), \
                                  (field['brand'], field['unit'], None):
             if brand is not None or unit is not None or role is not None:
@@ -880,8 +881,8 @@ def hour_of(time):
     return None if time is None else time // HOUR * HOUR
 
 
-INTERACTION = ('occurred_at', 'event_hash', 'source', 'event_id', 'sequence', 'content_hash', 'customer', 'customer_kind',
-               'journey', 'type', 'channel', 'direction', 'actor', 'sensitivity', 'brand', 'unit',
+INTERACTION = ('occurred_at', 'event_hash', 'source', 'event_id', 'sequence', 'content_hash', 'customer',
+               'customer_kind', 'journey', 'type', 'channel', 'direction', 'actor', 'sensitivity', 'brand', 'unit',
                'outcome', 'reason', 'topic', 'cause', 'product', 'location', 'stage', 'case', 'staff', 'relates',
                'identifiers', 'identifier_namespaces', 'promise', 'promise_kind', 'promise_due_from', 'promise_due_to',
                'promise_brand', 'promise_unit', 'promise_role', 'handoff', 'to_brand', 'to_unit', 'to_role',
@@ -996,8 +997,9 @@ def obligation_hourly_rows(derived):
         yield dict(zip(OBLIGATION_HOURLY, key), **{name: found[name] for name in OBLIGATION_HOURLY[4:]})
 
 
-ROWS = {'interaction': interaction_rows, 'customer': customer_rows, 'journey': journey_rows, 'obligation': obligation_rows,
-        'interaction_hourly': interaction_hourly_rows, 'obligation_hourly': obligation_hourly_rows}
+ROWS = {'interaction': interaction_rows, 'customer': customer_rows, 'journey': journey_rows,
+        'obligation': obligation_rows, 'interaction_hourly': interaction_hourly_rows,
+        'obligation_hourly': obligation_hourly_rows}
 
 
 def table_rows(derived, name, as_of=None):
@@ -1036,7 +1038,8 @@ def add_input_arguments(parser, required=True):
     parser.add_argument('--rules', required=required, help='the rules file (YAML)')
     parser.add_argument('--key-file', required=required, help='file with the hash key, 16..64 bytes in hexadecimal')
     parser.add_argument('--schema', default=DEFAULT_SCHEMA, help='interaction.avsc')
-    parser.add_argument('events', nargs='+' if required else '*', help='JSON Lines files of events, - is standard input')
+    parser.add_argument('events', nargs='+' if required else '*',
+                        help='JSON Lines files of events, - is standard input')
 
 
 def derive_from(args):
@@ -1049,7 +1052,7 @@ def parse_as_of(text):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description='Derives the tables of Polku from events, independently of the C code.')
+    parser = argparse.ArgumentParser(description='Derives the tables of Polku from events.')
     commands = parser.add_subparsers(dest='command', required=True)
     derive = commands.add_parser('derive', help='print or write the derived tables')
     derive.add_argument('--out-dir', help='write one file per table there (name.tsv, first line the columns)')
