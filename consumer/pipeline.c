@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pipeline.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct pipeline {
+    const struct pipeline_config *config;
+    const volatile sig_atomic_t *stop;
+    struct matcher matcher;
+    struct fact_maker maker;
+    struct meaning meaning;
+    struct decoder decoder;
+    struct store *store;
+    struct committer committer;
+    struct intake *intake;
+    struct batch batch[2];
+    int filling;                /* which batch the next records go to; the other may be in flight */
+    int64_t first_at_us;        /* clock at the first record of the filling batch */
+    struct store_position *position;
+    size_t positions;
+    bool connected;             /* the store's connection may be used */
+    enum pk_status in_callback; /* what went wrong in a callback, for the loop to look at */
+    struct pk_err callback_err;
+    struct commit_counters shown;
+    int64_t shown_at_us;
+};
+
+static int64_t clock_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * PK_SECOND_US + now.tv_nsec / 1000;
+}
+
+/* ---- log ---- */
+
+static void log_progress(struct pipeline *p, bool last)
+{
+    const struct commit_counters *now = &p->committer.counters;
+    int64_t at_us = clock_us(), since_us = at_us - p->shown_at_us;
+    if ((!last && since_us < 5 * PK_SECOND_US) || now->batches == p->shown.batches)
+        return;
+    log_write(LOG_INFO, last ? "stopped" : "progress",
+              "records=%" PRIu64 " facts=%" PRIu64 " rejects=%" PRIu64 " batches=%" PRIu64 " per_second=%.0f fast=%" PRIu64
+              " slow=%" PRIu64 " retries=%" PRIu64 " cache_bytes=%zu",
+              now->records, now->facts, now->rejects, now->batches,
+              (double)(now->records - p->shown.records) * 1e6 / (double)PK_MAX(since_us, INT64_C(1)), now->fast,
+              now->slow, now->retries[0] + now->retries[1] + now->retries[2] + now->retries[3] + now->retries[4],
+              p->committer.cache.bytes);
+    p->shown = *now;
+    p->shown_at_us = at_us;
+}
+
+static void note(void *context, enum log_level level, const char *sentence, const char *detail)
+{
+    (void)context;
+    log_write(level, sentence, "detail=\"%s\"", detail);
+}
+
+/* ---- claims: Kafka says which partitions are ours, PostgreSQL where each of them stands ---- */
+
+static void finish_in_callback(struct pipeline *p)
+{
+    if (!commit_under_way(&p->committer))
+        return;
+    enum pk_status status = commit_finish(&p->committer, &p->callback_err);
+    if (status == PK_LOST || status == PK_RETRY)
+        p->connected = false;
+    if (status == PK_STOP)
+        p->in_callback = status;
+    else if (status != PK_OK)
+        log_write(LOG_WARN, "a batch was dropped in a rebalance", "status=%s why=\"%s\"", pk_status_name(status),
+                  p->callback_err.text);
+}
+
+/* Whatever is not committed is read again by whoever claims the partition next. */
+static void revoked(void *context, const struct intake_partition *partition, size_t count, bool lost)
+{
+    struct pipeline *p = context;
+    (void)partition;
+    finish_in_callback(p);
+    batch_reset(&p->batch[p->filling]);
+    log_write(LOG_INFO, "partitions revoked", "count=%zu lost=%d", count, lost);
+}
+
+static enum pk_status reconnect(struct pipeline *p, struct pk_err *err)
+{
+    if (p->connected)
+        return PK_OK;
+    cache_clear(&p->committer.cache); /* the database may be another one now, or an older state of it */
+    enum pk_status status = store_reopen(p->store, err);
+    p->connected = status == PK_OK;
+    return status;
+}
+
+static void forget_if_gone_back(struct pipeline *p, const struct store_position *before, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < p->positions; j++)
+            if (before[i].topic == p->position[j].topic && before[i].partition == p->position[j].partition &&
+                before[i].next_offset > p->position[j].next_offset)
+                cache_clear(&p->committer.cache);
+}
+
+static enum pk_status assigned(void *context, struct intake_partition *partition, size_t count, struct pk_err *err)
+{
+    struct pipeline *p = context;
+    finish_in_callback(p);
+    batch_reset(&p->batch[p->filling]);
+    enum pk_status status = reconnect(p, err);
+    struct store_position *claim = pk_alloc((count + 1) * sizeof *claim);
+    for (size_t i = 0; i < count; i++)
+        claim[i] = (struct store_position){.topic = symbol_of(p->config->symbols, pk_str(partition[i].topic)),
+                                           .partition = partition[i].partition,
+                                           .next_offset = partition[i].offset};
+    if (status == PK_OK)
+        status = store_ensure_dictionary(p->store, err);
+    if (status == PK_OK)
+        status = store_claim(p->store, claim, count, err);
+    if (status != PK_OK) {
+        if (status == PK_LOST || status == PK_RETRY)
+            p->connected = false;
+        log_write(status == PK_STOP ? LOG_ERROR : LOG_WARN, "partitions could not be claimed", "status=%s why=\"%s\"",
+                  pk_status_name(status), err->text);
+        free(claim);
+        return status;
+    }
+    struct store_position *before = p->position;
+    size_t before_count = p->positions;
+    p->position = claim;
+    p->positions = count;
+    forget_if_gone_back(p, before, before_count);
+    free(before);
+    for (size_t i = 0; i < count; i++)
+        partition[i].offset = claim[i].next_offset;
+    log_write(LOG_INFO, "partitions claimed", "count=%zu", count);
+    return PK_OK;
+}
+
+/* ---- filling a batch ---- */
+
+enum { HEADERS_MAX = 64 };
+
+static enum pk_status add_record(struct pipeline *p, struct batch *batch, const struct intake_record *record,
+                                 struct pk_err *err)
+{
+    struct record_header header[HEADERS_MAX];
+    size_t headers = 0;
+    while (headers < HEADERS_MAX && intake_record_header(record, headers, &header[headers].name, &header[headers].value))
+        headers++;
+    return batch_add(batch, &p->decoder,
+                     &(struct batch_record){
+                         .position = record->index,
+                         .topic = p->position[record->index].topic,
+                         .partition = record->partition,
+                         .offset = record->offset,
+                         .received_at_us = record->at_us,
+                         .key = record->key,
+                         .value = record->value,
+                         .header = header,
+                         .header_count = headers,
+                     },
+                     err);
+}
+
+/* How long the next poll may wait; negative: the batch has waited long enough. */
+static int64_t patience_us(const struct pipeline *p, const struct batch *batch)
+{
+    enum { IDLE_US = 200000, WATCH_COMMIT_US = 2000 };
+    if (batch->item.len)
+        return p->first_at_us + p->config->linger_us - clock_us();
+    return commit_under_way(&p->committer) ? WATCH_COMMIT_US : IDLE_US;
+}
+
+static bool is_full(const struct pipeline *p, const struct batch *batch)
+{
+    return (int64_t)batch->item.len >= p->config->batch_records || (int64_t)batch->bytes >= p->config->batch_bytes;
+}
+
+static enum pk_status fill(struct pipeline *p, struct pk_err *err)
+{
+    struct batch *batch = &p->batch[p->filling];
+    for (unsigned polls = 1; !*p->stop && !is_full(p, batch); polls++) {
+        /* The clock is asked every so often only, unless there may be something to wait for. */
+        int64_t wait_us = batch->item.len && polls % 64 ? 0 : patience_us(p, batch);
+        if (wait_us < 0)
+            break;
+        struct intake_record record = {0};
+        enum pk_status status = intake_poll(p->intake, wait_us, &record, err);
+        if (status == PK_OK && p->in_callback != PK_OK) {
+            *err = p->callback_err;
+            status = p->in_callback;
+        }
+        if (status == PK_OK && record.message) {
+            if (batch->item.len == 0)
+                p->first_at_us = clock_us();
+            status = add_record(p, batch, &record, err);
+        }
+        bool came = record.message != NULL;
+        intake_record_done(&record);
+        if (status != PK_OK)
+            return status;
+        if (polls % 256 == 0 && commit_under_way(&p->committer))
+            store_save_pump(p->store);
+        if (came)
+            continue;
+        if (batch->item.len == 0)
+            break; /* nothing came: let the loop look at the commit in flight, or at the end */
+        if (wait_us == 0) { /* the queue is empty: wait for the rest of the linger */
+            wait_us = patience_us(p, batch);
+            if (wait_us <= 0)
+                break;
+            polls |= 63;
+        }
+    }
+    return PK_OK;
+}
+
+/* ---- the loop ---- */
+
+static void tell_kafka(struct pipeline *p)
+{
+    struct intake_partition *at = pk_alloc((p->positions + 1) * sizeof *at);
+    for (size_t i = 0; i < p->positions; i++)
+        at[i] = (struct intake_partition){symbol_text(p->config->symbols, p->position[i].topic).ptr,
+                                          p->position[i].partition, p->position[i].next_offset};
+    intake_commit(p->intake, at, p->positions);
+    free(at);
+}
+
+static enum pk_status finish(struct pipeline *p, struct pk_err *err)
+{
+    if (!commit_under_way(&p->committer))
+        return PK_OK;
+    enum pk_status status = commit_finish(&p->committer, err);
+    if (status == PK_OK) {
+        tell_kafka(p);
+        log_progress(p, false);
+    }
+    return status;
+}
+
+static enum pk_status start(struct pipeline *p, struct pk_err *err)
+{
+    struct batch *batch = &p->batch[p->filling];
+    if (batch->item.len == 0)
+        return PK_OK;
+    p->filling = !p->filling;
+    batch_reset(&p->batch[p->filling]);
+    return commit_start(&p->committer, batch, p->position, p->positions, err);
+}
+
+/* Offsets without records (transaction markers, compacted records) move the position too, when idle. */
+static enum pk_status pass_gaps(struct pipeline *p, struct pk_err *err)
+{
+    int64_t *next = pk_alloc((p->positions + 1) * sizeof *next);
+    bool any = false;
+    for (size_t i = 0; i < p->positions; i++) {
+        next[i] = intake_position(p->intake, symbol_text(p->config->symbols, p->position[i].topic).ptr,
+                                  p->position[i].partition);
+        any |= next[i] > p->position[i].next_offset;
+    }
+    enum pk_status status = any ? commit_positions(&p->committer, p->position, p->positions, next, err) : PK_OK;
+    free(next);
+    return status;
+}
+
+/* Drops everything that is not committed, and claims again after a pause. A fence usually means that a
+ * rebalance is about to reach us, so that pause is longer: claiming at once would take the partitions
+ * from their new owner. */
+static enum pk_status recover(struct pipeline *p, enum pk_status status, struct pk_err *err)
+{
+    if (status == PK_STOP || status == PK_REJECT)
+        return status;
+    int64_t pause_us = status == PK_FENCED ? 6 * PK_SECOND_US : p->config->retry_min_us;
+    log_write(LOG_WARN, "a batch failed and will be read again", "status=%s why=\"%s\"", pk_status_name(status),
+              err->text);
+    if (status != PK_FENCED)
+        p->connected = false;
+    cache_clear(&p->committer.cache);
+    batch_reset(&p->batch[0]);
+    batch_reset(&p->batch[1]);
+    return intake_reclaim(p->intake, pause_us, err);
+}
+
+static bool reached_end(const struct pipeline *p)
+{
+    const struct pipeline_config *config = p->config;
+    if (config->stop_after && (int64_t)p->committer.counters.records >= config->stop_after)
+        return true;
+    return config->until_end && p->batch[p->filling].item.len == 0 && !commit_under_way(&p->committer) &&
+           intake_at_end(p->intake);
+}
+
+static enum pk_status loop(struct pipeline *p, struct pk_err *err)
+{
+    while (!*p->stop && !reached_end(p)) {
+        enum pk_status status = fill(p, err);
+        if (status == PK_OK)
+            status = finish(p, err);
+        if (status == PK_OK && p->batch[p->filling].item.len)
+            status = start(p, err);
+        else if (status == PK_OK && intake_at_end(p->intake))
+            status = pass_gaps(p, err);
+        if (status != PK_OK)
+            status = recover(p, status, err);
+        if (status != PK_OK)
+            return status;
+    }
+    return finish(p, err);
+}
+
+/* ---- setting up ---- */
+
+static enum pk_status connect_patiently(struct pipeline *p, struct pk_err *err)
+{
+    int64_t pause_us = p->config->retry_min_us;
+    for (;;) {
+        enum pk_status status = store_open(&p->config->store, p->config->symbols, &p->store, err);
+        if ((status != PK_RETRY && status != PK_LOST) || *p->stop)
+            return status;
+        log_write(LOG_WARN, "PostgreSQL is away", "why=\"%s\" next_try_ms=%" PRId64, err->text, pause_us / 1000);
+        struct timespec pause = {pause_us / PK_SECOND_US, pause_us % PK_SECOND_US * 1000};
+        nanosleep(&pause, NULL); /* a signal ends it early */
+        pause_us = PK_MIN(pause_us * 2, p->config->retry_max_us);
+    }
+}
+
+static enum pk_status set_up(struct pipeline *p, struct pk_err *err)
+{
+    const struct pipeline_config *config = p->config;
+    matcher_init(&p->matcher, config->rules, config->symbols);
+    fact_maker_init(&p->maker, config->rules, config->hasher, config->symbols, &p->matcher);
+    p->meaning = (struct meaning){config->rules, &p->matcher, config->symbols, config->hasher};
+    p->decoder = (struct decoder){config->schemas, &p->maker, {config->max_ahead_us}, config->rules->horizon_us};
+    p->batch[0].arena.keep_bytes = p->batch[1].arena.keep_bytes = 64 << 20;
+    p->shown_at_us = clock_us();
+    enum pk_status status = connect_patiently(p, err);
+    if (status != PK_OK)
+        return status;
+    p->connected = true;
+    committer_init(&p->committer, &p->meaning, p->store, (size_t)config->cache_bytes);
+    const struct pk_str check = PK_STR("polku hash key check");
+    status = store_check_rules(p->store, config->rules, fact_hash(config->hasher, &check, 1), err);
+    if (status != PK_OK)
+        return status;
+    struct intake_handler handler = {p, assigned, revoked, note};
+    return intake_open(&config->intake, &handler, &p->intake, err);
+}
+
+static bool tear_down(struct pipeline *p)
+{
+    enum { CLOSE_SECONDS = 3 };
+    bool closed = !p->intake || intake_close(p->intake, CLOSE_SECONDS * PK_SECOND_US);
+    if (p->store) {
+        committer_done(&p->committer);
+        store_close(p->store);
+    }
+    batch_done(&p->batch[0]);
+    batch_done(&p->batch[1]);
+    fact_maker_done(&p->maker);
+    matcher_done(&p->matcher);
+    free(p->position);
+    return closed;
+}
+
+enum pk_status pipeline_run(const struct pipeline_config *config, const volatile sig_atomic_t *stop,
+                            struct pk_err *err)
+{
+    struct pipeline *p = pk_alloc(sizeof *p);
+    p->config = config;
+    p->stop = stop;
+    enum pk_status status = set_up(p, err);
+    if (status == PK_OK)
+        status = loop(p, err);
+    if (p->intake)
+        log_progress(p, true);
+    if (!tear_down(p))
+        log_write(LOG_WARN, "the Kafka client did not come to an end in time", "effect=none");
+    free(p);
+    return *stop && (status == PK_RETRY || status == PK_LOST) ? PK_OK : status;
+}
