@@ -122,6 +122,17 @@ class CanonicalForm(unittest.TestCase):
         self.assertEqual(schema.encode(read), b'\x02' b'\0' b'\x02\x04\xc3\xa5' b'\x02' + b'\0' * 6 + b'\xf0\x3f'
                          b'\x04\x02x\0\0' b'\x06\x02b\0\x02z\x022\x04\xc3\xa4\x021\0')
 
+    def test_golden_bytes_of_the_newest_version(self):
+        golden = os.path.join(HERE, '..', '..', 'schemas', 'golden')
+        newest = os.path.join(golden, max(os.listdir(golden), key=lambda v: int(v[1:])))
+        names = [n[:-5] for n in os.listdir(newest) if n.endswith('.json')]
+        self.assertTrue(names)
+        for name in names:
+            with open(os.path.join(newest, name + '.json'), encoding='utf-8') as file:
+                natural = json.load(file)
+            with open(os.path.join(newest, name + '.avro'), 'rb') as file:
+                self.assertEqual(SCHEMA.encode(SCHEMA.read(natural)), file.read(), name)
+
     def test_an_unknown_field_is_an_error(self):
         with self.assertRaises(oracle.InputError):
             SCHEMA.read(event('1', 0, 'x', nosuch=1))
