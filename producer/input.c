@@ -141,3 +141,11 @@ enum input_result input_line(struct input *input, struct pk_str *ret_text, uint6
         return INPUT_RECORD;
     }
 }
+
+int input_peek(struct input *input)
+{
+    while (input->start == input->end && !input->at_end)
+        if (input_fill(input, NULL) != PK_OK)
+            return -1;
+    return input->start < input->end ? (unsigned char)input->data[input->start] : -1;
+}

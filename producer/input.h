@@ -41,4 +41,7 @@ enum input_result {
  * A line that is longer than INPUT_MAX_RECORD is INPUT_BROKEN, *ret_text its first bytes. */
 enum input_result input_line(struct input *input, struct pk_str *ret_text, uint64_t *ret_line, struct pk_err *err);
 
+/* The first byte of what comes next, -1 at the end of the file or if it cannot be read. */
+int input_peek(struct input *input);
+
 #endif
