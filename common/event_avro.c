@@ -286,6 +286,18 @@ static int set_text(avro_value_t *value, struct pk_str text)
     return failed;
 }
 
+/* The entry of a map under a key; the same entry again for the same key. */
+static int add_entry(avro_value_t *map, struct pk_str key, avro_value_t *ret_entry)
+{
+    char small[1024], *copy = key.len < sizeof small ? small : pk_alloc(key.len + 1);
+    memcpy(copy, key.ptr, key.len);
+    copy[key.len] = '\0';
+    int failed = avro_value_add(map, copy, ret_entry, NULL, NULL);
+    if (copy != small)
+        free(copy);
+    return failed;
+}
+
 static int set_slots(avro_value_t *record, const struct event_slot slot[], size_t count, const char *base,
                      const char **ret_field);
 
@@ -303,15 +315,7 @@ static int set_list(avro_value_t *list, const struct event_slot *slot, const str
                 return -1;
             continue;
         }
-        struct pk_str key = event->attribute[i].key;
-        char name[EVENT_MAX_NAME + 1];
-        if (key.len >= sizeof name) {
-            avro_set_error("a key of %zu bytes", key.len);
-            return -1;
-        }
-        memcpy(name, key.ptr, key.len);
-        name[key.len] = '\0';
-        if (avro_value_add(list, name, &entry, NULL, NULL) != 0 || set_text(&entry, event->attribute[i].value) != 0)
+        if (add_entry(list, event->attribute[i].key, &entry) != 0 || set_text(&entry, event->attribute[i].value) != 0)
             return -1;
     }
     return 0;
