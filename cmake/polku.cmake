@@ -3,6 +3,7 @@
 
 add_compile_options(-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
                     -Wpointer-arith -Wformat=2 -Wno-missing-field-initializers
+                    -Wno-format-truncation # fixed-size error texts are cut on purpose
                     -fno-strict-aliasing -fno-omit-frame-pointer)
 # Empty, so that a file may define it again. memmem and accept4 are declared with it only.
 add_compile_definitions(_GNU_SOURCE=)
