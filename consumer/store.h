@@ -15,6 +15,8 @@
 
 #include "changes.h"
 
+enum { STORE_SCHEMA = 3 }; /* number of the newest file in sql/migrations that this program needs */
+
 struct store;
 
 struct store_config {

@@ -1,0 +1,784 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store_inner.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include "time_text.h"
+
+/* ---- statements ---- */
+
+static const struct {
+    const char *name, *what, *sql;
+} statements[STATEMENT_COUNT] = {
+#define X(id, what, sql) [STATEMENT_##id] = {#id, what, sql},
+#include "store_statement.def"
+};
+
+static void add_fact_columns(struct pk_buf *sql)
+{
+#define X(kind, column, member) pk_buf_text(sql, "i." #column ", ");
+#define P(kind, column, member) X(kind, column, member)
+#define W(kind, column, member)
+#include "store_interaction.def"
+    pk_buf_text(sql, "i.journey_id");
+}
+
+static void add_journey_columns(struct pk_buf *sql)
+{
+    const char *comma = "";
+#define X(kind, column, member) pk_buf_printf(sql, "%sj." #column, comma), comma = ", ";
+#define L(column, member) X(LIST, column, member)
+#include "store_journey.def"
+}
+
+static void add_obligation_columns(struct pk_buf *sql)
+{
+    const char *comma = "";
+#define X(kind, column, member) pk_buf_printf(sql, "%so." #column, comma), comma = ", ";
+#include "store_obligation.def"
+}
+
+/* Parameters in the order in which save_facts (store_save.c) fills them. No ON CONFLICT: a row that is there
+ * already (23505) is the count that does not match, and the plain insert is faster. */
+static void add_facts_sql(struct pk_buf *sql)
+{
+    int n = 0;
+    pk_buf_text(sql, "INSERT INTO polku.interaction (");
+#define X(kind, column, member) pk_buf_text(sql, #column ", ");
+#define P(kind, column, member) X(kind, column, member)
+#define W(kind, column, member) X(kind, column, member)
+#include "store_interaction.def"
+    pk_buf_text(sql, "rating_scale_id, rating_score, rating_min, rating_max, money_amount_minor, money_currency_id, "
+                     "money_kind_id, journey_id, identifiers, identifier_namespaces) SELECT ");
+#define X(kind, column, member) pk_buf_text(sql, "s." #column ", ");
+#define P(kind, column, member)
+#define W(kind, column, member)
+#include "store_interaction.def"
+    pk_buf_text(sql, "(s.promise).id, (s.promise).kind_id, (s.promise).due_from, (s.promise).due_to, "
+                     "(s.promise).brand_id, (s.promise).unit_id, (s.promise).role_id, "
+                     "(s.target).brand_id, (s.target).unit_id, (s.target).role_id, ");
+#define X(kind, column, member)
+#define P(kind, column, member)
+#define W(kind, column, member) pk_buf_text(sql, "s." #column ", ");
+#include "store_interaction.def"
+    pk_buf_text(sql, "(s.rating).scale_id, (s.rating).score, (s.rating).min, (s.rating).max, "
+                     "(s.money).amount_minor, (s.money).currency_id, (s.money).kind_id, s.journey_id, "
+                     "($1::uuid[])[s.first : s.last], ($2::int[])[s.first : s.last] FROM (SELECT ");
+    n = 2;
+#define X(kind, column, member) pk_buf_printf(sql, "unnest($%d::" SQL_##kind "[]) AS " #column ", ", ++n);
+#define P(kind, column, member)
+#define W(kind, column, member) X(kind, column, member)
+#include "store_interaction.def"
+    pk_buf_printf(sql,
+                  "unnest($%d::uuid[]) AS journey_id, unnest($%d::int[]) AS first, unnest($%d::int[]) AS last, "
+                  "unnest($%d::polku.promise[]) AS promise, unnest($%d::polku.target[]) AS target, "
+                  "unnest($%d::polku.rating[]) AS rating, unnest($%d::polku.money[]) AS money) s",
+                  n + 1, n + 2, n + 3, n + 4, n + 5, n + 6, n + 7);
+}
+
+static void put_journeys_sql(struct pk_buf *sql)
+{
+    const char *comma = "";
+    int n = 1;
+    pk_buf_text(sql, "INSERT INTO polku.journey (");
+#define X(kind, column, member) pk_buf_printf(sql, "%s" #column, comma), comma = ", ";
+#define L(column, member) X(LIST, column, member)
+#include "store_journey.def"
+    pk_buf_text(sql, ") SELECT ");
+#define X(kind, column, member) pk_buf_text(sql, "s." #column ", ");
+#define L(column, member)
+#include "store_journey.def"
+    pk_buf_text(sql, "($1::int[])[s.a + 1 : s.b], ($1::int[])[s.b + 1 : s.c], ($1::int[])[s.c + 1 : s.d] FROM (SELECT ");
+#define X(kind, column, member) pk_buf_printf(sql, "unnest($%d::" SQL_##kind "[]) AS " #column ", ", ++n);
+#define L(column, member)
+#include "store_journey.def"
+    pk_buf_printf(sql,
+                  "unnest($%d::int[]) AS a, unnest($%d::int[]) AS b, unnest($%d::int[]) AS c, "
+                  "unnest($%d::int[]) AS d) s ON CONFLICT (journey_id) DO UPDATE SET ",
+                  n + 1, n + 2, n + 3, n + 4);
+    comma = "";
+#define K(kind, column, member)
+#define X(kind, column, member) pk_buf_printf(sql, "%s" #column " = excluded." #column, comma), comma = ", ";
+#define L(column, member) X(LIST, column, member)
+#include "store_journey.def"
+}
+
+static void put_obligations_sql(struct pk_buf *sql)
+{
+    const char *comma = "";
+    int n = 0;
+    pk_buf_text(sql, "INSERT INTO polku.obligation (");
+#define X(kind, column, member) pk_buf_printf(sql, "%s" #column, comma), comma = ", ";
+#include "store_obligation.def"
+    pk_buf_text(sql, ") SELECT ");
+    comma = "";
+#define X(kind, column, member) pk_buf_printf(sql, "%sunnest($%d::" SQL_##kind "[])", comma, ++n), comma = ", ";
+#include "store_obligation.def"
+    pk_buf_text(sql, " ON CONFLICT (obligation_id) DO UPDATE SET ");
+    comma = "";
+#define K(kind, column, member)
+#define X(kind, column, member) pk_buf_printf(sql, "%s" #column " = excluded." #column, comma), comma = ", ";
+#include "store_obligation.def"
+}
+
+static const struct {
+    const char *name;
+    void (*add)(struct pk_buf *sql);
+} pieces[] = {
+    {"facts", add_fact_columns},
+    {"journeys", add_journey_columns},
+    {"obligations", add_obligation_columns},
+    {"add facts", add_facts_sql},
+    {"put journeys", put_journeys_sql},
+    {"put obligations", put_obligations_sql},
+};
+
+/* The statement's text with its @pieces@ filled in. */
+static void statement_sql(enum statement statement, struct pk_buf *sql)
+{
+    pk_buf_reset(sql);
+    const char *rest = statements[statement].sql, *at;
+    while ((at = strchr(rest, '@'))) {
+        pk_buf_add(sql, rest, (size_t)(at - rest));
+        const char *end = strchr(at + 1, '@');
+        for (size_t i = 0; i < PK_COUNT(pieces); i++)
+            if (strlen(pieces[i].name) == (size_t)(end - at - 1) && !memcmp(pieces[i].name, at + 1, (size_t)(end - at - 1)))
+                pieces[i].add(sql);
+        rest = end + 1;
+    }
+    pk_buf_text(sql, rest);
+}
+
+/* ---- errors ---- */
+
+static bool sqlstate_is(const char *state, const char *const list[], size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!strncmp(state, list[i], strlen(list[i])))
+            return true;
+    return false;
+}
+
+static enum pk_status store_status(const char *state)
+{
+    static const char *const stale[] = {"PK002", "PK003", "PK004", "23505", "40001", "40P01", "55P03"};
+    static const char *const lost[] = {"08", "57P", "25P03"};
+    static const char *const retry[] = {"53", "57014", "25006", "23514"}; /* 23514: a month was dropped under us */
+    if (!strcmp(state, "PK001"))
+        return PK_FENCED;
+    if (sqlstate_is(state, stale, PK_COUNT(stale)))
+        return PK_STALE;
+    if (sqlstate_is(state, lost, PK_COUNT(lost)))
+        return PK_LOST;
+    return sqlstate_is(state, retry, PK_COUNT(retry)) ? PK_RETRY : PK_STOP;
+}
+
+static const char *store_advice(const char *state)
+{
+    static const char *const schema[] = {"42P01", "42703", "42883", "42704", "3F000"};
+    if (sqlstate_is(state, schema, PK_COUNT(schema)))
+        return "; the schema does not fit this program: run polku-consumer migrate";
+    if (!strcmp(state, "42501"))
+        return "; grant the role polku_writer to the consumer's user";
+    return "; this is a defect, or somebody changed the tables";
+}
+
+/* libpq's text of what is wrong with the connection, on one line. */
+static const char *broken_text(struct store *store)
+{
+    snprintf(store->broken_text, sizeof store->broken_text, "%s", PQerrorMessage(store->conn));
+    size_t len = strlen(store->broken_text);
+    while (len > 0 && store->broken_text[len - 1] == '\n')
+        store->broken_text[--len] = '\0';
+    for (char *c = store->broken_text; *c; c++)
+        if (*c == '\n')
+            *c = ' ';
+    return len ? store->broken_text : "no answer";
+}
+
+static enum pk_status fail_of(struct store *store, enum statement statement, const PGresult *result, struct pk_err *err)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    if (!state || PQstatus(store->conn) == CONNECTION_BAD)
+        return pk_fail(err, PK_LOST, "%s: the connection to PostgreSQL broke: %s", statements[statement].what,
+                       text ? text : broken_text(store));
+    enum pk_status status = store_status(state);
+    if (!strcmp(state, "23514"))
+        memset(store->month_known, 0, sizeof store->month_known);
+    return pk_fail(err, status, "%s: %s (SQLSTATE %s)%s", statements[statement].what, text ? text : "no message", state,
+                   status == PK_STOP ? store_advice(state) : "");
+}
+
+static void drop_connection(struct store *store)
+{
+    PQfinish(store->conn);
+    store->conn = NULL;
+    store->tx = TX_NONE;
+    store->saving = false;
+    store->sent.len = 0;
+}
+
+enum pk_status store_ready(struct store *store, struct pk_err *err)
+{
+    if (!store->conn)
+        return pk_fail(err, PK_LOST, "there is no connection to PostgreSQL");
+    if (store->saving)
+        return pk_fail(err, PK_STOP, "a save is under way (this is a defect)");
+    return PK_OK;
+}
+
+/* ---- round trips ---- */
+
+void store_send(struct store *store, enum statement statement)
+{
+    const char *value[WIRE_MAX_PARAMS];
+    int len[WIRE_MAX_PARAMS], format[WIRE_MAX_PARAMS];
+    wire_finish(&store->params, value, len, format);
+    *pk_vec_push(&store->sent) = statement;
+    if (!PQsendQueryPrepared(store->conn, statements[statement].name, store->params.count, value, len, format, 1))
+        store->send_failed = true;
+}
+
+void store_send_mark(struct store *store)
+{
+    if (!PQpipelineSync(store->conn))
+        store->send_failed = true;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+}
+
+/* Until PQgetResult would not block. Reads while it writes, so that neither side waits for the other.
+ * False if the connection broke or nothing came for too long. */
+static bool wait_result(struct store *store)
+{
+    int64_t deadline = now_ms() + store->silence_ms;
+    for (;;) {
+        int unsent = PQflush(store->conn);
+        if (unsent < 0)
+            return false;
+        if (!PQisBusy(store->conn))
+            return true;
+        int64_t left = store->silence_ms < 0 ? 60000 : deadline - now_ms();
+        if (left <= 0)
+            return false;
+        struct pollfd fd = {PQsocket(store->conn), (short)(POLLIN | (unsent ? POLLOUT : 0)), 0};
+        int ready = poll(&fd, 1, (int)left);
+        if (ready < 0 && errno != EINTR)
+            return false;
+        if (ready > 0 && (fd.revents & (POLLIN | POLLERR | POLLHUP)) && !PQconsumeInput(store->conn))
+            return false;
+        if (ready > 0)
+            deadline = now_ms() + store->silence_ms;
+    }
+}
+
+/* The next statement's result; NULL if the connection broke. */
+static PGresult *next_result(struct store *store)
+{
+    if (!wait_result(store))
+        return NULL;
+    return PQgetResult(store->conn);
+}
+
+/* Reads the results of one round trip; *ret_status and `err` tell the first error. False if the connection broke. */
+static bool read_results(struct store *store, PGresult **ret_result, enum pk_status *ret_status, struct pk_err *err)
+{
+    enum pk_status status = PK_OK;
+    for (size_t i = 0; i < store->sent.len; i++) {
+        PGresult *result = next_result(store);
+        ExecStatusType state = PQresultStatus(result); /* PGRES_FATAL_ERROR for NULL */
+        if (!result) {
+            if (status == PK_OK)
+                *ret_status = pk_fail(err, PK_LOST, "%s: the connection to PostgreSQL broke: %s",
+                                      statements[store->sent.ptr[i]].what, broken_text(store));
+            return false;
+        }
+        if (state == PGRES_TUPLES_OK || state == PGRES_COMMAND_OK) {
+            ret_result[i] = result;
+        } else {
+            if (status == PK_OK)
+                *ret_status = status = fail_of(store, store->sent.ptr[i], result, err);
+            PQclear(result);
+        }
+        if (status == PK_LOST)
+            return false;
+        result = next_result(store); /* NULL ends one statement */
+        if (result) {
+            PQclear(result);
+            *ret_status = pk_fail(err, PK_LOST, "%s: more results than expected", statements[store->sent.ptr[i]].what);
+            return false;
+        }
+    }
+    PGresult *mark = next_result(store);
+    bool whole = PQresultStatus(mark) == PGRES_PIPELINE_SYNC;
+    PQclear(mark);
+    if (!whole && status == PK_OK)
+        *ret_status = pk_fail(err, PK_LOST, "the connection to PostgreSQL broke: %s", broken_text(store));
+    return whole;
+}
+
+enum pk_status store_read_results(struct store *store, PGresult **ret_result, struct pk_err *err)
+{
+    enum pk_status status = PK_OK;
+    size_t count = store->sent.len;
+    PGresult **result = ret_result ? ret_result : pk_alloc(sizeof *result * (count + 1));
+    memset(result, 0, sizeof *result * count);
+
+    bool broken = store->send_failed || !read_results(store, result, &status, err);
+    if (store->send_failed)
+        status = pk_fail(err, PK_LOST, "%s: cannot send to PostgreSQL: %s",
+                         count ? statements[store->sent.ptr[count - 1]].what : "mark", broken_text(store));
+    store->sent.len = 0;
+    store->send_failed = false;
+    if (status != PK_OK || !ret_result)
+        for (size_t i = 0; i < count; i++) {
+            PQclear(result[i]);
+            result[i] = NULL;
+        }
+    if (!ret_result)
+        free(result);
+    if (broken)
+        drop_connection(store);
+    else if (status != PK_OK)
+        store_rollback(store);
+    return status;
+}
+
+enum pk_status store_collect(struct store *store, PGresult **ret_result, struct pk_err *err)
+{
+    store_send_mark(store);
+    return store_read_results(store, ret_result, err);
+}
+
+void store_rollback(struct store *store)
+{
+    if (!store->conn)
+        return;
+    if (store->saving)
+        store_save_finish(store, NULL);
+    if (!store->conn)
+        return;
+    store->tx = TX_NONE;
+    PGTransactionStatusType state = PQtransactionStatus(store->conn);
+    if (state == PQTRANS_INTRANS || state == PQTRANS_INERROR) {
+        store_send_plain(store, STATEMENT_ROLLBACK);
+        store_collect(store, NULL, NULL);
+    }
+}
+
+/* ---- open ---- */
+
+static enum pk_status connect_server(struct store *store, struct pk_err *err)
+{
+    /* What the user writes into the conninfo comes last and wins. */
+    const char *const keyword[] = {"connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count",
+                                   "tcp_user_timeout", "application_name", "dbname", NULL};
+    const char *const value[] = {"10", "15", "5", "3", "30000", store->config.application_name, store->config.conninfo, NULL};
+
+    char *error = NULL;
+    PQconninfoOption *option = PQconninfoParse(store->config.conninfo, &error);
+    if (!option) {
+        enum pk_status status = pk_fail(err, PK_STOP, "the database option is no conninfo: %s", error ? error : "");
+        PQfreemem(error);
+        return status;
+    }
+    PQconninfoFree(option);
+
+    store->conn = PQconnectdbParams(keyword, value, 1);
+    if (PQstatus(store->conn) != CONNECTION_OK) {
+        enum pk_status status = pk_fail(err, PK_RETRY, "cannot connect to PostgreSQL: %s", broken_text(store));
+        drop_connection(store);
+        return status;
+    }
+    if (PQserverVersion(store->conn) < 150000) {
+        enum pk_status status = pk_fail(err, PK_STOP, "PostgreSQL 15 or newer is needed, the server is %d",
+                                        PQserverVersion(store->conn) / 10000);
+        drop_connection(store);
+        return status;
+    }
+    return PK_OK;
+}
+
+static enum pk_status fail_plain(struct store *store, PGresult *result, const char *what, struct pk_err *err)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    enum pk_status status = state ? store_status(state) : PK_RETRY;
+    if (status == PK_LOST)
+        status = PK_RETRY; /* nothing was under way */
+    status = pk_fail(err, status, "%s: %s (SQLSTATE %s)%s", what,
+                     state ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : broken_text(store),
+                     state ? state : "none", status == PK_STOP ? store_advice(state) : "");
+    PQclear(result);
+    return status;
+}
+
+/* Every statement finds its rows by key: the planner must not choose a scan because a table was empty when
+ * the statement was prepared. */
+static enum pk_status set_session(struct store *store, struct pk_err *err)
+{
+    struct pk_buf sql PK_AUTO(pk_buf_done) = {0};
+    pk_buf_printf(&sql,
+                  "SET statement_timeout = %" PRId64 "; SET lock_timeout = %" PRId64
+                  "; SET idle_in_transaction_session_timeout = %" PRId64
+                  "; SET search_path = pg_catalog; SET client_encoding = 'UTF8'; SET client_min_messages = warning; "
+                  "SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; "
+                  "SET enable_hashjoin = off; SET enable_mergejoin = off",
+                  store->config.statement_timeout_us / 1000, store->config.lock_timeout_us / 1000,
+                  store->config.idle_timeout_us / 1000);
+    PGresult *result = PQexec(store->conn, sql.ptr);
+    if (PQresultStatus(result) != PGRES_COMMAND_OK)
+        return fail_plain(store, result, "set up the session", err);
+    PQclear(result);
+    store->silence_ms = store->config.statement_timeout_us > 0 ? (int)(store->config.statement_timeout_us / 1000) + 15000 : -1;
+    return PK_OK;
+}
+
+static enum pk_status check_schema(struct store *store, struct pk_err *err)
+{
+    PGresult *result = PQexec(store->conn, "SELECT pg_catalog.to_regclass('polku.schema_migration') IS NOT NULL");
+    if (PQresultStatus(result) != PGRES_TUPLES_OK)
+        return fail_plain(store, result, "look for the schema", err);
+    bool found = PQgetvalue(result, 0, 0)[0] == 't';
+    PQclear(result);
+    if (!found)
+        return pk_fail(err, PK_STOP, "the database has no schema polku: run polku-consumer migrate");
+
+    result = PQexec(store->conn, "SELECT coalesce(max(number), 0) FROM polku.schema_migration");
+    if (PQresultStatus(result) != PGRES_TUPLES_OK)
+        return fail_plain(store, result, "read the schema's number", err);
+    int number = atoi(PQgetvalue(result, 0, 0));
+    PQclear(result);
+    if (number < STORE_SCHEMA)
+        return pk_fail(err, PK_STOP, "the database's schema has number %d, this program needs %d: run polku-consumer migrate",
+                       number, STORE_SCHEMA);
+    if (number > STORE_SCHEMA)
+        return pk_fail(err, PK_STOP, "the database's schema has number %d, this program knows %d: install the newer program",
+                       number, STORE_SCHEMA);
+
+    result = PQexec(store->conn, "SELECT 'polku.promise'::regtype::oid, 'polku.target'::regtype::oid,"
+                                 " 'polku.rating'::regtype::oid, 'polku.money'::regtype::oid");
+    if (PQresultStatus(result) != PGRES_TUPLES_OK)
+        return fail_plain(store, result, "look for the schema's types", err);
+    uint32_t *const type[] = {&store->promise_type, &store->target_type, &store->rating_type, &store->money_type};
+    for (int i = 0; i < 4; i++)
+        *type[i] = (uint32_t)strtoul(PQgetvalue(result, 0, i), NULL, 10);
+    PQclear(result);
+    return PK_OK;
+}
+
+static enum pk_status prepare_statements(struct store *store, struct pk_err *err)
+{
+    struct pk_buf sql PK_AUTO(pk_buf_done) = {0};
+    if (PQsetnonblocking(store->conn, 1) != 0 || !PQenterPipelineMode(store->conn))
+        return pk_fail(err, PK_STOP, "libpq refuses pipeline mode: %s", broken_text(store));
+    for (enum statement s = 0; s < STATEMENT_COUNT; s++) {
+        statement_sql(s, &sql);
+        *pk_vec_push(&store->sent) = s;
+        if (!PQsendPrepare(store->conn, statements[s].name, sql.ptr, 0, NULL))
+            store->send_failed = true;
+    }
+    return store_collect(store, NULL, err);
+}
+
+static enum pk_status open_session(struct store *store, struct pk_err *err)
+{
+    enum pk_status status = connect_server(store, err);
+    if (status != PK_OK)
+        return status;
+    if ((status = set_session(store, err)) != PK_OK || (status = check_schema(store, err)) != PK_OK ||
+        (status = prepare_statements(store, err)) != PK_OK || (status = store_read_dictionary(store, err)) != PK_OK) {
+        drop_connection(store);
+        return status == PK_LOST ? PK_RETRY : status;
+    }
+    return PK_OK;
+}
+
+enum pk_status store_open(const struct store_config *config, struct symbols *symbols, struct store **ret_store,
+                          struct pk_err *err)
+{
+    struct store *store = pk_alloc(sizeof *store);
+    store->config = *config;
+    store->config.conninfo = pk_strdup(config->conninfo ? config->conninfo : "");
+    store->config.application_name = pk_strdup(config->application_name ? config->application_name : "polku-consumer");
+    store->symbols = symbols;
+
+    enum pk_status status = open_session(store, err);
+    if (status != PK_OK)
+        store_close(store);
+    else
+        *ret_store = store;
+    return status;
+}
+
+enum pk_status store_reopen(struct store *store, struct pk_err *err)
+{
+    drop_connection(store);
+    store->next_cell = store->end_cell = 0; /* a failover may have taken the block back */
+    memset(store->month_known, 0, sizeof store->month_known);
+    store->id_of_sym.len = store->sym_of_id.len = store->known = 0;
+    return open_session(store, err);
+}
+
+void store_close(struct store *store)
+{
+    if (!store)
+        return;
+    drop_connection(store);
+    free((char *)store->config.conninfo);
+    free((char *)store->config.application_name);
+    pk_vec_done(&store->id_of_sym);
+    pk_vec_done(&store->sym_of_id);
+    pk_vec_done(&store->sent);
+    wire_done(&store->params);
+    free(store);
+}
+
+/* ---- dictionary ---- */
+
+static void learn_symbol(struct store *store, sym_t sym, int32_t id)
+{
+    while (store->id_of_sym.len <= sym)
+        *pk_vec_push(&store->id_of_sym) = 0;
+    while (store->sym_of_id.len <= (size_t)id)
+        *pk_vec_push(&store->sym_of_id) = 0;
+    store->known += store->id_of_sym.ptr[sym] == 0;
+    store->id_of_sym.ptr[sym] = id;
+    store->sym_of_id.ptr[id] = sym;
+}
+
+static void learn_dictionary(struct store *store, const PGresult *result)
+{
+    for (int row = 0; row < PQntuples(result); row++)
+        learn_symbol(store, symbol_of(store->symbols, wire_get_text(result, row, 1)), wire_get_int4(result, row, 0));
+}
+
+enum pk_status store_read_dictionary(struct store *store, struct pk_err *err)
+{
+    PGresult *result;
+    store_send_plain(store, STATEMENT_DICTIONARY);
+    enum pk_status status = store_collect(store, &result, err);
+    if (status != PK_OK)
+        return status;
+    learn_dictionary(store, result);
+    PQclear(result);
+    return PK_OK;
+}
+
+static const struct symbols *sort_symbols; /* qsort has no argument for it; one thread derives */
+
+static int by_text(const void *a, const void *b)
+{
+    return pk_str_cmp(symbol_text(sort_symbols, *(const sym_t *)a), symbol_text(sort_symbols, *(const sym_t *)b));
+}
+
+enum pk_status store_ensure_dictionary(struct store *store, struct pk_err *err)
+{
+    enum pk_status status = store_ready(store, err);
+    if (status != PK_OK)
+        return status;
+    if (store->known + 1 == symbols_count(store->symbols))
+        return PK_OK;
+    PK_VEC(sym_t) missing = {0};
+    for (sym_t sym = 1; sym < symbols_count(store->symbols); sym++)
+        if (sym >= store->id_of_sym.len || !store->id_of_sym.ptr[sym])
+            *pk_vec_push(&missing) = sym;
+    sort_symbols = store->symbols;
+    qsort(missing.ptr, missing.len, sizeof *missing.ptr, by_text);
+
+    wire_reset(&store->params);
+    struct wire_param *text = wire_array(&store->params, WIRE_TEXT);
+    for (size_t i = 0; i < missing.len; i++)
+        wire_add_text(text, symbol_text(store->symbols, missing.ptr[i]));
+    pk_vec_done(&missing);
+
+    PGresult *result;
+    store_send(store, STATEMENT_INTERN);
+    if ((status = store_collect(store, &result, err)) != PK_OK)
+        return status;
+    learn_dictionary(store, result);
+    PQclear(result);
+    return PK_OK;
+}
+
+/* ---- rules ---- */
+
+enum pk_status store_check_rules(struct store *store, const struct rules *rules, struct pk_hash key_check,
+                                 struct pk_err *err)
+{
+    enum pk_status status = store_ready(store, err);
+    if (status != PK_OK)
+        return status;
+    PGresult *result[2];
+    wire_reset(&store->params);
+    wire_uuid(&store->params, rules->file_hash);
+    wire_int4(&store->params, DERIVATION_VERSION);
+    wire_uuid(&store->params, key_check);
+    store_send(store, STATEMENT_RULES_STORE);
+    store_send_plain(store, STATEMENT_RULES_READ);
+    if ((status = store_collect(store, result, err)) != PK_OK)
+        return status;
+
+    struct pk_hash rules_hash = wire_get_hash(result[1], 0, 0), stored_key = wire_get_hash(result[1], 0, 2);
+    int version = wire_get_int4(result[1], 0, 1);
+    PQclear(result[0]);
+    PQclear(result[1]);
+    if (!pk_hash_eq(stored_key, key_check))
+        return pk_fail(err, PK_STOP, "the database was derived with another hash key: give the key with which it was begun");
+    if (version != DERIVATION_VERSION)
+        return pk_fail(err, PK_STOP, "the database was derived by version %d of the derivation, this program has %d: rebuild it",
+                       version, DERIVATION_VERSION);
+    if (!pk_hash_eq(rules_hash, rules->file_hash))
+        return pk_fail(err, PK_STOP, "the database was derived with another rules file: give that file, or rebuild it");
+    return PK_OK;
+}
+
+/* ---- positions ---- */
+
+enum pk_status store_claim(struct store *store, struct store_position *position, size_t count, struct pk_err *err)
+{
+    enum pk_status status = store_ensure_dictionary(store, err);
+    if (status != PK_OK || count == 0)
+        return status;
+    wire_reset(&store->params);
+    struct wire_param *topic = wire_array(&store->params, WIRE_INT4), *partition = wire_array(&store->params, WIRE_INT4),
+                      *offset = wire_array(&store->params, WIRE_INT8);
+    for (size_t i = 0; i < count; i++) {
+        wire_add_int4(topic, store_id(store, position[i].topic));
+        wire_add_int4(partition, position[i].partition);
+        wire_add_int8(offset, position[i].next_offset);
+    }
+    PGresult *result;
+    store_send(store, STATEMENT_CLAIM);
+    if ((status = store_collect(store, &result, err)) != PK_OK)
+        return status;
+    for (int row = 0; row < PQntuples(result); row++)
+        for (size_t i = 0; i < count; i++)
+            if (store_id(store, position[i].topic) == wire_get_int4(result, row, 0) &&
+                position[i].partition == wire_get_int4(result, row, 1)) {
+                position[i].next_offset = wire_get_int8(result, row, 2);
+                position[i].epoch = wire_get_int8(result, row, 3);
+                position[i].slot = wire_get_int4(result, row, 4);
+            }
+    PQclear(result);
+    return PK_OK;
+}
+
+void store_add_fence(struct store *store, const struct store_span *span, size_t spans, bool alone)
+{
+    struct wire_params *params = &store->params;
+    wire_reset(params);
+    struct wire_param *topic = wire_array(params, WIRE_INT4), *partition = wire_array(params, WIRE_INT4),
+                      *epoch = wire_array(params, WIRE_INT8), *offset = wire_array(params, WIRE_INT8),
+                      *next = wire_array(params, WIRE_INT8);
+    for (size_t i = 0; i < spans; i++) {
+        wire_add_int4(topic, store_id(store, span[i].at.topic));
+        wire_add_int4(partition, span[i].at.partition);
+        wire_add_int8(epoch, span[i].at.epoch);
+        wire_add_int8(offset, span[i].at.next_offset);
+        wire_add_int8(next, span[i].next_offset);
+    }
+    wire_bool(params, alone);
+    store_send(store, STATEMENT_FENCE);
+}
+
+/* ---- before a batch ---- */
+
+static size_t month_index(int64_t at_us)
+{
+    time_t seconds = (time_t)(at_us / PK_SECOND_US);
+    struct tm tm;
+    gmtime_r(&seconds, &tm);
+    return (size_t)((tm.tm_year + 1900 - 1990) * 12 + tm.tm_mon);
+}
+
+enum pk_status store_ensure_months(struct store *store, const int64_t *at_us, size_t count, struct pk_err *err)
+{
+    enum pk_status status = store_ready(store, err);
+    if (status != PK_OK)
+        return status;
+    uint8_t wanted[sizeof store->month_known] = {0};
+    int64_t from_us = 0, to_us = 0; /* the month of the event before: neighbours mostly share it */
+    size_t missing = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (at_us[i] >= from_us && at_us[i] < to_us)
+            continue;
+        if (at_us[i] < EVENT_MIN_TIME_US || at_us[i] >= EVENT_MAX_TIME_US)
+            return pk_fail(err, PK_STOP, "an event of no valid time reached the store (this is a defect)");
+        size_t month = month_index(at_us[i]);
+        from_us = time_days_from_civil(1990 + (int64_t)month / 12, (unsigned)(month % 12) + 1, 1) * PK_DAY_US;
+        to_us = from_us + 28 * PK_DAY_US;
+        missing += !store->month_known[month] && !wanted[month];
+        wanted[month] = 1;
+    }
+    if (missing == 0)
+        return PK_OK;
+
+    wire_reset(&store->params);
+    struct wire_param *date = wire_array(&store->params, WIRE_DATE);
+    for (size_t month = 0; month < sizeof wanted; month++)
+        if (wanted[month] && !store->month_known[month])
+            wire_add_int4(date, (int32_t)(time_days_from_civil(1990 + (int64_t)month / 12, (unsigned)(month % 12) + 1, 1) -
+                                          WIRE_EPOCH_US / PK_DAY_US));
+    store_send(store, STATEMENT_MONTHS);
+    if ((status = store_collect(store, NULL, err)) != PK_OK)
+        return status;
+    for (size_t month = 0; month < sizeof wanted; month++)
+        store->month_known[month] |= wanted[month];
+    return PK_OK;
+}
+
+enum pk_status store_new_cell(struct store *store, int64_t *ret_cell, struct pk_err *err)
+{
+    enum { BLOCK = 65536 }; /* INCREMENT BY of the sequence */
+    if (store->next_cell == store->end_cell) {
+        enum pk_status status = store_ready(store, err);
+        if (status != PK_OK)
+            return status;
+        PGresult *result;
+        store_send_plain(store, STATEMENT_NEW_CELLS);
+        if ((status = store_collect(store, &result, err)) != PK_OK)
+            return status;
+        store->next_cell = wire_get_int8(result, 0, 0);
+        store->end_cell = store->next_cell + BLOCK;
+        PQclear(result);
+    }
+    *ret_cell = store->next_cell++;
+    return PK_OK;
+}
+
+/* ---- queries of people ---- */
+
+enum pk_status store_query(struct store *store, const char *sql,
+                           void (*row)(void *context, int columns, const char *const value[]), void *context,
+                           struct pk_err *err)
+{
+    enum { MAX_COLUMNS = 100 };
+    enum pk_status status = store_ready(store, err);
+    if (status != PK_OK)
+        return status;
+    PGresult *result;
+    *pk_vec_push(&store->sent) = STATEMENT_QUERY;
+    if (!PQsendQueryParams(store->conn, sql, 0, NULL, NULL, NULL, NULL, 0))
+        store->send_failed = true;
+    if ((status = store_collect(store, &result, err)) != PK_OK)
+        return status;
+    int columns = PK_MIN(PQnfields(result), MAX_COLUMNS);
+    for (int r = 0; r < PQntuples(result); r++) {
+        const char *value[MAX_COLUMNS];
+        for (int c = 0; c < columns; c++)
+            value[c] = PQgetisnull(result, r, c) ? NULL : PQgetvalue(result, r, c);
+        row(context, columns, value);
+    }
+    PQclear(result);
+    return PK_OK;
+}

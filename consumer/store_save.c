@@ -1,0 +1,535 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writing: one batch's changes as one pipeline. */
+#include "store_inner.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Rows per statement: the server inserts one part while we write the next. */
+enum { PART = 4096 };
+enum { QUARANTINE_BYTES = 8 << 20 };
+
+static void send_hashes(struct store *store, enum statement statement, const struct pk_hash *hash, size_t count)
+{
+    if (count == 0)
+        return;
+    wire_reset(&store->params);
+    struct wire_param *param = wire_array(&store->params, WIRE_UUID);
+    for (size_t i = 0; i < count; i++)
+        wire_add_uuid(param, hash[i]);
+    store_send(store, statement);
+}
+
+/* ---- cells and keys ---- */
+
+static void save_guards(struct store *store, const struct changes *changes)
+{
+    if (changes->guard.len == 0)
+        return;
+    wire_reset(&store->params);
+    struct wire_param *cell = wire_array(&store->params, WIRE_INT8), *version = wire_array(&store->params, WIRE_INT8);
+    for (size_t i = 0; i < changes->guard.len; i++) {
+        wire_add_int8(cell, changes->guard.ptr[i].cell);
+        wire_add_int8(version, (int64_t)changes->guard.ptr[i].version);
+    }
+    wire_int8(&store->params, (int64_t)changes->token);
+    store_send(store, STATEMENT_GUARD);
+}
+
+static void save_cells(struct store *store, const struct changes *changes)
+{
+    if (changes->new_cell.len == 0)
+        return;
+    wire_reset(&store->params);
+    struct wire_param *cell = wire_array(&store->params, WIRE_INT8);
+    for (size_t i = 0; i < changes->new_cell.len; i++)
+        wire_add_int8(cell, changes->new_cell.ptr[i]);
+    wire_int8(&store->params, (int64_t)changes->token);
+    store_send(store, STATEMENT_ADD_CELLS);
+}
+
+static void save_keys(struct store *store, const struct changes *changes)
+{
+    for (size_t from = 0; from < changes->key.len; from += PART) {
+        wire_reset(&store->params);
+        struct wire_param *hash = wire_array(&store->params, WIRE_UUID), *kind = wire_array(&store->params, WIRE_INT2),
+                          *name_space = wire_array(&store->params, WIRE_INT4),
+                          *cell = wire_array(&store->params, WIRE_INT8), *owner = wire_array(&store->params, WIRE_UUID);
+        for (size_t i = from; i < PK_MIN(from + PART, changes->key.len); i++) {
+            const struct change_key *key = &changes->key.ptr[i];
+            wire_add_uuid(hash, key->hash);
+            wire_add_int2(kind, key->kind);
+            store_write_sym(store, name_space, key->name_space);
+            wire_add_int8(cell, key->cell);
+            wire_add_hash(owner, key->owner);
+        }
+        store_send(store, STATEMENT_ADD_KEYS);
+    }
+}
+
+static void save_sightings(struct store *store, const struct changes *changes)
+{
+    if (changes->sighting.len == 0)
+        return;
+    wire_reset(&store->params);
+    struct wire_param *key = wire_array(&store->params, WIRE_UUID), *customer = wire_array(&store->params, WIRE_UUID);
+    for (size_t i = 0; i < changes->sighting.len; i++) {
+        wire_add_uuid(key, changes->sighting.ptr[i].key);
+        wire_add_uuid(customer, changes->sighting.ptr[i].customer);
+    }
+    store_send(store, STATEMENT_ADD_SIGHTINGS);
+}
+
+static void save_customers(struct store *store, const struct changes *changes)
+{
+    for (size_t from = 0; from < changes->customer.len; from += PART) {
+        wire_reset(&store->params);
+        struct wire_param *id = wire_array(&store->params, WIRE_UUID), *kind = wire_array(&store->params, WIRE_INT2),
+                          *name_space = wire_array(&store->params, WIRE_INT4);
+        for (size_t i = from; i < PK_MIN(from + PART, changes->customer.len); i++) {
+            wire_add_uuid(id, changes->customer.ptr[i].id);
+            wire_add_int2(kind, changes->customer.ptr[i].kind);
+            store_write_sym(store, name_space, changes->customer.ptr[i].name_space);
+        }
+        store_send(store, STATEMENT_ADD_CUSTOMERS);
+    }
+}
+
+/* ---- interactions ---- */
+
+static void remove_facts(struct store *store, const struct changes *changes)
+{
+    if (changes->replaced.len == 0)
+        return;
+    wire_reset(&store->params);
+    struct wire_param *at = wire_array(&store->params, WIRE_TIMESTAMPTZ), *hash = wire_array(&store->params, WIRE_UUID),
+                      *content = wire_array(&store->params, WIRE_INT8);
+    for (size_t i = 0; i < changes->replaced.len; i++) {
+        const struct fact *fact = changes->replaced.ptr[i];
+        wire_add_time(at, fact->at_us);
+        wire_add_uuid(hash, fact->event_hash);
+        wire_add_int8(content, (int64_t)fact->content_hash);
+    }
+    store_send(store, STATEMENT_REMOVE_FACTS);
+}
+
+static void field_sym(const struct store *store, struct wire_param *param, sym_t sym)
+{
+    if (sym)
+        wire_field_int4(param, store_id(store, sym));
+    else
+        wire_field_null(param, WIRE_INT4);
+}
+
+static void field_time(struct wire_param *param, int64_t us)
+{
+    if (us == PK_NO_TIME)
+        wire_field_null(param, WIRE_TIMESTAMPTZ);
+    else
+        wire_field_int8(param, WIRE_TIMESTAMPTZ, us - WIRE_EPOCH_US);
+}
+
+static void add_promise(const struct store *store, struct wire_param *param, const struct fact *fact)
+{
+    if (!fact->has_promise) {
+        wire_add_null(param);
+        return;
+    }
+    size_t row = wire_open_row(param, 7);
+    wire_field_uuid(param, fact->promise.id);
+    field_time(param, fact->promise.due_from_us);
+    field_time(param, fact->promise.due_to_us);
+    field_sym(store, param, fact->promise.kind);
+    field_sym(store, param, fact->promise.brand);
+    field_sym(store, param, fact->promise.unit);
+    field_sym(store, param, fact->promise.role);
+    wire_close_row(param, row);
+}
+
+static void add_target(const struct store *store, struct wire_param *param, const struct fact *fact)
+{
+    if (!fact->has_handoff) {
+        wire_add_null(param);
+        return;
+    }
+    size_t row = wire_open_row(param, 3);
+    field_sym(store, param, fact->to_brand);
+    field_sym(store, param, fact->to_unit);
+    field_sym(store, param, fact->to_role);
+    wire_close_row(param, row);
+}
+
+static void add_rating(const struct store *store, struct wire_param *param, const struct fact *fact)
+{
+    if (!fact->has_rating) {
+        wire_add_null(param);
+        return;
+    }
+    size_t row = wire_open_row(param, 4);
+    field_sym(store, param, fact->rating.scale);
+    wire_field_float8(param, fact->rating.score);
+    wire_field_float8(param, fact->rating.min);
+    wire_field_float8(param, fact->rating.max);
+    wire_close_row(param, row);
+}
+
+static void add_money(const struct store *store, struct wire_param *param, const struct fact *fact)
+{
+    if (!fact->has_money) {
+        wire_add_null(param);
+        return;
+    }
+    size_t row = wire_open_row(param, 3);
+    wire_field_int8(param, WIRE_INT8, fact->money.amount_minor);
+    field_sym(store, param, fact->money.currency);
+    field_sym(store, param, fact->money.kind);
+    wire_close_row(param, row);
+}
+
+/* In the order of add_facts_sql (store.c). */
+static void save_facts(struct store *store, struct fact *const *fact, size_t count)
+{
+    struct wire_params *params = &store->params;
+    wire_reset(params);
+    struct wire_param *hash = wire_array(params, WIRE_UUID), *name_space = wire_array(params, WIRE_INT4);
+    struct wire_param *column = &params->param[params->count];
+#define X(kind, name, member) wire_array(params, ARRAY_##kind);
+#define P(kind, name, member)
+#define W(kind, name, member) X(kind, name, member)
+#include "store_interaction.def"
+    struct wire_param *journey = wire_array(params, WIRE_UUID), *first = wire_array(params, WIRE_INT4),
+                      *last = wire_array(params, WIRE_INT4), *promise = wire_array(params, store->promise_type),
+                      *target = wire_array(params, store->target_type), *rating = wire_array(params, store->rating_type),
+                      *money = wire_array(params, store->money_type);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct fact *f = fact[i];
+        struct wire_param *c = column;
+#define X(kind, name, member) WRITE_##kind(store, c, f->member), c++;
+#define P(kind, name, member)
+#define W(kind, name, member) X(kind, name, member)
+#include "store_interaction.def"
+        if (f->journey)
+            wire_add_uuid(journey, f->journey->id);
+        else
+            wire_add_null(journey);
+        if (f->identifier_count > 0) {
+            wire_add_int4(first, (int32_t)hash->count + 1);
+            wire_add_int4(last, (int32_t)(hash->count + f->identifier_count));
+        } else {
+            wire_add_null(first);
+            wire_add_null(last);
+        }
+        for (uint32_t k = 0; k < f->identifier_count; k++) {
+            wire_add_uuid(hash, f->identifier[k].hash);
+            wire_add_int4(name_space, f->identifier[k].name_space ? store_id(store, f->identifier[k].name_space) : 0);
+        }
+        add_promise(store, promise, f);
+        add_target(store, target, f);
+        add_rating(store, rating, f);
+        add_money(store, money, f);
+    }
+    store_send(store, STATEMENT_ADD_FACTS);
+}
+
+static void save_rejourneys(struct store *store, const struct changes *changes)
+{
+    if (changes->rejourney.len == 0)
+        return;
+    int64_t from_us = changes->rejourney.ptr[0].at_us, to_us = from_us;
+    wire_reset(&store->params);
+    struct wire_param *at = wire_array(&store->params, WIRE_TIMESTAMPTZ), *hash = wire_array(&store->params, WIRE_UUID),
+                      *journey = wire_array(&store->params, WIRE_UUID);
+    for (size_t i = 0; i < changes->rejourney.len; i++) {
+        const struct change_rejourney *change = &changes->rejourney.ptr[i];
+        from_us = PK_MIN(from_us, change->at_us);
+        to_us = PK_MAX(to_us, change->at_us);
+        wire_add_time(at, change->at_us);
+        wire_add_uuid(hash, change->event_hash);
+        wire_add_hash(journey, change->journey);
+    }
+    wire_time(&store->params, from_us);
+    wire_time(&store->params, to_us);
+    store_send(store, STATEMENT_REJOURNEY);
+}
+
+/* The newest times per partition, for bi.freshness. */
+static void save_times(struct store *store, const struct changes *changes)
+{
+    if (changes->fact.len == 0 || changes->spans == 0)
+        return;
+    wire_reset(&store->params);
+    struct wire_param *topic = wire_array(&store->params, WIRE_INT4), *partition = wire_array(&store->params, WIRE_INT4),
+                      *at = wire_array(&store->params, WIRE_TIMESTAMPTZ),
+                      *received = wire_array(&store->params, WIRE_TIMESTAMPTZ);
+    for (size_t s = 0; s < changes->spans; s++) {
+        const struct store_position *position = &changes->span[s].at;
+        int64_t at_us = PK_NO_TIME, received_us = PK_NO_TIME;
+        for (size_t i = 0; i < changes->fact.len; i++) {
+            const struct fact *fact = changes->fact.ptr[i];
+            if (fact->partition == position->partition && fact->topic_name == position->topic) {
+                at_us = PK_MAX(at_us, fact->at_us);
+                received_us = PK_MAX(received_us, fact->received_at_us);
+            }
+        }
+        if (at_us == PK_NO_TIME)
+            continue;
+        wire_add_int4(topic, store_id(store, position->topic));
+        wire_add_int4(partition, position->partition);
+        wire_add_time(at, at_us);
+        wire_add_time(received, received_us);
+    }
+    if (topic->count > 0)
+        store_send(store, STATEMENT_NOTE_TIMES);
+}
+
+/* ---- journeys and obligations ---- */
+
+static void add_symbols(const struct store *store, struct wire_param *param, struct sym_list list)
+{
+    for (uint32_t i = 0; i < list.count; i++)
+        wire_add_int4(param, store_id(store, list.sym[i]));
+}
+
+/* In the order of put_journeys_sql (store.c): the lists of all journeys are one array, cut at a, b, c and d. */
+static void save_journeys(struct store *store, struct journey *const *journey, size_t count)
+{
+    struct wire_params *params = &store->params;
+    wire_reset(params);
+    struct wire_param *symbol = wire_array(params, WIRE_INT4), *column = &params->param[params->count];
+#define X(kind, name, member) wire_array(params, ARRAY_##kind);
+#define L(name, member)
+#include "store_journey.def"
+    struct wire_param *cut = &params->param[params->count];
+    for (int i = 0; i < 4; i++)
+        wire_array(params, WIRE_INT4);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct journey *j = journey[i];
+        struct wire_param *c = column, *at = cut;
+#define X(kind, name, member) WRITE_##kind(store, c, j->member), c++;
+#define L(name, member) wire_add_int4(at++, (int32_t)symbol->count), add_symbols(store, symbol, j->member);
+#include "store_journey.def"
+        wire_add_int4(at, (int32_t)symbol->count);
+    }
+    store_send(store, STATEMENT_PUT_JOURNEYS);
+}
+
+static void save_obligations(struct store *store, struct obligation *const *obligation, size_t count)
+{
+    struct wire_params *params = &store->params;
+    wire_reset(params);
+#define X(kind, name, member) wire_array(params, ARRAY_##kind);
+#include "store_obligation.def"
+    for (size_t i = 0; i < count; i++) {
+        const struct obligation *o = obligation[i];
+        struct wire_param *c = params->param;
+#define X(kind, name, member) WRITE_##kind(store, c, o->member), c++;
+#include "store_obligation.def"
+    }
+    store_send(store, STATEMENT_PUT_OBLIGATIONS);
+}
+
+/* ---- aggregates ---- */
+
+static int32_t bucket_id(const struct store *store, sym_t sym) /* 0 = none */
+{
+    return sym ? store_id(store, sym) : 0;
+}
+
+static void save_interactions_hourly(struct store *store, const struct changes *changes)
+{
+    if (changes->interactions.len == 0)
+        return;
+    struct wire_params *params = &store->params;
+    wire_reset(params);
+    struct wire_param *hour = wire_array(params, WIRE_TIMESTAMPTZ), *brand = wire_array(params, WIRE_INT4),
+                      *channel = wire_array(params, WIRE_INT4), *type = wire_array(params, WIRE_INT4),
+                      *outcome = wire_array(params, WIRE_INT4);
+    wire_int4(params, changes->slot);
+    struct wire_param *interactions = wire_array(params, WIRE_INT8), *contacts = wire_array(params, WIRE_INT8);
+    for (size_t i = 0; i < changes->interactions.len; i++) {
+        const struct change_interactions *change = &changes->interactions.ptr[i];
+        wire_add_time(hour, change->hour_us);
+        wire_add_int4(brand, bucket_id(store, change->brand));
+        wire_add_int4(channel, bucket_id(store, change->channel));
+        wire_add_int4(type, bucket_id(store, change->type));
+        wire_add_int4(outcome, bucket_id(store, change->outcome));
+        wire_add_int8(interactions, change->interactions);
+        wire_add_int8(contacts, change->contacts);
+    }
+    store_send(store, STATEMENT_ADD_INTERACTIONS);
+}
+
+static void save_obligations_hourly(struct store *store, const struct changes *changes)
+{
+    if (changes->obligations.len == 0)
+        return;
+    struct wire_params *params = &store->params;
+    wire_reset(params);
+    struct wire_param *hour = wire_array(params, WIRE_TIMESTAMPTZ), *kind = wire_array(params, WIRE_INT4),
+                      *brand = wire_array(params, WIRE_INT4), *unit = wire_array(params, WIRE_INT4);
+    wire_int4(params, changes->slot);
+    struct wire_param *counter = &params->param[params->count];
+    for (int i = 0; i < 7; i++)
+        wire_array(params, WIRE_INT8);
+    for (size_t i = 0; i < changes->obligations.len; i++) {
+        const struct change_obligations *change = &changes->obligations.ptr[i];
+        const int64_t value[7] = {change->opened,    change->kept,     change->kept_late_in_window, change->late,
+                                  change->attempted, change->rejected, change->withdrawn};
+        /* infinity = no due time */
+        wire_add_int8(hour, change->due_hour_us == PK_NO_TIME ? INT64_MAX : change->due_hour_us - WIRE_EPOCH_US);
+        wire_add_int4(kind, bucket_id(store, change->kind));
+        wire_add_int4(brand, bucket_id(store, change->brand));
+        wire_add_int4(unit, bucket_id(store, change->unit));
+        for (int k = 0; k < 7; k++)
+            wire_add_int8(&counter[k], value[k]);
+    }
+    store_send(store, STATEMENT_ADD_OBLIGATIONS);
+}
+
+/* ---- quarantine ---- */
+
+static void add_hex(struct pk_buf *json, const void *ptr, size_t len)
+{
+    static const char digit[] = "0123456789abcdef";
+    const uint8_t *byte = ptr;
+    pk_buf_reserve(json, 2 * len + 1);
+    for (size_t i = 0; i < len; i++)
+        pk_buf_add(json, (char[]){digit[byte[i] >> 4], digit[byte[i] & 15]}, 2);
+}
+
+static void add_json_text(struct pk_buf *json, struct pk_str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if (c == '"' || c == '\\')
+            pk_buf_printf(json, "\\%c", c);
+        else if (c < 0x20)
+            pk_buf_printf(json, "\\u%04x", c);
+        else
+            pk_buf_add(json, &c, 1);
+    }
+}
+
+/* [{"name": .., "value_hex": ..}]; a name that is not UTF-8 is name_hex. */
+static void headers_json(const struct record_headers *headers, struct pk_buf *json)
+{
+    pk_buf_reset(json);
+    pk_buf_text(json, "[");
+    for (size_t i = 0; i < headers->count; i++) {
+        const struct record_header *header = &headers->header[i];
+        bool text = pk_utf8_valid(header->name.ptr, header->name.len);
+        pk_buf_printf(json, "%s{\"name%s\": \"", i ? ", " : "", text ? "" : "_hex");
+        if (text)
+            add_json_text(json, header->name);
+        else
+            add_hex(json, header->name.ptr, header->name.len);
+        pk_buf_text(json, header->value.ptr ? "\", \"value_hex\": \"" : "\", \"value_hex\": null}");
+        if (header->value.ptr) {
+            add_hex(json, header->value.ptr, header->value.len);
+            pk_buf_text(json, "\"}");
+        }
+    }
+    pk_buf_text(json, "]");
+}
+
+static size_t save_quarantine_part(struct store *store, const struct change_quarantine *row, size_t count)
+{
+    struct pk_buf json PK_AUTO(pk_buf_done) = {0};
+    struct wire_params *params = &store->params;
+    wire_reset(params);
+    struct wire_param *topic = wire_array(params, WIRE_INT4), *partition = wire_array(params, WIRE_INT4),
+                      *offset = wire_array(params, WIRE_INT8), *reason = wire_array(params, WIRE_TEXT),
+                      *detail = wire_array(params, WIRE_TEXT), *received = wire_array(params, WIRE_TIMESTAMPTZ),
+                      *key = wire_array(params, WIRE_BYTEA), *value = wire_array(params, WIRE_BYTEA),
+                      *headers = wire_array(params, WIRE_JSONB);
+    size_t i = 0;
+    for (; i < count && key->len + value->len + headers->len < QUARANTINE_BYTES; i++) {
+        wire_add_int4(topic, store_id(store, row[i].topic));
+        wire_add_int4(partition, row[i].partition);
+        wire_add_int8(offset, row[i].offset);
+        wire_add_text(reason, pk_str(reject_name(row[i].reason)));
+        wire_add_clean_text(detail, row[i].detail.ptr ? row[i].detail : PK_STR(""));
+        wire_add_time(received, row[i].received_at_us);
+        wire_add_bytes(key, row[i].key.ptr, row[i].key.len);
+        wire_add_bytes(value, row[i].value.ptr, row[i].value.len);
+        if (row[i].headers && row[i].headers->count > 0) {
+            headers_json(row[i].headers, &json);
+            wire_add_jsonb(headers, (struct pk_str){json.ptr, json.len});
+        } else {
+            wire_add_null(headers);
+        }
+    }
+    store_send(store, STATEMENT_ADD_QUARANTINE);
+    return i;
+}
+
+/* ---- the whole ---- */
+
+static void save_all(struct store *store, const struct changes *changes)
+{
+    save_guards(store, changes);
+    save_cells(store, changes);
+    save_keys(store, changes);
+    remove_facts(store, changes);
+    for (size_t i = 0; i < changes->fact.len; i += PART)
+        save_facts(store, changes->fact.ptr + i, PK_MIN(changes->fact.len - i, (size_t)PART));
+    save_rejourneys(store, changes);
+    save_sightings(store, changes);
+    send_hashes(store, STATEMENT_DROP_CUSTOMERS, changes->customer_gone.ptr, changes->customer_gone.len);
+    save_customers(store, changes);
+    send_hashes(store, STATEMENT_DROP_JOURNEYS, changes->journey_gone.ptr, changes->journey_gone.len);
+    for (size_t i = 0; i < changes->journey.len; i += PART)
+        save_journeys(store, changes->journey.ptr + i, PK_MIN(changes->journey.len - i, (size_t)PART));
+    send_hashes(store, STATEMENT_DROP_OBLIGATIONS, changes->obligation_gone.ptr, changes->obligation_gone.len);
+    for (size_t i = 0; i < changes->obligation.len; i += PART)
+        save_obligations(store, changes->obligation.ptr + i, PK_MIN(changes->obligation.len - i, (size_t)PART));
+    save_interactions_hourly(store, changes);
+    save_obligations_hourly(store, changes);
+    for (size_t i = 0; i < changes->quarantine.len;)
+        i += save_quarantine_part(store, changes->quarantine.ptr + i, changes->quarantine.len - i);
+    save_times(store, changes);
+}
+
+enum pk_status store_save_send(struct store *store, enum store_mode mode, const struct changes *changes,
+                               struct pk_err *err)
+{
+    enum pk_status status = store_ready(store, err);
+    if (status != PK_OK)
+        return status;
+    if (store->tx != (mode == STORE_SNAPSHOT ? TX_NONE : TX_WRITE))
+        return pk_fail(err, PK_STOP, "a save in the wrong transaction (this is a defect)");
+    if (store->known + 1 != symbols_count(store->symbols))
+        return pk_fail(err, PK_STOP, "a save of text without id: store_ensure_dictionary was not called (this is a defect)");
+
+    if (mode == STORE_SNAPSHOT) {
+        store_send_plain(store, STATEMENT_BEGIN_WRITE);
+        store_add_fence(store, changes->span, changes->spans, false);
+    }
+    save_all(store, changes);
+    store_send_plain(store, STATEMENT_COMMIT);
+    store_send_mark(store);
+    store->saving = true;
+    store_save_pump(store);
+    return PK_OK;
+}
+
+void store_save_pump(struct store *store)
+{
+    if (!store->conn || !store->saving || store->send_failed)
+        return;
+    if (PQflush(store->conn) < 0 || !PQconsumeInput(store->conn))
+        store->send_failed = true;
+}
+
+enum pk_status store_save_finish(struct store *store, struct pk_err *err)
+{
+    if (!store->conn)
+        return pk_fail(err, PK_LOST, "there is no connection to PostgreSQL");
+    if (!store->saving)
+        return pk_fail(err, PK_STOP, "there is no save to finish (this is a defect)");
+    store->saving = false;
+    store->tx = TX_NONE;
+    return store_read_results(store, NULL, err);
+}

@@ -1,0 +1,83 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Roles and rights. polku-consumer migrate applies this file after the migrations, every time; it may be run again.
+--
+--   polku_owner   owns schemas, tables, functions
+--   polku_writer  what the consumer needs: GRANT polku_writer TO the consumer's user
+--   polku_reader  schema bi only: GRANT polku_reader TO the users of BI tools
+--
+-- Nobody logs in as one of them. Where the user of migrate may not create roles, an administrator does it once
+-- (CREATE ROLE polku_owner; CREATE ROLE polku_writer; CREATE ROLE polku_reader) and migrate is run again.
+
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['polku_owner', 'polku_writer', 'polku_reader'] LOOP
+        CONTINUE WHEN EXISTS (SELECT FROM pg_roles WHERE rolname = name);
+        BEGIN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+        EXCEPTION
+            WHEN duplicate_object OR unique_violation THEN
+                NULL; -- migrate of another database of this cluster was faster
+            WHEN insufficient_privilege THEN
+                RAISE WARNING 'role % is missing and % may not create it: its rights are not granted; let an administrator run CREATE ROLE %, then migrate again', name, current_user, name;
+        END;
+    END LOOP;
+END $$;
+
+-- Everything belongs to polku_owner, if this user can give it away.
+DO $$
+DECLARE
+    item record;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'polku_owner') OR NOT pg_has_role(current_user, 'polku_owner', 'MEMBER') THEN
+        RAISE NOTICE 'schemas polku and bi stay with %, who is not a member of polku_owner', current_user;
+        RETURN;
+    END IF;
+    FOR item IN
+        SELECT format('ALTER SCHEMA %I OWNER TO polku_owner', n.nspname) AS command, 0 AS step
+        FROM pg_namespace n
+        WHERE n.nspname IN ('polku', 'bi') AND n.nspowner <> 'polku_owner'::regrole
+        UNION ALL
+        SELECT format('ALTER %s %I.%I OWNER TO polku_owner',
+                      CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, n.nspname, c.relname), 1
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname IN ('polku', 'bi') AND c.relkind IN ('r', 'p', 'v', 'S') AND c.relowner <> 'polku_owner'::regrole
+          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                          AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') AND c.relkind = 'S')
+        UNION ALL
+        SELECT format('ALTER TYPE %I.%I OWNER TO polku_owner', n.nspname, t.typname), 1
+        FROM pg_type t JOIN pg_class c ON c.oid = t.typrelid JOIN pg_namespace n ON n.oid = t.typnamespace
+        WHERE n.nspname IN ('polku', 'bi') AND c.relkind = 'c' AND t.typowner <> 'polku_owner'::regrole
+        UNION ALL
+        SELECT format('ALTER FUNCTION %s OWNER TO polku_owner', p.oid::regprocedure), 1
+        FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+        WHERE n.nspname IN ('polku', 'bi') AND p.proowner <> 'polku_owner'::regrole
+        ORDER BY 2
+    LOOP
+        EXECUTE item.command;
+    END LOOP;
+EXCEPTION
+    WHEN insufficient_privilege THEN
+        RAISE WARNING '% cannot give schemas polku and bi to polku_owner (%); they stay with their owners', current_user, SQLERRM;
+END $$;
+
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'polku_writer') THEN
+        GRANT USAGE ON SCHEMA polku, bi TO polku_writer;
+        GRANT SELECT ON ALL TABLES IN SCHEMA bi TO polku_writer;
+        GRANT SELECT ON polku.schema_migration TO polku_writer;
+        GRANT SELECT, INSERT ON polku.dictionary, polku.rules_state TO polku_writer;
+        GRANT SELECT, INSERT, UPDATE ON polku.stream_position, polku.interaction_hourly, polku.obligation_hourly TO polku_writer;
+        GRANT SELECT, INSERT, DELETE ON polku.quarantine TO polku_writer;
+        GRANT SELECT, INSERT, UPDATE, DELETE ON polku.interaction, polku.journey, polku.obligation, polku.customer,
+            polku.identifier, polku.sighting, polku.guard_cell TO polku_writer;
+        GRANT USAGE ON SEQUENCE polku.guard_cell_id, polku.stream_slot TO polku_writer;
+        GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA polku TO polku_writer;
+    END IF;
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'polku_reader') THEN
+        GRANT USAGE ON SCHEMA bi TO polku_reader;
+        GRANT SELECT ON ALL TABLES IN SCHEMA bi TO polku_reader;
+    END IF;
+END $$;
