@@ -1,0 +1,809 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "memory_store.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+/* ---- keys of the maps ---- */
+
+static struct pk_hash number_key(uint64_t a, uint64_t b)
+{
+    struct pk_hash key;
+    pk_put_be64(key.byte, a);
+    pk_put_be64(key.byte + 8, (a + b + 1) * UINT64_C(0x9E3779B97F4A7C15));
+    return key;
+}
+
+static struct pk_hash fact_key(int64_t at_us, struct pk_hash event_hash)
+{
+    pk_put_be64(event_hash.byte, pk_get_be64(event_hash.byte) ^ (uint64_t)at_us);
+    return event_hash;
+}
+
+static struct pk_hash bucket_key(int64_t hour_us, sym_t a, sym_t b, sym_t c, sym_t d, int32_t slot)
+{
+    uint64_t word[] = {(uint64_t)hour_us, (uint64_t)a << 32 | b, (uint64_t)c << 32 | d, (uint32_t)slot};
+    uint64_t left = 1, right = 2;
+    for (size_t i = 0; i < PK_COUNT(word); i++) {
+        left = (left ^ word[i]) * UINT64_C(0x9E3779B97F4A7C15), left ^= left >> 29;
+        right = (right ^ word[i]) * UINT64_C(0xD6E8FEB86659FD93), right ^= right >> 31;
+    }
+    return number_key(left, right);
+}
+
+static void *index_value(size_t index)
+{
+    return (void *)(uintptr_t)(index + 1);
+}
+
+/* ---- deep copies ---- */
+
+static struct pk_str copy_text(struct pk_arena *arena, struct pk_str text)
+{
+    return text.ptr ? pk_arena_str(arena, text) : text;
+}
+
+static struct fact *copy_fact(struct pk_arena *arena, const struct fact *from)
+{
+    struct fact *fact = pk_arena_copy(arena, from, sizeof *fact);
+    struct pk_str *text[] = {&fact->event_id, &fact->topic,    &fact->cause,     &fact->product,
+                             &fact->location, &fact->stage,    &fact->attributes};
+    for (size_t i = 0; i < PK_COUNT(text); i++)
+        *text[i] = copy_text(arena, *text[i]);
+    fact->identifier = pk_arena_copy(arena, from->identifier, from->identifier_count * sizeof *from->identifier);
+    fact->record_key = fact->record_value = (struct pk_bytes){0};
+    fact->record_headers = NULL;
+    fact->stored = true;
+    fact->stored_journey = from->journey ? from->journey->id : (struct pk_hash){0};
+    fact->journey = NULL;
+    fact->order = 0;
+    return fact;
+}
+
+/* As the store loads it: what is only written is empty, traits are not set. */
+static struct fact loaded_fact(struct pk_arena *arena, const struct fact *row)
+{
+    struct fact fact = *row;
+    fact.event_id = copy_text(arena, row->event_id);
+    fact.traits = 0;
+    fact.customer_namespace = 0;
+    fact.identifier = NULL;
+    fact.identifier_count = 0;
+    fact.staff = (struct pk_hash){0};
+    fact.topic = fact.cause = fact.product = fact.location = fact.stage = fact.attributes = (struct pk_str){0};
+    fact.has_rating = fact.has_money = false;
+    memset(&fact.rating, 0, sizeof fact.rating);
+    memset(&fact.money, 0, sizeof fact.money);
+    return fact;
+}
+
+static void copy_journey(struct pk_arena *arena, const struct journey *from, struct journey *ret)
+{
+    *ret = *from;
+    struct sym_list *lists[] = {&ret->channels, &ret->brands, &ret->units};
+    for (size_t i = 0; i < PK_COUNT(lists); i++) {
+        lists[i]->cap = lists[i]->count;
+        lists[i]->sym = pk_arena_copy(arena, lists[i]->sym, lists[i]->count * sizeof *lists[i]->sym);
+    }
+    ret->last_contact_channel = 0;
+    ret->touched = 0;
+    ret->continued_by = (struct pk_hash){0};
+    ret->made = false;
+    ret->old = NULL;
+}
+
+static struct obligation copy_obligation(const struct obligation *from)
+{
+    struct obligation copy = *from;
+    copy.rule = NULL;
+    copy.opener = NULL;
+    copy.made = false;
+    copy.old = NULL;
+    return copy;
+}
+
+/* ---- the store ---- */
+
+void memory_store_init(struct memory_store *store)
+{
+    *store = (struct memory_store){.arena.keep_bytes = 1 << 20};
+}
+
+void memory_store_done(struct memory_store *store)
+{
+    struct pk_map *maps[] = {&store->facts, &store->journeys,  &store->obligations,         &store->customers,
+                             &store->keys,  &store->cells,     &store->interaction_buckets, &store->obligation_buckets};
+    for (size_t i = 0; i < PK_COUNT(maps); i++)
+        pk_map_done(maps[i]);
+    pk_vec_done(&store->interactions);
+    pk_vec_done(&store->obligation_sums);
+    pk_vec_done(&store->quarantine);
+    pk_vec_done(&store->positions);
+    pk_arena_done(&store->arena);
+    *store = (struct memory_store){0};
+}
+
+struct fact *memory_find_fact(const struct memory_store *store, int64_t at_us, struct pk_hash event_hash)
+{
+    return pk_map_get(&store->facts, fact_key(at_us, event_hash));
+}
+
+static struct memory_cell *find_cell(const struct memory_store *store, int64_t id)
+{
+    return pk_map_get(&store->cells, number_key((uint64_t)id, 0));
+}
+
+static struct store_position *find_position(struct memory_store *store, sym_t topic, int32_t partition)
+{
+    for (size_t i = 0; i < store->positions.len; i++)
+        if (store->positions.ptr[i].topic == topic && store->positions.ptr[i].partition == partition)
+            return &store->positions.ptr[i];
+    return NULL;
+}
+
+struct store_position memory_claim(struct memory_store *store, sym_t topic, int32_t partition)
+{
+    struct store_position *found = find_position(store, topic, partition);
+    if (!found) {
+        int32_t slot = (int32_t)store->positions.len;
+        found = pk_vec_push(&store->positions);
+        *found = (struct store_position){.topic = topic, .partition = partition, .slot = slot};
+    }
+    found->epoch++;
+    return *found;
+}
+
+/* ---- loading ---- */
+
+static bool is_among(const struct pk_hash *list, size_t count, struct pk_hash hash)
+{
+    for (size_t i = 0; i < count; i++)
+        if (pk_hash_eq(list[i], hash))
+            return true;
+    return false;
+}
+
+static enum pk_status load_keys(struct memory_worker *w, const struct ws_need *need, struct pk_err *err)
+{
+    struct store_key *row = PK_NEW_ARRAY(&w->arena, struct store_key, need->count + 1);
+    size_t count = 0;
+    for (size_t i = 0; i < need->count; i++) {
+        const struct memory_key *key = pk_map_get(&w->store->keys, need->hash[i]);
+        if (key)
+            row[count++] = (struct store_key){
+                .hash = key->hash,
+                .kind = key->kind,
+                .cell = key->cell->id,
+                .version = key->cell->version,
+                .owner = key->owner,
+                .also = pk_arena_copy(&w->arena, key->also, key->also_count * sizeof *key->also),
+                .also_count = key->also_count,
+            };
+    }
+    return workset_put_keys(&w->workset, need, row, count, err);
+}
+
+static void load_customers(struct memory_worker *w, const struct ws_need *need)
+{
+    const struct memory_store *store = w->store;
+    struct fact *fact = PK_NEW_ARRAY(&w->arena, struct fact, store->facts.count + 1);
+    struct journey *journey = PK_NEW_ARRAY(&w->arena, struct journey, store->journeys.count + 1);
+    struct obligation *obligation = PK_NEW_ARRAY(&w->arena, struct obligation, store->obligations.count + 1);
+    size_t facts = 0, journeys = 0, obligations = 0;
+    PK_MAP_EACH(&store->facts, e)
+    {
+        const struct fact *row = e->value;
+        if (!pk_hash_zero(row->customer) && is_among(need->hash, need->count, row->customer))
+            fact[facts++] = loaded_fact(&w->arena, row);
+    }
+    PK_MAP_EACH(&store->journeys, e)
+    {
+        const struct journey *row = e->value;
+        if (is_among(need->hash, need->count, row->customer))
+            copy_journey(&w->arena, row, &journey[journeys++]);
+    }
+    PK_MAP_EACH(&store->obligations, e)
+    {
+        const struct obligation *row = e->value;
+        if (is_among(need->hash, need->count, row->customer))
+            obligation[obligations++] = copy_obligation(row);
+    }
+    workset_put_customers(&w->workset, need, fact, facts, journey, journeys, obligation, obligations);
+}
+
+static void load_nameless(struct memory_worker *w, const struct ws_need *need)
+{
+    struct fact *fact = PK_NEW_ARRAY(&w->arena, struct fact, w->store->facts.count + 1);
+    size_t facts = 0;
+    PK_MAP_EACH(&w->store->facts, e)
+    {
+        const struct fact *row = e->value;
+        if (pk_hash_zero(row->customer) && !pk_hash_zero(row->relates) &&
+            is_among(need->hash, need->count, row->relates))
+            fact[facts++] = loaded_fact(&w->arena, row);
+    }
+    workset_put_nameless(&w->workset, fact, facts);
+}
+
+static void load_events(struct memory_worker *w, const struct ws_need *need)
+{
+    struct fact *fact = PK_NEW_ARRAY(&w->arena, struct fact, need->count + 1);
+    size_t facts = 0;
+    for (size_t i = 0; i < need->count; i++) {
+        const struct fact *row = memory_find_fact(w->store, need->fact[i]->at_us, need->fact[i]->event_hash);
+        if (row)
+            fact[facts++] = loaded_fact(&w->arena, row);
+    }
+    workset_put_events(&w->workset, need, fact, facts);
+}
+
+static enum pk_status load(struct memory_worker *w, const struct ws_need *need, struct pk_err *err)
+{
+    if (need->kind == NEED_CUSTOMERS || need->kind == NEED_NAMELESS)
+        for (size_t i = 0; i < need->count; i++)
+            *pk_vec_push(&w->read) = need->hash[i];
+    switch (need->kind) {
+    case NEED_KEYS:
+        return load_keys(w, need, err);
+    case NEED_CUSTOMERS:
+        load_customers(w, need);
+        return PK_OK;
+    case NEED_NAMELESS:
+        load_nameless(w, need);
+        return PK_OK;
+    case NEED_EVENTS:
+        load_events(w, need);
+        return PK_OK;
+    case NEED_NOTHING:
+        break;
+    }
+    return PK_OK;
+}
+
+/* ---- checks that PostgreSQL makes ---- */
+
+static enum pk_status check_fence(struct memory_store *store, const struct changes *changes, struct pk_err *err)
+{
+    for (size_t i = 0; i < changes->spans; i++) {
+        const struct store_position *at = &changes->span[i].at;
+        const struct store_position *row = find_position(store, at->topic, at->partition);
+        if (!row || row->epoch != at->epoch || row->next_offset != at->next_offset)
+            return pk_fail(err, PK_FENCED, "partition %d is not at offset %" PRId64 " any more", at->partition,
+                           at->next_offset);
+    }
+    return PK_OK;
+}
+
+static enum pk_status check_guards(const struct memory_store *store, const struct changes *changes, struct pk_err *err)
+{
+    for (size_t i = 0; i < changes->guard.len; i++) {
+        const struct memory_cell *cell = find_cell(store, changes->guard.ptr[i].cell);
+        if (!cell || cell->version != changes->guard.ptr[i].version)
+            return pk_fail(err, PK_STALE, "guard cell %" PRId64 " changed", changes->guard.ptr[i].cell);
+    }
+    return PK_OK;
+}
+
+static bool is_replaced(const struct changes *changes, const struct fact *fact)
+{
+    for (size_t i = 0; i < changes->replaced.len; i++)
+        if (changes->replaced.ptr[i]->at_us == fact->at_us &&
+            pk_hash_eq(changes->replaced.ptr[i]->event_hash, fact->event_hash))
+            return true;
+    return false;
+}
+
+static enum pk_status check_inserts(const struct memory_store *store, const struct changes *changes,
+                                    struct pk_err *err)
+{
+    for (size_t i = 0; i < changes->key.len; i++)
+        if (pk_map_get(&store->keys, changes->key.ptr[i].hash))
+            return pk_fail(err, PK_STALE, "a new identifier exists already");
+    for (size_t i = 0; i < changes->replaced.len; i++) {
+        const struct fact *gone = changes->replaced.ptr[i];
+        const struct fact *row = memory_find_fact(store, gone->at_us, gone->event_hash);
+        if (!row || row->content_hash != gone->content_hash)
+            return pk_fail(err, PK_STALE, "an interaction to replace changed");
+    }
+    for (size_t i = 0; i < changes->fact.len; i++) {
+        const struct fact *fact = changes->fact.ptr[i];
+        if (memory_find_fact(store, fact->at_us, fact->event_hash) && !is_replaced(changes, fact))
+            return pk_fail(err, PK_STALE, "a new interaction exists already");
+    }
+    return PK_OK;
+}
+
+/* ---- checks of the contract ---- */
+
+struct check {
+    const struct memory_store *store;
+    const struct changes *changes;
+    struct pk_map held; /* cells that the batch guards or makes */
+    struct pk_map new_key;
+    struct pk_err *err;
+};
+
+static bool is_held(const struct check *c, int64_t cell)
+{
+    return pk_map_get(&c->held, number_key((uint64_t)cell, 0)) != NULL;
+}
+
+/* Is the cell of this key (as stored, or as this batch makes it) one that the batch holds? */
+static bool protects(const struct check *c, struct pk_hash hash)
+{
+    const struct memory_key *key = pk_map_get(&c->store->keys, hash);
+    const struct change_key *made = pk_map_get(&c->new_key, hash);
+    return key ? is_held(c, key->cell->id) : made && is_held(c, made->cell);
+}
+
+#define REQUIRE(holds, sentence)                                                                                     \
+    do {                                                                                                             \
+        if (!(holds))                                                                                                \
+            return pk_fail(c->err, PK_STOP, "%s", sentence);                                                         \
+    } while (0)
+
+static enum pk_status check_cells_and_keys(struct check *c)
+{
+    const struct changes *changes = c->changes;
+    for (size_t i = 0; i < changes->guard.len; i++) {
+        REQUIRE(i == 0 || changes->guard.ptr[i - 1].cell < changes->guard.ptr[i].cell, "guards are not sorted by cell");
+        pk_map_put(&c->held, number_key((uint64_t)changes->guard.ptr[i].cell, 0), c);
+    }
+    for (size_t i = 0; i < changes->new_cell.len; i++) {
+        REQUIRE(!find_cell(c->store, changes->new_cell.ptr[i]), "a new cell exists already");
+        REQUIRE(!is_held(c, changes->new_cell.ptr[i]), "a new cell is there twice");
+        pk_map_put(&c->held, number_key((uint64_t)changes->new_cell.ptr[i], 0), c);
+    }
+    for (size_t i = 0; i < changes->key.len; i++) {
+        struct change_key *key = &changes->key.ptr[i];
+        REQUIRE(i == 0 || pk_hash_cmp(key[-1].hash, key->hash) < 0, "keys are not sorted, or one is there twice");
+        REQUIRE(is_held(c, key->cell), "a new key is in a cell that the batch does not hold");
+        bool named = key->kind == KEY_PERSON || key->kind == KEY_DEVICE;
+        REQUIRE(named == (key->name_space != 0), "a key has a namespace that it should not have, or none");
+        pk_map_put(&c->new_key, key->hash, key);
+    }
+    return PK_OK;
+}
+
+static enum pk_status check_sightings(const struct check *c)
+{
+    for (size_t i = 0; i < c->changes->sighting.len; i++) {
+        const struct change_sighting *sighting = &c->changes->sighting.ptr[i];
+        const struct memory_key *key = pk_map_get(&c->store->keys, sighting->key);
+        const struct change_key *made = pk_map_get(&c->new_key, sighting->key);
+        REQUIRE(i == 0 || memcmp(sighting - 1, sighting, sizeof *sighting) < 0, "sightings are not sorted");
+        REQUIRE(key || made, "a sighting of a key that is not there");
+        REQUIRE(!key || !(pk_hash_eq(key->owner, sighting->customer) ||
+                          is_among(key->also, key->also_count, sighting->customer)),
+                "a sighting is there already");
+        REQUIRE(!made || !pk_hash_eq(made->owner, sighting->customer), "a sighting repeats the owner");
+        REQUIRE(protects(c, sighting->key), "a sighting of a key whose cell the batch does not hold");
+    }
+    return PK_OK;
+}
+
+static enum pk_status check_customers(const struct check *c)
+{
+    for (size_t i = 0; i < c->changes->customer.len; i++) {
+        const struct change_customer *row = &c->changes->customer.ptr[i];
+        REQUIRE(i == 0 || pk_hash_cmp(row[-1].id, row->id) < 0, "customers are not sorted, or one is there twice");
+        REQUIRE(!pk_map_get(&c->store->customers, row->id), "a new customer exists already");
+        REQUIRE(protects(c, row->id), "a customer is made without its cell");
+    }
+    for (size_t i = 0; i < c->changes->customer_gone.len; i++) {
+        REQUIRE(pk_map_get(&c->store->customers, c->changes->customer_gone.ptr[i]), "a customer to remove is not there");
+        REQUIRE(protects(c, c->changes->customer_gone.ptr[i]), "a customer is removed without its cell");
+    }
+    return PK_OK;
+}
+
+static int compare_facts(const struct fact *a, const struct fact *b)
+{
+    return a->at_us != b->at_us ? (a->at_us < b->at_us ? -1 : 1) : pk_hash_cmp(a->event_hash, b->event_hash);
+}
+
+/* An event is protected by its customer's cell; without one by that of the name it relates to, if any. */
+static bool fact_is_protected(const struct check *c, const struct fact *fact)
+{
+    if (!pk_hash_zero(fact->customer))
+        return protects(c, fact->customer);
+    return pk_hash_zero(fact->relates) || protects(c, fact->relates);
+}
+
+static enum pk_status check_facts(const struct check *c)
+{
+    const struct changes *changes = c->changes;
+    for (size_t i = 0; i < changes->fact.len; i++) {
+        struct fact *const *fact = &changes->fact.ptr[i];
+        REQUIRE(i == 0 || compare_facts(fact[-1], *fact) < 0, "facts are not sorted, or one is there twice");
+        REQUIRE(fact_is_protected(c, *fact), "a fact is written without its cell");
+        REQUIRE(!pk_hash_zero((*fact)->customer) || !(*fact)->journey, "an event without a customer has a journey");
+    }
+    for (size_t i = 0; i < changes->replaced.len; i++) {
+        REQUIRE(i == 0 || compare_facts(changes->replaced.ptr[i - 1], changes->replaced.ptr[i]) < 0,
+                "replaced facts are not sorted");
+        REQUIRE(fact_is_protected(c, changes->replaced.ptr[i]), "a fact is replaced without its cell");
+    }
+    for (size_t i = 0; i < changes->rejourney.len; i++) {
+        const struct change_rejourney *row = &changes->rejourney.ptr[i];
+        const struct fact *fact = memory_find_fact(c->store, row->at_us, row->event_hash);
+        REQUIRE(i == 0 || row[-1].at_us < row->at_us ||
+                    (row[-1].at_us == row->at_us && pk_hash_cmp(row[-1].event_hash, row->event_hash) < 0),
+                "moved facts are not sorted");
+        REQUIRE(fact, "a fact to move is not there");
+        REQUIRE(fact_is_protected(c, fact), "a fact is moved without its cell");
+        REQUIRE(!is_replaced(changes, fact), "a fact is moved and replaced");
+        REQUIRE(!pk_hash_eq(fact->stored_journey, row->journey), "a fact is moved to where it is");
+    }
+    return PK_OK;
+}
+
+static enum pk_status check_journeys(const struct check *c)
+{
+    for (size_t i = 0; i < c->changes->journey.len; i++) {
+        struct journey *const *journey = &c->changes->journey.ptr[i];
+        const struct journey *row = pk_map_get(&c->store->journeys, (*journey)->id), *old = (*journey)->old;
+        REQUIRE(i == 0 || pk_hash_cmp(journey[-1]->id, (*journey)->id) < 0, "journeys are not sorted");
+        REQUIRE(!old == !row, old ? "a journey to update is not there" : "a new journey exists already");
+        REQUIRE(!row || journey_same(old, row), "a journey was derived from another row than the stored one");
+        REQUIRE(!row || !journey_same(*journey, row), "a journey is written though nothing changed");
+        REQUIRE(protects(c, (*journey)->customer), "a journey is written without its customer's cell");
+    }
+    for (size_t i = 0; i < c->changes->journey_gone.len; i++) {
+        const struct pk_hash *id = &c->changes->journey_gone.ptr[i];
+        const struct journey *row = pk_map_get(&c->store->journeys, *id);
+        REQUIRE(i == 0 || pk_hash_cmp(id[-1], *id) < 0, "removed journeys are not sorted");
+        REQUIRE(row, "a journey to remove is not there");
+        REQUIRE(protects(c, row->customer), "a journey is removed without its customer's cell");
+    }
+    return PK_OK;
+}
+
+static enum pk_status check_obligations(const struct check *c)
+{
+    for (size_t i = 0; i < c->changes->obligation.len; i++) {
+        struct obligation *const *o = &c->changes->obligation.ptr[i];
+        const struct obligation *row = pk_map_get(&c->store->obligations, (*o)->id), *old = (*o)->old;
+        REQUIRE(i == 0 || pk_hash_cmp(o[-1]->id, (*o)->id) < 0, "obligations are not sorted");
+        REQUIRE(!old == !row, old ? "an obligation to update is not there" : "a new obligation exists already");
+        REQUIRE(!row || obligation_same(old, row), "an obligation was derived from another row than the stored one");
+        REQUIRE(!row || !obligation_same(*o, row), "an obligation is written though nothing changed");
+        REQUIRE(protects(c, (*o)->customer), "an obligation is written without its customer's cell");
+        REQUIRE(!row || protects(c, row->customer), "an obligation changes hands without its old customer's cell");
+    }
+    for (size_t i = 0; i < c->changes->obligation_gone.len; i++) {
+        const struct pk_hash *id = &c->changes->obligation_gone.ptr[i];
+        const struct obligation *row = pk_map_get(&c->store->obligations, *id);
+        REQUIRE(i == 0 || pk_hash_cmp(id[-1], *id) < 0, "removed obligations are not sorted");
+        REQUIRE(row, "an obligation to remove is not there");
+        REQUIRE(protects(c, row->customer), "an obligation is removed without its customer's cell");
+    }
+    return PK_OK;
+}
+
+static enum pk_status check_contract(const struct memory_store *store, const struct changes *changes,
+                                     struct pk_err *err)
+{
+    struct check check = {.store = store, .changes = changes, .err = err};
+    enum pk_status status = check_cells_and_keys(&check);
+    if (status == PK_OK)
+        status = check_sightings(&check);
+    if (status == PK_OK)
+        status = check_customers(&check);
+    if (status == PK_OK)
+        status = check_facts(&check);
+    if (status == PK_OK)
+        status = check_journeys(&check);
+    if (status == PK_OK)
+        status = check_obligations(&check);
+    pk_map_done(&check.held);
+    pk_map_done(&check.new_key);
+    return status;
+}
+
+/* ---- applying ---- */
+
+static void apply_cells_and_keys(struct memory_store *store, const struct changes *changes)
+{
+    for (size_t i = 0; i < changes->guard.len; i++)
+        find_cell(store, changes->guard.ptr[i].cell)->version = changes->token;
+    for (size_t i = 0; i < changes->new_cell.len; i++) {
+        struct memory_cell *cell = PK_NEW(&store->arena, struct memory_cell);
+        *cell = (struct memory_cell){changes->new_cell.ptr[i], changes->token};
+        pk_map_put(&store->cells, number_key((uint64_t)cell->id, 0), cell);
+    }
+    for (size_t i = 0; i < changes->key.len; i++) {
+        const struct change_key *from = &changes->key.ptr[i];
+        struct memory_key *key = PK_NEW(&store->arena, struct memory_key);
+        *key = (struct memory_key){.hash = from->hash,
+                                   .kind = from->kind,
+                                   .name_space = from->name_space,
+                                   .cell = find_cell(store, from->cell),
+                                   .owner = from->owner};
+        pk_map_put(&store->keys, key->hash, key);
+    }
+    for (size_t i = 0; i < changes->sighting.len; i++) {
+        struct memory_key *key = pk_map_get(&store->keys, changes->sighting.ptr[i].key);
+        *PK_PUSH(&store->arena, key, also) = changes->sighting.ptr[i].customer;
+    }
+}
+
+static void apply_facts(struct memory_store *store, const struct changes *changes)
+{
+    for (size_t i = 0; i < changes->replaced.len; i++)
+        pk_map_remove(&store->facts, fact_key(changes->replaced.ptr[i]->at_us, changes->replaced.ptr[i]->event_hash));
+    for (size_t i = 0; i < changes->fact.len; i++) {
+        struct fact *fact = copy_fact(&store->arena, changes->fact.ptr[i]);
+        pk_map_put(&store->facts, fact_key(fact->at_us, fact->event_hash), fact);
+    }
+    for (size_t i = 0; i < changes->rejourney.len; i++) {
+        const struct change_rejourney *row = &changes->rejourney.ptr[i];
+        memory_find_fact(store, row->at_us, row->event_hash)->stored_journey = row->journey;
+    }
+}
+
+static void apply_rows(struct memory_store *store, const struct changes *changes)
+{
+    for (size_t i = 0; i < changes->customer.len; i++)
+        pk_map_put(&store->customers, changes->customer.ptr[i].id,
+                   pk_arena_copy(&store->arena, &changes->customer.ptr[i], sizeof changes->customer.ptr[i]));
+    for (size_t i = 0; i < changes->customer_gone.len; i++)
+        pk_map_remove(&store->customers, changes->customer_gone.ptr[i]);
+    for (size_t i = 0; i < changes->journey_gone.len; i++)
+        pk_map_remove(&store->journeys, changes->journey_gone.ptr[i]);
+    for (size_t i = 0; i < changes->journey.len; i++) {
+        struct journey *row = PK_NEW(&store->arena, struct journey);
+        copy_journey(&store->arena, changes->journey.ptr[i], row);
+        pk_map_put(&store->journeys, row->id, row);
+    }
+    for (size_t i = 0; i < changes->obligation_gone.len; i++)
+        pk_map_remove(&store->obligations, changes->obligation_gone.ptr[i]);
+    for (size_t i = 0; i < changes->obligation.len; i++) {
+        struct obligation *row = PK_NEW(&store->arena, struct obligation);
+        *row = copy_obligation(changes->obligation.ptr[i]);
+        pk_map_put(&store->obligations, row->id, row);
+    }
+}
+
+static void add_interactions(struct memory_store *store, int32_t slot, const struct change_interactions *add)
+{
+    struct pk_hash key = bucket_key(add->hour_us, add->brand, add->channel, add->type, add->outcome, slot);
+    uintptr_t found = (uintptr_t)pk_map_get(&store->interaction_buckets, key);
+    if (!found) {
+        pk_map_put(&store->interaction_buckets, key, index_value(store->interactions.len));
+        *pk_vec_push(&store->interactions) = (struct memory_interactions){slot, *add};
+        return;
+    }
+    struct change_interactions *row = &store->interactions.ptr[found - 1].row;
+    row->interactions += add->interactions;
+    row->contacts += add->contacts;
+}
+
+static void add_obligations(struct memory_store *store, int32_t slot, const struct change_obligations *add)
+{
+    struct pk_hash key = bucket_key(add->due_hour_us, add->kind, add->brand, add->unit, 0, slot);
+    uintptr_t found = (uintptr_t)pk_map_get(&store->obligation_buckets, key);
+    if (!found) {
+        pk_map_put(&store->obligation_buckets, key, index_value(store->obligation_sums.len));
+        *pk_vec_push(&store->obligation_sums) = (struct memory_obligations){slot, *add};
+        return;
+    }
+    struct change_obligations *row = &store->obligation_sums.ptr[found - 1].row;
+    row->opened += add->opened;
+    row->kept += add->kept;
+    row->kept_late_in_window += add->kept_late_in_window;
+    row->late += add->late;
+    row->attempted += add->attempted;
+    row->rejected += add->rejected;
+    row->withdrawn += add->withdrawn;
+}
+
+static void apply_logs(struct memory_store *store, const struct changes *changes)
+{
+    for (size_t i = 0; i < changes->interactions.len; i++)
+        add_interactions(store, changes->slot, &changes->interactions.ptr[i]);
+    for (size_t i = 0; i < changes->obligations.len; i++)
+        add_obligations(store, changes->slot, &changes->obligations.ptr[i]);
+    for (size_t i = 0; i < changes->quarantine.len; i++) {
+        struct change_quarantine row = changes->quarantine.ptr[i];
+        row.detail = (struct pk_str){0};
+        row.key = row.value = (struct pk_bytes){0};
+        row.headers = NULL;
+        *pk_vec_push(&store->quarantine) = row;
+    }
+    for (size_t i = 0; i < changes->spans; i++)
+        find_position(store, changes->span[i].at.topic, changes->span[i].at.partition)->next_offset =
+            changes->span[i].next_offset;
+}
+
+enum pk_status memory_apply(struct memory_store *store, const struct changes *changes, struct pk_err *err)
+{
+    enum pk_status status = check_fence(store, changes, err);
+    if (status == PK_OK)
+        status = check_guards(store, changes, err);
+    if (status == PK_OK)
+        status = check_inserts(store, changes, err);
+    if (status == PK_OK)
+        status = check_contract(store, changes, err);
+    if (status != PK_OK)
+        return status;
+    apply_cells_and_keys(store, changes);
+    apply_facts(store, changes);
+    apply_rows(store, changes);
+    apply_logs(store, changes);
+    return PK_OK;
+}
+
+/* ---- a consumer ---- */
+
+void memory_worker_init(struct memory_worker *worker, struct memory_store *store, const struct meaning *meaning,
+                        size_t cache_budget, sym_t topic, int32_t partition)
+{
+    *worker = (struct memory_worker){.store = store, .meaning = meaning};
+    cache_init(&worker->cache, cache_budget);
+    worker->at = memory_claim(store, topic, partition);
+}
+
+void memory_worker_done(struct memory_worker *worker)
+{
+    workset_done(&worker->workset);
+    cache_done(&worker->cache);
+    changes_done(&worker->changes);
+    metrics_done(&worker->metrics);
+    pk_vec_done(&worker->read);
+    pk_arena_done(&worker->arena);
+}
+
+static void quarantine_loser(struct memory_worker *w, const struct fact *fact)
+{
+    *pk_vec_push(&w->changes.quarantine) = (struct change_quarantine){
+        .topic = fact->topic_name,
+        .partition = fact->partition,
+        .offset = fact->offset,
+        .reason = REJECT_CONFLICTING_DUPLICATE,
+        .received_at_us = fact->received_at_us,
+    };
+}
+
+/* One copy of each event, the one with the smallest content hash, in event order. */
+static struct fact **unique_sorted(struct memory_worker *w, size_t *ret_count)
+{
+    struct fact **kept = PK_NEW_ARRAY(&w->arena, struct fact *, w->facts + 1);
+    size_t count = 0;
+    for (size_t i = 0; i < w->facts; i++) {
+        struct fact *fact = w->fact[i];
+        size_t same = 0;
+        while (same < count && compare_facts(kept[same], fact) != 0)
+            same++;
+        if (same == count) {
+            kept[count++] = fact;
+        } else if (fact->content_hash < kept[same]->content_hash) {
+            quarantine_loser(w, kept[same]);
+            kept[same] = fact;
+        } else if (fact->content_hash > kept[same]->content_hash) {
+            quarantine_loser(w, fact);
+        }
+    }
+    for (size_t i = 1; i < count; i++)
+        for (size_t j = i; j > 0 && fact_cmp(w->meaning->symbols, kept[j - 1], kept[j]) > 0; j--) {
+            struct fact *swap = kept[j];
+            kept[j] = kept[j - 1];
+            kept[j - 1] = swap;
+        }
+    *ret_count = count;
+    return kept;
+}
+
+static void take_span(struct memory_worker *w)
+{
+    struct store_span *span = PK_NEW(&w->arena, struct store_span);
+    *span = (struct store_span){w->at, w->at.next_offset + (int64_t)w->facts};
+    w->changes.span = span;
+    w->changes.spans = 1;
+    w->changes.slot = w->at.slot;
+}
+
+static enum pk_status prepare(struct memory_worker *w, bool first, struct pk_err *err)
+{
+    workset_done(&w->workset);
+    pk_arena_reset(&w->arena);
+    changes_reset(&w->changes);
+    metrics_reset(&w->metrics);
+    w->read.len = 0;
+    size_t count;
+    struct fact **fact = unique_sorted(w, &count);
+    take_span(w);
+    workset_begin(&w->workset, w->meaning, &w->arena, first ? &w->cache : NULL, !first, fact, count);
+    struct ws_need need;
+    enum pk_status status;
+    for (int rounds = 0;; rounds++) {
+        if (rounds == 10000)
+            return pk_fail(err, PK_STOP, "the workset never has enough");
+        status = workset_need(&w->workset, &need);
+        if (status != PK_OK || need.kind == NEED_NOTHING)
+            break;
+        status = load(w, &need, err);
+        if (status != PK_OK)
+            break;
+    }
+    if (status != PK_OK)
+        return status;
+    size_t cells = workset_new_cells(&w->workset);
+    int64_t *cell = PK_NEW_ARRAY(&w->arena, int64_t, cells + 1);
+    for (size_t i = 0; i < cells; i++)
+        cell[i] = ++w->store->last_cell;
+    workset_save(&w->workset, cell, &w->metrics, &w->changes);
+    w->changes.token = ++w->store->last_token * UINT64_C(0x9E3779B97F4A7C15);
+    return PK_OK;
+}
+
+/* Whatever was read must be protected, else two consumers could read each other's half. */
+static enum pk_status check_reads(const struct memory_worker *w, struct pk_err *err)
+{
+    for (size_t i = 0; i < w->read.len; i++) {
+        const struct memory_key *key = pk_map_get(&w->store->keys, w->read.ptr[i]);
+        bool held = !key;
+        for (size_t g = 0; g < w->changes.guard.len && !held; g++)
+            held = w->changes.guard.ptr[g].cell == key->cell->id;
+        if (!held)
+            return pk_fail(err, PK_STOP, "rows were read under a cell that the batch does not guard");
+    }
+    return PK_OK;
+}
+
+static enum pk_status commit(struct memory_worker *w, struct pk_err *err)
+{
+    enum pk_status status = check_reads(w, err);
+    if (status == PK_OK)
+        status = memory_apply(w->store, &w->changes, err);
+    if (status != PK_OK)
+        return status;
+    w->at.next_offset = w->changes.span->next_offset;
+    workset_publish(&w->workset, &w->cache, w->changes.token);
+    w->fast += w->workset.fast;
+    w->slow += w->workset.slow;
+    w->batches++;
+    return PK_OK;
+}
+
+static void distrust(struct memory_worker *w)
+{
+    for (size_t i = 0; i < w->workset.cell_list.len && !w->trusting; i++)
+        if (!w->workset.cell_list.ptr[i]->is_new)
+            cache_drop(&w->cache, w->workset.cell_list.ptr[i]->id);
+}
+
+enum pk_status memory_begin(struct memory_worker *worker, struct fact **fact, size_t count, struct pk_err *err)
+{
+    worker->fact = fact;
+    worker->facts = count;
+    worker->begun = prepare(worker, true, err);
+    return worker->begun == PK_STALE ? PK_OK : worker->begun;
+}
+
+enum pk_status memory_finish(struct memory_worker *worker, struct pk_err *err)
+{
+    enum pk_status status = worker->begun;
+    if (status == PK_OK)
+        status = commit(worker, err);
+    if (status == PK_STALE) {
+        worker->stale++;
+        distrust(worker);
+        status = prepare(worker, false, err);
+        if (status == PK_OK)
+            status = commit(worker, err);
+        if (status == PK_STALE) {
+            struct pk_err why = *err;
+            status = pk_fail(err, PK_STOP, "a second try failed though nobody else was at work: %.300s", why.text);
+        }
+    }
+    worker->fact = NULL;
+    worker->facts = 0;
+    return status;
+}
+
+enum pk_status memory_batch(struct memory_worker *worker, struct fact **fact, size_t count, struct pk_err *err)
+{
+    enum pk_status status = memory_begin(worker, fact, count, err);
+    return status == PK_OK ? memory_finish(worker, err) : status;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* memory_store.h - the tables in memory, for tests: answers what a workset needs and applies changes with
+ * every check that PostgreSQL makes, and with more: what a batch writes or has read must be protected by a
+ * cell that it guards, and what it believes of a stored row must be so.
+ *
+ * Rows are deep copies; nothing of a batch's arena is kept. Not thread-safe. */
+#ifndef POLKU_MEMORY_STORE_H
+#define POLKU_MEMORY_STORE_H
+
+#include "workset.h"
+
+struct memory_cell {
+    int64_t id;
+    uint64_t version;
+};
+struct memory_key { /* a row of identifier with its sightings */
+    struct pk_hash hash;
+    enum key_kind kind;
+    sym_t name_space;
+    struct memory_cell *cell;
+    struct pk_hash owner, *also;
+    uint32_t also_count, also_cap;
+};
+struct memory_interactions { /* rows of the rollups, one per bucket and slot */
+    int32_t slot;
+    struct change_interactions row;
+};
+struct memory_obligations {
+    int32_t slot;
+    struct change_obligations row;
+};
+
+struct memory_store {
+    struct pk_arena arena;
+    struct pk_map facts;       /* (at_us, event_hash) -> struct fact; journey is in stored_journey */
+    struct pk_map journeys;    /* -> struct journey */
+    struct pk_map obligations; /* -> struct obligation */
+    struct pk_map customers;   /* -> struct change_customer */
+    struct pk_map keys;        /* -> struct memory_key */
+    struct pk_map cells;       /* -> struct memory_cell */
+    struct pk_map interaction_buckets, obligation_buckets; /* -> index + 1 */
+    PK_VEC(struct memory_interactions) interactions;
+    PK_VEC(struct memory_obligations) obligation_sums;
+    PK_VEC(struct change_quarantine) quarantine; /* without texts and records */
+    PK_VEC(struct store_position) positions;
+    int64_t last_cell;
+    uint64_t last_token;
+};
+
+void memory_store_init(struct memory_store *store);
+void memory_store_done(struct memory_store *store);
+
+struct fact *memory_find_fact(const struct memory_store *store, int64_t at_us, struct pk_hash event_hash);
+/* Claims a partition, from offset 0 where it is new: epoch + 1. */
+struct store_position memory_claim(struct memory_store *store, sym_t topic, int32_t partition);
+
+/* PK_OK; PK_STALE or PK_FENCED as PostgreSQL would say, with nothing applied; PK_STOP: the changes contradict
+ * the tables or the contract of changes.h, which is a bug of whoever made them. */
+enum pk_status memory_apply(struct memory_store *store, const struct changes *changes, struct pk_err *err);
+
+/* ---- a consumer, without Kafka: does what pipeline and committer do with one batch ---- */
+
+struct memory_worker {
+    struct memory_store *store;
+    const struct meaning *meaning;
+    struct cache cache;
+    struct store_position at;
+    bool trusting; /* does not drop its cells from the cache after a failed try: must be harmless */
+    uint64_t fast, slow, stale, batches; /* counters */
+
+    /* the batch under way */
+    struct pk_arena arena;
+    struct workset workset;
+    struct changes changes;
+    struct metrics metrics;
+    struct fact **fact;
+    size_t facts;
+    int64_t next_offset;
+    PK_VEC(struct pk_hash) read; /* keys of the customers and names whose rows were loaded */
+    enum pk_status begun;
+};
+
+void memory_worker_init(struct memory_worker *worker, struct memory_store *store, const struct meaning *meaning,
+                        size_t cache_budget, sym_t topic, int32_t partition);
+void memory_worker_done(struct memory_worker *worker);
+
+/* Try 1 up to the commit. `fact` in order of arrival, duplicates included, borrowed until memory_finish. */
+enum pk_status memory_begin(struct memory_worker *worker, struct fact **fact, size_t count, struct pk_err *err);
+/* The commit; if that is stale, a second try that believes nothing cached. Only PK_OK is no failure. */
+enum pk_status memory_finish(struct memory_worker *worker, struct pk_err *err);
+/* Both. */
+enum pk_status memory_batch(struct memory_worker *worker, struct fact **fact, size_t count, struct pk_err *err);
+
+#endif
