@@ -676,7 +676,7 @@ struct decoder {
     bool too_large;
 };
 
-static bool fail(struct decoder *d, const struct op *op, const uint8_t *at, const char *problem)
+static __attribute__((cold, noinline)) bool fail(struct decoder *d, const struct op *op, const uint8_t *at, const char *problem)
 {
     if (!d->problem) {
         d->problem = problem;
@@ -944,24 +944,32 @@ static bool run(struct decoder *d, uint32_t program, char *base)
             break;
 
         case OP_LONG:
-        case OP_INT:
+            next = varint(at, end, &raw);
+            if (!next)
+                return fail(d, op, at, no_number);
+            *(int64_t *)member = zigzag(raw);
+            at = next;
+            break;
         case OP_TIME:
+            next = varint(at, end, &raw);
+            if (!next)
+                return fail(d, op, at, no_number);
+            if (!to_micros(zigzag(raw), op->arg, (int64_t *)member))
+                return fail(d, op, at, out_of_range);
+            at = next;
+            break;
+        case OP_INT:
         case OP_LONG_TO_DOUBLE:
         case OP_INT_TO_DOUBLE:
             next = varint(at, end, &raw);
             if (!next)
                 return fail(d, op, at, no_number);
-            int64_t number = zigzag(raw);
-            if ((op->code == OP_INT || op->code == OP_INT_TO_DOUBLE) && number != (int32_t)number)
+            if (op->code != OP_LONG_TO_DOUBLE && raw > UINT32_MAX)
                 return fail(d, op, at, out_of_range);
-            if (op->code == OP_TIME) {
-                if (!to_micros(number, op->arg, (int64_t *)member))
-                    return fail(d, op, at, out_of_range);
-            } else if (op->code == OP_LONG || op->code == OP_INT) {
-                *(int64_t *)member = number;
-            } else {
-                *(double *)member = (double)number;
-            }
+            if (op->code == OP_INT)
+                *(int64_t *)member = zigzag(raw);
+            else
+                *(double *)member = (double)zigzag(raw);
             at = next;
             break;
         case OP_NO_TIME:

@@ -44,15 +44,17 @@ enum text_rule {
     TEXT_NO_SLASH = 16,
 };
 
+/* 1 = may begin a name, 2 = may go on in it */
+static const uint8_t name_char[256] = {
+    ['a' ... 'z'] = 3, ['0' ... '9'] = 3, ['.'] = 2, ['_'] = 2, ['-'] = 2,
+};
+
 static bool is_name(const char *text, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
-        char c = text[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-        if (!letter && (i == 0 || (c != '.' && c != '_' && c != '-')))
-            return false;
-    }
-    return len > 0;
+    uint8_t every = len > 0 ? name_char[(uint8_t)text[0]] & 1 ? 2 : 0 : 0;
+    for (size_t i = 1; i < len; i++)
+        every &= name_char[(uint8_t)text[i]];
+    return every != 0;
 }
 
 static bool is_namespace(struct pk_str text)
@@ -203,32 +205,33 @@ static enum pk_status check_money(const struct verdict *verdict, const struct ev
 
 static enum pk_status check_texts(const struct verdict *verdict, const struct event *event)
 {
-    const struct {
+    static const struct {
         const char *field;
-        struct pk_str text;
-        size_t max;
+        size_t offset, max;
         unsigned rule;
     } part[] = {
-        {"event_id", event->event_id, EVENT_MAX_ID, TEXT_REQUIRED},
-        {"source", event->source, EVENT_MAX_ID, TEXT_REQUIRED | TEXT_NO_SLASH},
-        {"type", event->type, EVENT_MAX_NAME, TEXT_REQUIRED | TEXT_NAME},
-        {"channel", event->channel, EVENT_MAX_NAME, TEXT_REQUIRED | TEXT_NAME},
-        {"brand", event->brand, EVENT_MAX_NAME, TEXT_REQUIRED},
-        {"unit", event->unit, EVENT_MAX_NAME, TEXT_FREE},
-        {"staff", event->staff, EVENT_MAX_TEXT, TEXT_FREE},
-        {"case_id", event->case_id, EVENT_MAX_TEXT, TEXT_EMPTY_OK},
-        {"relates_to", event->relates_to, EVENT_MAX_TEXT, TEXT_FREE},
-        {"topic", event->topic, EVENT_MAX_TEXT, TEXT_FREE},
-        {"cause", event->cause, EVENT_MAX_TEXT, TEXT_FREE},
-        {"product", event->product, EVENT_MAX_TEXT, TEXT_FREE},
-        {"location", event->location, EVENT_MAX_TEXT, TEXT_FREE},
-        {"stage", event->stage, EVENT_MAX_NAME, TEXT_NAME},
-        {"outcome", event->outcome, EVENT_MAX_NAME, TEXT_NAME},
-        {"reason", event->reason, EVENT_MAX_NAME, TEXT_NAME},
+        {"event_id", offsetof(struct event, event_id), EVENT_MAX_ID, TEXT_REQUIRED},
+        {"source", offsetof(struct event, source), EVENT_MAX_ID, TEXT_REQUIRED | TEXT_NO_SLASH},
+        {"type", offsetof(struct event, type), EVENT_MAX_NAME, TEXT_REQUIRED | TEXT_NAME},
+        {"channel", offsetof(struct event, channel), EVENT_MAX_NAME, TEXT_REQUIRED | TEXT_NAME},
+        {"brand", offsetof(struct event, brand), EVENT_MAX_NAME, TEXT_REQUIRED},
+        {"unit", offsetof(struct event, unit), EVENT_MAX_NAME, TEXT_FREE},
+        {"staff", offsetof(struct event, staff), EVENT_MAX_TEXT, TEXT_FREE},
+        {"case_id", offsetof(struct event, case_id), EVENT_MAX_TEXT, TEXT_EMPTY_OK},
+        {"relates_to", offsetof(struct event, relates_to), EVENT_MAX_TEXT, TEXT_FREE},
+        {"topic", offsetof(struct event, topic), EVENT_MAX_TEXT, TEXT_FREE},
+        {"cause", offsetof(struct event, cause), EVENT_MAX_TEXT, TEXT_FREE},
+        {"product", offsetof(struct event, product), EVENT_MAX_TEXT, TEXT_FREE},
+        {"location", offsetof(struct event, location), EVENT_MAX_TEXT, TEXT_FREE},
+        {"stage", offsetof(struct event, stage), EVENT_MAX_NAME, TEXT_NAME},
+        {"outcome", offsetof(struct event, outcome), EVENT_MAX_NAME, TEXT_NAME},
+        {"reason", offsetof(struct event, reason), EVENT_MAX_NAME, TEXT_NAME},
     };
     enum pk_status status = PK_OK;
-    for (size_t i = 0; i < PK_COUNT(part) && status == PK_OK; i++)
-        status = check_text(verdict, part[i].field, part[i].text, part[i].max, part[i].rule);
+    for (size_t i = 0; i < PK_COUNT(part) && status == PK_OK; i++) {
+        const struct pk_str *text = (const struct pk_str *)((const char *)event + part[i].offset);
+        status = check_text(verdict, part[i].field, *text, part[i].max, part[i].rule);
+    }
     return status;
 }
 
