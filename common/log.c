@@ -56,7 +56,16 @@ static bool is_number(const char *text, size_t len)
     return text[point] == '.' && i == len && i > point + 1;
 }
 
-/* The next key=value or key="value with spaces"; a closing quote is one before a space or the end. */
+/* At a quote: does the value end here? At the text's end, or before the next key. Values may hold quotes. */
+static bool closes(const char *quote)
+{
+    if (quote[1] == '\0')
+        return true;
+    size_t key = strspn(quote + 2, "abcdefghijklmnopqrstuvwxyz0123456789_.");
+    return quote[1] == ' ' && key > 0 && quote[2 + key] == '=';
+}
+
+/* The next key=value or key="value with spaces". */
 static bool next_pair(const char **at, struct pk_str *key, struct pk_str *value)
 {
     while (**at == ' ')
@@ -68,7 +77,7 @@ static bool next_pair(const char **at, struct pk_str *key, struct pk_str *value)
     const char *start = equals + 1, *end;
     if (*start == '"') {
         end = ++start;
-        while (*end && !(*end == '"' && (end[1] == ' ' || end[1] == '\0')))
+        while (*end && !(*end == '"' && closes(end)))
             end++;
         *at = *end ? end + 1 : end;
     } else {
