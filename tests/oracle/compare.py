@@ -7,8 +7,9 @@
     compare.py checksum --rules polku.yaml --key-file key events.jsonl ...
 
 `oracle` prints the number of rows of each table, and of each table that differs the first differing row, both sides
-field by field; exit code 0 if all are equal, 1 if not. `checksum` prints one line per table and one for all of them:
-equal lines mean equal content, ids included. The database is read by psql in one snapshot.
+field by field; exit code 0 if all are equal, 1 if not. `checksum` prints one line per derived table and one for all
+of them: equal lines mean equal content, ids included; with --as-of the views too. The database is read by psql in
+one snapshot.
 """
 
 import argparse
@@ -101,25 +102,23 @@ def compare_table(name, here, there):
     return False
 
 
-def table_names(args):
-    names = [n for n in queries() if n in oracle.TABLES and (n != 'obligation_state' or args.as_of is not None)]
-    if args.table:
-        unknown = set(args.table) - set(names)
-        if unknown:
-            raise oracle.InputError('no such table here (or --as-of is missing): %s' % ', '.join(sorted(unknown)))
-        names = [n for n in names if n in args.table]
-    return names
+def table_names(args, known):
+    names = [n for n in oracle.tables_at(args.as_of) if n in known]
+    unknown = set(args.table or ()) - set(names)
+    if unknown:
+        raise oracle.InputError('no such table here (or --as-of is missing): %s' % ', '.join(sorted(unknown)))
+    return [n for n in names if n in args.table] if args.table else names
 
 
 def run_oracle(args):
-    names = table_names(args)
+    names = table_names(args, oracle.TABLES)
     theirs = database_tables(args.database, names, args.as_of)
     mine = oracle_tables(args, names)
     return 0 if all([compare_table(name, mine[name], theirs[name]) for name in names]) else 1
 
 
 def run_checksum(args):
-    names = table_names(args)
+    names = table_names(args, oracle.TABLES if args.table or args.as_of is not None else oracle.DERIVED)
     if args.events:
         tables = oracle_tables(args, names)
     else:
@@ -140,7 +139,7 @@ def main():
         command.add_argument('--database', help='database name or connection string of psql; else PGHOST and so on')
         command.add_argument('--table', action='append', help='this table alone (may be repeated)')
         command.add_argument('--as-of', type=oracle.parse_as_of,
-                             help='compare the states of obligations too, as of this moment')
+                             help='moment of the views that depend on one; without it they are left out')
         oracle.add_input_arguments(command, name == 'oracle')
     args = parser.parse_args()
     try:

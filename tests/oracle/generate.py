@@ -26,6 +26,7 @@ STEPS = [n * SECOND for n in (0, 1, 5, 20, 27, 30, 54, 60, 300, 600)]
 SOURCES = ['crm', 'web-shop', 'telephony']
 BRANDS = ['Ahola', 'Bergvik', 'Käärmö \\ "söner"']
 UNITS = [None, None, 'care', 'sales', 'huolto\tå']
+DIRECTIONS = ['INBOUND', 'INBOUND', 'OUTBOUND', 'OUTBOUND', 'INTERNAL', 'PUBLIC', 'UNKNOWN']
 CHANNELS = ['phone', 'web', 'app', 'email', 'store']
 TYPES = {
     'contact.inbound': 6, 'contact.outbound': 5, 'newsletter.sent': 4, 'ad.shown': 2, 'ad.clicked': 1,
@@ -174,7 +175,7 @@ class Generator:
         if self.maybe(0.4):
             event['sequence'] = self.random.choice([-1, 0, 1, 2, 3])
         if self.maybe(0.8):
-            event['direction'] = self.random.choice(['INBOUND', 'INBOUND', 'OUTBOUND', 'OUTBOUND', 'INTERNAL', 'PUBLIC'])
+            event['direction'] = self.random.choice(DIRECTIONS)
         if self.maybe(0.8):
             event['actor'] = self.random.choice(['CUSTOMER', 'HUMAN', 'HUMAN', 'BOT', 'SYSTEM', 'UNKNOWN'])
         unit = self.random.choice(UNITS)

@@ -119,7 +119,7 @@ def main():
     oracle.add_input_arguments(parser)
     args = parser.parse_args()
     derived = oracle.derive_from(args)
-    names = [n for n in oracle.TABLES if n != 'obligation_state']
+    names = oracle.DERIVED
     script = ["SET client_min_messages = warning; SET TimeZone = 'UTC'; BEGIN;"]
     for name in names:
         columns = oracle.TABLES[name][0]

@@ -31,7 +31,7 @@ DAY = 24 * HOUR
 DEFAULT_SCHEMA = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'schemas', 'interaction.avsc')
 
 
-class InputError(Exception):
+class InputError(ValueError):
     """The events, the rules or the key cannot be used."""
 
 
@@ -542,15 +542,31 @@ class Obligation:
             state = 'overdue'
         else:
             state = 'open'
+        closed_at = fulfilled if fulfilled is not None else self.rejected_at if rejected else \
+            self.withdrawn_at if withdrawn else None
+        in_window = fulfilled is not None and None not in (self.due_from, due) and due != self.due_from
         return {
-            'state': state,
-            'overdue': passed and not (withdrawn or rejected or fulfilled is not None),
-            'early': fulfilled is not None and self.due_from is not None and fulfilled < self.due_from,
-            'no_deadline': due is None,
-            'no_owner': self.unit is None and self.role is None,
+            'state': state, 'closed': closed_at is not None, 'overdue': passed and closed_at is None,
             'broken': passed and not (withdrawn or rejected or (fulfilled is not None and fulfilled <= due)),
+            'early': fulfilled is not None and self.due_from is not None and fulfilled < self.due_from,
+            'no_deadline': due is None, 'no_owner': self.unit is None and self.role is None,
+            'due_to': due, 'changed_at': self.changed_at if changed else None,
+            'first_attempt_at': self.first_attempt_at if happened(self.first_attempt_at) else None,
+            'last_attempt_at': self.last_attempt_at if happened(self.last_attempt_at) else None,
+            'fulfilled_at': fulfilled, 'fulfilled_by': None if fulfilled is None else self.fulfilled_by,
+            'rejected_at': self.rejected_at if rejected else None,
+            'withdrawn_at': self.withdrawn_at if withdrawn else None,
+            'position': millionths(fulfilled - self.due_from, due - self.due_from) if in_window else None,
             'slack': None if fulfilled is None or due is None else due - fulfilled,
+            'open_for': None if closed_at is None and as_of is None else
+                        max(0, (as_of if closed_at is None else closed_at) - self.opener.time),
         }
+
+
+def millionths(part, whole):
+    """part / whole in millionths, halves away from zero; whole > 0."""
+    found = (2 * abs(part) * 1000000 + whole) // (2 * whole)
+    return found if part >= 0 else -found
 
 
 class Derived:
@@ -896,10 +912,22 @@ JOURNEY = ('journey', 'customer', 'case', 'continues', 'crowd', 'first_at', 'las
 OBLIGATION = ('obligation', 'kind', 'customer', 'journey', 'case', 'brand', 'unit', 'role', 'explicit', 'label',
               'opened_at', 'opened_by', 'due_from', 'first_due_to', 'due_to', 'changed_at', 'attempts',
               'first_attempt_at', 'last_attempt_at', 'fulfilled_at', 'fulfilled_by', 'rejected_at', 'withdrawn_at')
-STATE = ('obligation', 'state', 'overdue', 'early', 'no_deadline', 'no_owner', 'broken', 'slack')
 INTERACTION_HOURLY = ('hour', 'brand', 'channel', 'type', 'outcome', 'interactions', 'contacts')
 OBLIGATION_HOURLY = ('kind', 'brand', 'unit', 'due_hour', 'opened', 'kept', 'kept_late_in_window', 'late',
                      'rejected', 'withdrawn', 'attempted')
+
+# What the views of schema bi add or hide.
+BI_INTERACTION = ('occurred_at', 'event_hash', 'source', 'event_id', 'type', 'customer_kind', 'sensitive', 'reason',
+                  'topic', 'cause', 'product', 'attributes')
+BI_CUSTOMER = ('customer', 'kind', 'namespace', 'journeys', 'first_at', 'last_at')
+BI_OBLIGATION = ('obligation', 'kind', 'state', 'closed', 'overdue', 'broken', 'early', 'no_deadline', 'no_owner',
+                 'opened_at', 'due_from', 'due_to', 'first_due_to', 'changed_at', 'attempts', 'first_attempt_at',
+                 'last_attempt_at', 'fulfilled_at', 'fulfilled_by', 'rejected_at', 'withdrawn_at', 'position',
+                 'slack', 'open_for')
+BI_JOURNEY = ('journey', 'duration', 'first_human_reply_after', 'channel_count', 'brand_count', 'unit_count',
+              'obligations_opened', 'obligations_open', 'obligations_broken')
+BI_JOURNEY_OBLIGATION = ('journey', 'kind', 'opened', 'open', 'kept', 'kept_late_in_window', 'late', 'attempted',
+                         'rejected', 'withdrawn', 'overdue', 'broken')
 
 # name -> (columns, how many of them are the key)
 TABLES = {
@@ -907,10 +935,23 @@ TABLES = {
     'customer': (CUSTOMER, 1),
     'journey': (JOURNEY, 1),
     'obligation': (OBLIGATION, 1),
-    'obligation_state': (STATE, 1),
     'interaction_hourly': (INTERACTION_HOURLY, 5),
     'obligation_hourly': (OBLIGATION_HOURLY, 4),
+    'bi_interaction': (BI_INTERACTION, 2),
+    'bi_customer': (BI_CUSTOMER, 1),
+    'bi_interaction_hourly': (INTERACTION_HOURLY, 5),
+    'bi_obligation_hourly': (OBLIGATION_HOURLY, 4),
+    'bi_obligation': (BI_OBLIGATION, 1),
+    'bi_journey': (BI_JOURNEY, 1),
+    'bi_journey_obligation': (BI_JOURNEY_OBLIGATION, 2),
 }
+AS_OF = ('bi_obligation', 'bi_journey', 'bi_journey_obligation')  # those that depend on a moment
+DERIVED = tuple(name for name in TABLES if not name.startswith('bi_'))
+
+
+def tables_at(as_of):
+    """Names of the tables that can be told: all if there is a moment."""
+    return [name for name in TABLES if as_of is not None or name not in AS_OF]
 
 
 def compact(value):
@@ -966,11 +1007,66 @@ def obligation_rows(derived):
         yield row
 
 
-def state_rows(derived, as_of):
-    for obligation in derived.obligations:
+def bi_interaction_rows(derived, _):
+    for event, row in zip(derived.events, interaction_rows(derived)):
+        row['sensitive'] = event.field['sensitivity'] == 'SENSITIVE'
+        if row['sensitive']:
+            row.update(dict.fromkeys(('reason', 'topic', 'cause', 'product', 'attributes')))
+        yield row
+
+
+def bi_customer_rows(derived, _):
+    found = collections.defaultdict(list)
+    for journey in derived.journeys:
+        found[journey.customer].append(journey)
+    for row in customer_rows(derived):
+        journeys = found[row['customer']]
+        yield dict(row, journeys=len(journeys), first_at=min((j.first.time for j in journeys), default=None),
+                   last_at=max((j.last.time for j in journeys), default=None))
+
+
+def bi_obligation_rows(derived, as_of):
+    for obligation, row in zip(derived.obligations, obligation_rows(derived)):
         state = obligation.state(as_of)
         if state is not None:
-            yield dict(state, obligation=obligation.id)
+            yield dict(row, **state)
+
+
+def by_journey(derived, as_of):
+    found = collections.defaultdict(list)
+    for row in bi_obligation_rows(derived, as_of):
+        if row['journey'] is not None:
+            found[row['journey']].append(row)
+    return found
+
+
+def bi_journey_rows(derived, as_of):
+    obligations = by_journey(derived, as_of)
+    for row in journey_rows(derived):
+        found = obligations.get(row['journey'], ())
+        replied = row['first_human_reply_at']
+        yield dict(row, duration=row['last_at'] - row['first_at'],
+                   first_human_reply_after=None if replied is None else replied - row['first_inbound_at'],
+                   channel_count=len(row['channels']), brand_count=len(row['brands']), unit_count=len(row['units']),
+                   obligations_opened=len(found), obligations_open=sum(not o['closed'] for o in found),
+                   obligations_broken=sum(o['broken'] for o in found))
+
+
+def bi_journey_obligation_rows(derived, as_of):
+    counts = collections.defaultdict(collections.Counter)
+    for journey, obligations in by_journey(derived, as_of).items():
+        for row in obligations:
+            found = counts[journey, row['kind']]
+            found['opened'] += 1
+            if row['closed']:
+                found[row['state']] += 1
+            else:
+                found['open'] += 1
+                found['attempted'] += row['first_attempt_at'] is not None
+            found['overdue'] += row['overdue']
+            found['broken'] += row['broken']
+    for key, found in counts.items():
+        yield dict(zip(BI_JOURNEY_OBLIGATION, key), **{c: found[c] for c in BI_JOURNEY_OBLIGATION[2:]})
 
 
 def interaction_hourly_rows(derived):
@@ -1000,11 +1096,16 @@ def obligation_hourly_rows(derived):
 ROWS = {'interaction': interaction_rows, 'customer': customer_rows, 'journey': journey_rows,
         'obligation': obligation_rows, 'interaction_hourly': interaction_hourly_rows,
         'obligation_hourly': obligation_hourly_rows}
+VIEW_ROWS = {'bi_interaction': bi_interaction_rows, 'bi_customer': bi_customer_rows,
+             'bi_interaction_hourly': lambda derived, _: interaction_hourly_rows(derived),
+             'bi_obligation_hourly': lambda derived, _: obligation_hourly_rows(derived),
+             'bi_obligation': bi_obligation_rows, 'bi_journey': bi_journey_rows,
+             'bi_journey_obligation': bi_journey_obligation_rows}
 
 
 def table_rows(derived, name, as_of=None):
-    """The rows of one table as dicts of Python values; obligation_state needs as_of."""
-    return state_rows(derived, as_of) if name == 'obligation_state' else ROWS[name](derived)
+    """The rows of one table as dicts of Python values; those of AS_OF need as_of."""
+    return VIEW_ROWS[name](derived, as_of) if name in VIEW_ROWS else ROWS[name](derived)
 
 
 def checksum(lines):
@@ -1057,15 +1158,18 @@ def main(arguments=None):
     derive = commands.add_parser('derive', help='print or write the derived tables')
     derive.add_argument('--out-dir', help='write one file per table there (name.tsv, first line the columns)')
     derive.add_argument('--table', choices=sorted(TABLES), help='print this table alone')
-    derive.add_argument('--as-of', type=parse_as_of, help='moment of obligation_state, ISO 8601 or microseconds')
+    derive.add_argument('--as-of', type=parse_as_of,
+                        help='moment of the views that depend on one, ISO 8601 or microseconds')
     add_input_arguments(derive)
     args = parser.parse_args(arguments)
+    if args.table in AS_OF and args.as_of is None:
+        parser.error('--table %s needs --as-of' % args.table)
     try:
         derived = derive_from(args)
     except (InputError, OSError, KeyError) as error:
         print('polku_oracle: %s' % error, file=sys.stderr)
         return 2
-    names = [args.table] if args.table else [n for n in TABLES if n != 'obligation_state' or args.as_of is not None]
+    names = [args.table] if args.table else tables_at(args.as_of)
     for name in names:
         lines = ['\t'.join(TABLES[name][0])] + table_lines(derived, name, args.as_of)
         text = ''.join(line + '\n' for line in lines)

@@ -107,3 +107,52 @@ LEFT JOIN polku.dictionary kind ON kind.id = h.kind_id
 LEFT JOIN polku.dictionary brand ON brand.id = h.brand_id
 LEFT JOIN polku.dictionary unit ON unit.id = h.unit_id
 WHERE (h.opened, h.kept, h.kept_late_in_window, h.late, h.rejected, h.withdrawn, h.attempted) <> (0, 0, 0, 0, 0, 0, 0)
+
+-- table: bi_interaction
+SELECT (extract(epoch FROM i.occurred_at) * 1000000)::bigint, i.event_hash, i.source, i.event_id, i.type,
+       i.customer_kind, i.sensitive, i.reason, i.topic, i.cause, i.product,
+       CASE WHEN i.attributes IS NULL AND i.sensitive THEN NULL ELSE coalesce(
+           (SELECT '[' || string_agg(to_json(ARRAY[a.key, a.value])::text, ',' ORDER BY a.key COLLATE "C") || ']'
+            FROM jsonb_each_text(i.attributes) a), '[]') END
+FROM bi.interaction i
+
+-- table: bi_customer
+SELECT c.customer_id, c.kind, c.namespace, c.journeys, (extract(epoch FROM c.first_at) * 1000000)::bigint,
+       (extract(epoch FROM c.last_at) * 1000000)::bigint
+FROM bi.customer c
+
+-- table: bi_interaction_hourly
+SELECT (extract(epoch FROM h.hour) * 1000000)::bigint, h.brand, h.channel, h.type, h.outcome, h.interactions, h.contacts
+FROM bi.interaction_hourly h
+
+-- table: bi_obligation_hourly
+SELECT h.kind, h.brand, h.unit, (extract(epoch FROM h.due_hour) * 1000000)::bigint, h.opened, h.kept,
+       h.kept_late_in_window, h.late, h.rejected, h.withdrawn, h.attempted
+FROM bi.obligation_hourly h
+
+-- table: bi_obligation
+SELECT o.obligation_id, o.kind, o.state, o.closed, o.overdue, o.broken, o.early, o.no_deadline, o.no_owner,
+       (extract(epoch FROM o.opened_at) * 1000000)::bigint, (extract(epoch FROM o.due_from) * 1000000)::bigint,
+       (extract(epoch FROM o.due_to) * 1000000)::bigint, (extract(epoch FROM o.first_due_to) * 1000000)::bigint,
+       (extract(epoch FROM o.changed_at) * 1000000)::bigint, o.attempts,
+       (extract(epoch FROM o.first_attempt_at) * 1000000)::bigint,
+       (extract(epoch FROM o.last_attempt_at) * 1000000)::bigint,
+       (extract(epoch FROM o.fulfilled_at) * 1000000)::bigint, o.fulfilled_by,
+       (extract(epoch FROM o.rejected_at) * 1000000)::bigint, (extract(epoch FROM o.withdrawn_at) * 1000000)::bigint,
+       round(o.position::numeric * 1000000)::bigint, (extract(epoch FROM o.slack) * 1000000)::bigint,
+       (extract(epoch FROM o.open_for) * 1000000)::bigint
+FROM bi.obligation o
+
+-- table: bi_journey
+SELECT j.journey_id, (extract(epoch FROM j.duration) * 1000000)::bigint,
+       (extract(epoch FROM j.first_human_reply_after) * 1000000)::bigint, j.channel_count, j.brand_count, j.unit_count,
+       j.obligations_opened, j.obligations_open, j.obligations_broken
+FROM bi.journey j
+
+-- table: bi_journey_obligation
+SELECT j.journey_id, k.kind, c.opened, c.open, c.kept, c.kept_late_in_window, c.late, c.attempted, c.rejected,
+       c.withdrawn, c.overdue, c.broken
+FROM bi.journey j
+CROSS JOIN LATERAL jsonb_each(j.obligations) AS k (kind, counts)
+CROSS JOIN LATERAL jsonb_to_record(k.counts) AS c (opened bigint, open bigint, kept bigint, kept_late_in_window bigint,
+    late bigint, attempted bigint, rejected bigint, withdrawn bigint, overdue bigint, broken bigint)
