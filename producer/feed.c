@@ -45,16 +45,18 @@ static const char *join(struct pk_arena *arena, const char *folder, struct pk_st
     return path;
 }
 
-static int is_yaml(const struct dirent *entry)
+/* polku.yaml is the consumer's rules for the same data, which may lie beside the mappings. */
+static int is_mapping(const struct dirent *entry)
 {
     size_t len = strlen(entry->d_name);
-    return entry->d_name[0] != '.' && len > 5 && strcmp(entry->d_name + len - 5, ".yaml") == 0;
+    return entry->d_name[0] != '.' && len > 5 && strcmp(entry->d_name + len - 5, ".yaml") == 0 &&
+           strcmp(entry->d_name, "polku.yaml") != 0;
 }
 
 static enum pk_status add_folder(struct feed *feed, const char *folder, const char *data, struct pk_err *err)
 {
     struct dirent **entry = NULL;
-    int count = scandir(folder, &entry, is_yaml, alphasort);
+    int count = scandir(folder, &entry, is_mapping, alphasort);
     enum pk_status status = PK_OK;
     if (count <= 0)
         status = pk_fail(err, PK_REJECT, "%s holds no mapping (*.yaml)", folder);

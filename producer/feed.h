@@ -20,7 +20,7 @@ struct feed_record { /* one line or row, and its events */
     struct event *event;
 };
 
-/* No files: standard input. `mapping` NULL: JSON Lines. A folder as mapping: each *.yaml in it reads the
+/* No files: standard input. `mapping` NULL: JSON Lines. A folder as mapping: each *.yaml in it but polku.yaml reads the
  * input that its `file:` names, in the folder that is the only file. PK_REJECT: usage or mapping. */
 enum pk_status feed_open(const char *const file[], size_t count, const char *mapping, struct feed **ret_feed,
                          struct pk_err *err);

@@ -15,6 +15,7 @@ static const struct command {
 } commands[] = {
     {"send", "[FILE ...]", "read events (JSON Lines, or CSV with --mapping), check, encode and publish them", producer_send},
     {"check", "[FILE ...]", "the same without a broker; --print shows the events", producer_check},
+    {"simulate", "", "channel systems with invented people: JSON Lines, or --publish", producer_simulate},
 };
 
 static const char exit_codes[] =

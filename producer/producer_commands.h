@@ -19,5 +19,6 @@ extern volatile sig_atomic_t producer_stop; /* set by the signal handler */
 
 int producer_send(const struct producer_options *options);
 int producer_check(const struct producer_options *options);
+int producer_simulate(const struct producer_options *options);
 
 #endif
