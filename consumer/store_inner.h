@@ -84,6 +84,7 @@ static inline sym_t store_sym(struct store *store, int32_t id)
 #define SQL_INT4 "int"
 #define SQL_SYM "int"
 #define SQL_ENUM "smallint"
+#define SQL_OWNER "smallint" /* null without a customer */
 #define SQL_BOOL "boolean"
 #define SQL_TEXT "text"
 #define SQL_JSON "jsonb"
@@ -95,6 +96,7 @@ static inline sym_t store_sym(struct store *store, int32_t id)
 #define ARRAY_INT4 WIRE_INT4
 #define ARRAY_SYM WIRE_INT4
 #define ARRAY_ENUM WIRE_INT2
+#define ARRAY_OWNER WIRE_INT2
 #define ARRAY_BOOL WIRE_BOOL
 #define ARRAY_TEXT WIRE_TEXT
 #define ARRAY_JSON WIRE_JSONB
@@ -117,6 +119,7 @@ static inline sym_t store_sym(struct store *store, int32_t id)
 #define READ_INT4(store, arena, result, row, column) wire_get_int4(result, row, column)
 #define READ_SYM(store, arena, result, row, column) store_sym(store, wire_get_int4(result, row, column))
 #define READ_ENUM(store, arena, result, row, column) wire_get_int2(result, row, column)
+#define READ_OWNER READ_ENUM
 #define READ_BOOL(store, arena, result, row, column) wire_get_bool(result, row, column)
 #define READ_TEXT(store, arena, result, row, column) pk_arena_str(arena, wire_get_text(result, row, column))
 

@@ -186,6 +186,9 @@ static void add_money(const struct store *store, struct wire_param *param, const
     wire_close_row(param, row);
 }
 
+#define WRITE_OWNER(store, param, value)                                                                              \
+    (pk_hash_zero(f->customer) ? wire_add_null(param) : wire_add_int2(param, (int)(value)))
+
 /* In the order of add_facts_sql (store.c). */
 static void save_facts(struct store *store, struct fact *const *fact, size_t count)
 {
