@@ -434,13 +434,6 @@ static void read_kinds(struct reader *reader, const struct yaml_node *node, stru
     for (size_t i = 0; i < count && reader->status == PK_OK; i++) {
         kind[i] = read_kind(reader, node->item[i]);
         rules->any_across |= kind[i].across;
-        for (size_t k = 0; k < i && reader->status == PK_OK; k++)
-            if (kind[k].kind == kind[i].kind && kind[k].valid_from_us <= kind[i].valid_to_us &&
-                kind[i].valid_from_us <= kind[k].valid_to_us)
-                FAIL(reader, node->item[i],
-                     "kind '%s' is already given on line %d for the same time; end that one with valid_to and begin "
-                     "this one with valid_from",
-                     symbol_text(reader->symbols, kind[i].kind).ptr, node->item[k]->line);
     }
     rules->kind = kind;
     rules->kind_count = count;

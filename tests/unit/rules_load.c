@@ -137,9 +137,15 @@ Test(rules, one_kind_may_follow_itself_in_time)
     cr_assert_eq(rules.kind[0].valid_to_us, rules.kind[1].valid_from_us - 1, "a date as valid_to is a whole day");
     cr_assert_eq(rules.kind[0].within_us, PK_NO_TIME);
     cr_assert_eq(rules.kind[1].valid_to_us, INT64_MAX);
-    refuses(HEAD "obligations:\n  kinds:\n"
-                 "    - {kind: call, opens: [{type: a.b}], valid_to: 2024-01-01}\n"
-                 "    - {kind: call, opens: [{type: a.b}], valid_from: 2024-01-01}\n", 6, "already given on line 5");
+}
+
+Test(rules, one_kind_may_have_entries_for_the_same_time) /* the first whose `opens` matches counts */
+{
+    cr_assert_eq(load(HEAD "obligations:\n  kinds:\n"
+                           "    - {kind: delivery, opens: [{type: a.b, channel: web}], within: 2d}\n"
+                           "    - {kind: delivery, opens: [{type: a.b}], within: 14d}\n", NULL),
+                 PK_OK, "%s", err.text);
+    cr_assert_eq(rules.kind_count, 2);
 }
 
 Test(rules, every_error_names_its_line)
