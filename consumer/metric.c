@@ -7,7 +7,7 @@
 struct metric_key {
     int64_t hour_us;
     sym_t dim[4];
-    uint32_t list;
+    uint32_t list, zero; /* `zero` instead of padding: keys are compared as bytes */
 };
 struct metric_slot {
     struct metric_key key;
@@ -35,7 +35,7 @@ void metrics_done(struct metrics *metrics)
 static uint64_t key_hash(const struct metric_key *key)
 {
     uint64_t word[4], hash = 0;
-    _Static_assert(sizeof *key == sizeof word, "no padding in a key");
+    _Static_assert(offsetof(struct metric_key, zero) + sizeof key->zero == sizeof word, "no padding in a key");
     memcpy(word, key, sizeof word);
     for (size_t i = 0; i < PK_COUNT(word); i++)
         hash = (hash ^ word[i]) * UINT64_C(0x9E3779B97F4A7C15), hash ^= hash >> 29;
