@@ -133,7 +133,8 @@ void workset_begin(struct workset *ws, const struct meaning *meaning, struct pk_
         if (pk_hash_zero(fact[i]->customer))
             continue;
         entry->customer = customer_of(ws, fact[i]->customer, fact[i]->customer_kind);
-        entry->customer->name_space = entry->customer->key->name_space = fact[i]->customer_namespace;
+        if (fact[i]->customer_kind != KEY_CASE) /* cases have none, like the other cases and obligations */
+            entry->customer->name_space = entry->customer->key->name_space = fact[i]->customer_namespace;
         *PK_PUSH(arena, entry->customer, fact) = entry;
     }
 }
@@ -287,13 +288,18 @@ static bool is_displaced(const struct workset *ws, const struct fact *stored)
     return false;
 }
 
-static void displace(struct workset *ws, struct fact *stored)
+static void displace(struct workset *ws, struct fact *stored, struct ws_customer *winner)
 {
     stored->traits = match_traits(ws->meaning->matcher, stored);
     *pk_vec_push(&ws->displaced) = stored;
     pk_map_put(&ws->displaced_index, stored->event_hash, stored);
     if (!pk_hash_zero(stored->customer)) {
-        customer_of(ws, stored->customer, stored->customer_kind)->slow = true;
+        struct ws_customer *loser = customer_of(ws, stored->customer, stored->customer_kind);
+        loser->slow = true;
+        if (winner) { /* one group: rows named after the event change hands, they do not come and go */
+            winner->slow = true;
+            root_of(loser)->parent = root_of(winner);
+        }
         return;
     }
     if (!pk_hash_zero(stored->relates)) /* whoever has that obligation loses an act */
@@ -318,7 +324,7 @@ void workset_put_events(struct workset *ws, const struct ws_need *need, struct f
         if (!found || is_displaced(ws, *found))
             continue;
         if ((*found)->content_hash > entry->fact->content_hash) {
-            displace(ws, *found);
+            displace(ws, *found, entry->customer);
             continue;
         }
         entry->dropped = true;
@@ -692,7 +698,7 @@ static void save_customers(struct workset *ws, struct changes *changes)
         now |= fact != NULL;
         if (now && !before)
             *pk_vec_push(&changes->customer) =
-                (struct change_customer){customer->id, fact->customer_kind, fact->customer_namespace};
+                (struct change_customer){customer->id, fact->customer_kind, customer->name_space};
         else if (before && !now)
             *pk_vec_push(&changes->customer_gone) = customer->id;
     }
