@@ -481,6 +481,36 @@ static enum pk_status check_obligations(const struct check *c)
     return PK_OK;
 }
 
+#define ORDER(a, b) ((a) < (b) ? -1 : (a) > (b))
+
+static int order_interactions(const struct change_interactions *a, const struct change_interactions *b)
+{
+    int order = ORDER(a->hour_us, b->hour_us);
+    order = order ? order : ORDER(a->brand, b->brand);
+    order = order ? order : ORDER(a->channel, b->channel);
+    order = order ? order : ORDER(a->type, b->type);
+    return order ? order : ORDER(a->outcome, b->outcome);
+}
+
+static int order_obligations(const struct change_obligations *a, const struct change_obligations *b)
+{
+    int order = ORDER(a->kind, b->kind);
+    order = order ? order : ORDER(a->brand, b->brand);
+    order = order ? order : ORDER(a->unit, b->unit);
+    return order ? order : ORDER(a->due_hour_us, b->due_hour_us);
+}
+
+static enum pk_status check_buckets(const struct check *c)
+{
+    for (size_t i = 1; i < c->changes->interactions.len; i++)
+        REQUIRE(order_interactions(&c->changes->interactions.ptr[i - 1], &c->changes->interactions.ptr[i]) < 0,
+                "a bucket of interaction_hourly is there twice");
+    for (size_t i = 1; i < c->changes->obligations.len; i++)
+        REQUIRE(order_obligations(&c->changes->obligations.ptr[i - 1], &c->changes->obligations.ptr[i]) < 0,
+                "a bucket of obligation_hourly is there twice");
+    return PK_OK;
+}
+
 static enum pk_status check_contract(const struct memory_store *store, const struct changes *changes,
                                      struct pk_err *err)
 {
@@ -496,6 +526,8 @@ static enum pk_status check_contract(const struct memory_store *store, const str
         status = check_journeys(&check);
     if (status == PK_OK)
         status = check_obligations(&check);
+    if (status == PK_OK)
+        status = check_buckets(&check);
     pk_map_done(&check.held);
     pk_map_done(&check.new_key);
     return status;
