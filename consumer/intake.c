@@ -637,6 +637,15 @@ static enum pk_status make_conf(const struct intake_config *config, rd_kafka_con
     return status;
 }
 
+enum pk_status intake_check(const struct intake_config *config, struct pk_err *err)
+{
+    rd_kafka_conf_t *conf;
+    enum pk_status status = make_conf(config, &conf, err);
+    if (status == PK_OK)
+        rd_kafka_conf_destroy(conf);
+    return status;
+}
+
 static rd_kafka_topic_partition_list_t *topic_list(const char *topics)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(4);

@@ -51,6 +51,8 @@ struct intake_handler {
     void (*note)(void *context, enum log_level level, const char *sentence, const char *detail);
 };
 
+/* Would intake_open() take these properties? Connects to nobody. */
+enum pk_status intake_check(const struct intake_config *config, struct pk_err *err);
 /* Connects in the background and joins the group. PK_REJECT: a property that does not exist or that
  * intake decides itself. */
 enum pk_status intake_open(const struct intake_config *config, const struct intake_handler *handler,

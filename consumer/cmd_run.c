@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* run: the consumer itself. Reads the inputs, wires them to the pipeline. */
+#include "consumer_commands.h"
+#include "log.h"
+#include "pipeline.h"
+
+static struct pipeline_config pipeline_of(const struct consumer_options *options, struct consumer_inputs *inputs)
+{
+    return (struct pipeline_config){
+        .intake = consumer_intake_config(options),
+        .store =
+            {
+                .conninfo = options->database,
+                .statement_timeout_us = options->statement_timeout,
+                .lock_timeout_us = options->lock_timeout,
+                .idle_timeout_us = options->idle_timeout,
+                .application_name = options->client_id,
+            },
+        .rules = &inputs->rules,
+        .hasher = &inputs->hasher,
+        .symbols = &inputs->symbols,
+        .schemas = inputs->schemas,
+        .batch_records = options->batch_records,
+        .batch_bytes = options->batch_bytes,
+        .linger_us = options->linger,
+        .cache_bytes = options->memory,
+        .max_ahead_us = options->max_ahead,
+        .retry_min_us = options->retry_min,
+        .retry_max_us = options->retry_max,
+        .stop_after = options->stop_after,
+        .until_end = options->until_end,
+    };
+}
+
+int consumer_run(const struct consumer_options *options)
+{
+    struct consumer_inputs inputs;
+    struct pk_err err = {0};
+    if (consumer_inputs_load(options, false, &inputs, &err) != PK_OK) {
+        consumer_log_failure("cannot start", &err);
+        return CONSUMER_USAGE;
+    }
+    for (size_t i = 0; i < inputs.warnings.list.len; i++)
+        log_write(LOG_WARN, "rules", "line=%d warning=\"%.*s\"", inputs.warnings.list.ptr[i].line,
+                  PK_STR_ARG(inputs.warnings.list.ptr[i].text));
+    struct pipeline_config config = pipeline_of(options, &inputs);
+    enum pk_status status = pipeline_run(&config, &consumer_stop, &err);
+    if (status != PK_OK)
+        consumer_log_failure("stopped", &err);
+    consumer_inputs_done(&inputs);
+    return status == PK_OK ? CONSUMER_OK : status == PK_REJECT ? CONSUMER_USAGE : CONSUMER_STOPPED;
+}

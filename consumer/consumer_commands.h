@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* consumer_commands.h - what polku-consumer can be asked to do. Commands log or print; they return an exit code. */
+#ifndef POLKU_CONSUMER_COMMANDS_H
+#define POLKU_CONSUMER_COMMANDS_H
+
+#include <signal.h>
+
+#include "consumer_options.h"
+
+enum consumer_exit {
+    CONSUMER_OK = 0,
+    CONSUMER_STOPPED = 1, /* an operator is needed; the last line says why */
+    CONSUMER_USAGE = 2,   /* wrong options, rules, schemas or key; nothing was done */
+    CONSUMER_BEHIND = 3,  /* status --wait: the time was over first */
+};
+
+extern volatile sig_atomic_t consumer_stop; /* set by SIGINT and SIGTERM */
+
+/* One line of the log: what failed, and why. */
+void consumer_log_failure(const char *sentence, const struct pk_err *err);
+
+int consumer_run(const struct consumer_options *options);
+int consumer_migrate(const struct consumer_options *options);
+int consumer_status(const struct consumer_options *options);
+int consumer_check_config(const struct consumer_options *options);
+
+#endif

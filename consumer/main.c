@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* polku-consumer: arguments, signals, wiring. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cmd_migrate.h"
+#include "consumer_commands.h"
+#include "log.h"
+#include "nearest.h"
+
+volatile sig_atomic_t consumer_stop;
+
+static const struct command {
+    const char *name, *help;
+    int (*run)(const struct consumer_options *options);
+} commands[] = {
+    {"run", "read events from Kafka and keep journeys and obligations in PostgreSQL", consumer_run},
+    {"migrate", "make or upgrade the tables in PostgreSQL", consumer_migrate},
+    {"status", "show how far reading has come, what Kafka still holds, and what was set aside", consumer_status},
+    {"check-config", "read options, rules, schemas and key as run would, and say what is wrong", consumer_check_config},
+};
+
+static const char exit_codes[] =
+    "Exit codes: 0 done; 1 an operator is needed, the last line says why; 2 wrong options, rules, schemas or key;\n"
+    "3 status --wait: the time was over first; 70 out of memory. SIGINT or SIGTERM end run with 0 when the batch\n"
+    "under way is committed or rolled back; a second one kills.\n";
+
+static int usage(FILE *out)
+{
+    fputs("polku-consumer COMMAND [OPTIONS] turns customer-interaction events into journeys and obligations.\n\n", out);
+    for (size_t i = 0; i < PK_COUNT(commands); i++)
+        fprintf(out, "  %-13s %s\n", commands[i].name, commands[i].help);
+    fputs("  options       print an options file with all defaults (--markdown: as a table)\n"
+          "  help          show this; `polku-consumer COMMAND --help` shows the options of a command\n\n", out);
+    fputs(exit_codes, out);
+    return out == stdout ? CONSUMER_OK : CONSUMER_USAGE;
+}
+
+static int command_help(const struct command *command)
+{
+    struct pk_buf text PK_AUTO(pk_buf_done) = {0};
+    pk_buf_printf(&text, "polku-consumer %s [OPTIONS]: %s.\n\n", command->name, command->help);
+    options_help(&consumer_option_set, command->name, &text);
+    printf("%s%s", text.ptr, exit_codes);
+    return CONSUMER_OK;
+}
+
+static int print_options(const char *form)
+{
+    struct pk_buf text PK_AUTO(pk_buf_done) = {0};
+    if (form && strcmp(form, "--markdown") == 0)
+        options_markdown(&consumer_option_set, &text);
+    else
+        options_example(&consumer_option_set, &text);
+    fputs(text.ptr, stdout);
+    return CONSUMER_OK;
+}
+
+static int unknown_command(const char *name)
+{
+    const char *known[PK_COUNT(commands)];
+    for (size_t i = 0; i < PK_COUNT(commands); i++)
+        known[i] = commands[i].name;
+    const char *near = nearest_name(pk_str(name), known, PK_COUNT(known));
+    fprintf(stderr, "polku-consumer: no command '%s'%s%s%s\n\n", name, near ? ", did you mean '" : "", near ? near : "",
+            near ? "'?" : "");
+    return usage(stderr);
+}
+
+/* Within a value a double quote before a space would end it. */
+void consumer_log_failure(const char *sentence, const struct pk_err *err)
+{
+    struct pk_err plain = *err;
+    for (char *at = plain.text; (at = strchr(at, '"'));)
+        *at = '\'';
+    log_write(LOG_ERROR, sentence, "reason=\"%s\"", plain.text);
+}
+
+static void note_migration(void *context, const char *sentence)
+{
+    (void)context;
+    log_write(LOG_INFO, sentence, "%s", "");
+}
+
+int consumer_migrate(const struct consumer_options *options)
+{
+    struct pk_err err = {0};
+    enum pk_status status = migrate_run(options->database, options->sql, note_migration, NULL, &err);
+    if (status == PK_OK)
+        return CONSUMER_OK;
+    consumer_log_failure("migration failed", &err);
+    return CONSUMER_STOPPED;
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+    consumer_stop = 1;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND}; /* the second one kills */
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static int run(const struct command *command, int argc, char *argv[])
+{
+    struct pk_arena arena = {0};
+    struct pk_err err = {0};
+    struct consumer_options options = {0};
+    int code;
+    if (consumer_options_parse(command->name, argc, argv, &arena, &options, &err) != PK_OK) {
+        fprintf(stderr, "polku-consumer: %s\n", err.text);
+        code = CONSUMER_USAGE;
+    } else if (options.rest.help) {
+        code = command_help(command);
+    } else {
+        log_setup(options.level, options.format, "polku-consumer");
+        if (options.database_password)
+            setenv("PGPASSWORD", options.database_password, 1);
+        catch_signals();
+        code = command->run(&options);
+    }
+    pk_vec_done(&options.rest.kafka);
+    pk_vec_done(&options.rest.rest);
+    pk_arena_done(&arena);
+    return code;
+}
+
+int main(int argc, char *argv[])
+{
+    const char *name = argc > 1 ? argv[1] : "";
+    if (strcmp(name, "--version") == 0) {
+        puts("polku-consumer " POLKU_VERSION);
+        return CONSUMER_OK;
+    }
+    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        return usage(stdout);
+    if (strcmp(name, "options") == 0)
+        return print_options(argv[2]);
+    for (size_t i = 0; i < PK_COUNT(commands); i++)
+        if (strcmp(name, commands[i].name) == 0)
+            return run(&commands[i], argc - 2, argv + 2);
+    return *name ? unknown_command(name) : usage(stderr);
+}
