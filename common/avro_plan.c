@@ -14,6 +14,7 @@ enum op_code {
     /* into a member of the event (or of the list entry at hand) */
     OP_TEXT,
     OP_NULLABLE_TEXT, /* union of null and text; arg = index of the null branch */
+    OP_NULLABLE_TEXTS, /* count of them, one behind the other in the body and in the event */
     OP_LONG,
     OP_INT,
     OP_TIME,           /* arg = enum time_unit */
@@ -607,8 +608,28 @@ static enum pk_status compile(struct compiler *c)
     return PK_OK;
 }
 
+/* A run of optional texts is most of an event. Its operations stay where they are, for messages and for
+ * whoever jumps between them; the first one does the work of all. */
+static void join_runs(struct compiler *c)
+{
+    for (size_t i = 0, count; i < c->op.len; i += count) {
+        struct op *op = &c->op.ptr[i];
+        for (count = 1; op->code == OP_NULLABLE_TEXT && i + count < c->op.len; count++) {
+            const struct op *next = op + count;
+            if (next->code != OP_NULLABLE_TEXT || next->arg != op->arg ||
+                next->offset != op->offset + count * sizeof(struct pk_str))
+                break;
+        }
+        if (count > 1) {
+            op->code = OP_NULLABLE_TEXTS;
+            op->count = (uint16_t)count;
+        }
+    }
+}
+
 static void finish(struct compiler *c)
 {
+    join_runs(c);
     struct avro_plan *plan = c->plan;
     plan->op = pk_arena_copy(&plan->arena, c->op.ptr, c->op.len * sizeof *c->op.ptr);
     plan->field = pk_arena_copy(&plan->arena, c->name.ptr, c->name.len * sizeof *c->name.ptr);
@@ -923,6 +944,30 @@ static bool run(struct decoder *d, uint32_t program, char *base)
             d->calls--;
             return true;
 
+        case OP_NULLABLE_TEXTS: {
+            struct pk_str *into = (struct pk_str *)member;
+            const struct op *last = op + op->count - 1;
+            const uint8_t null = (uint8_t)(op->arg << 1);
+            for (;; op++, into++) {
+                if (at == end)
+                    return fail(d, op, at, cut);
+                uint8_t branch = *at;
+                if (branch & ~2)
+                    return fail(d, op, at, no_branch);
+                if (branch == null) {
+                    *into = (struct pk_str){0};
+                    at++;
+                } else {
+                    next = text(at + 1, end, into);
+                    if (!next)
+                        return fail(d, op, at + 1, no_text);
+                    at = next;
+                }
+                if (op == last)
+                    break;
+            }
+            break;
+        }
         case OP_NULLABLE_TEXT:
             if (at == end)
                 return fail(d, op, at, cut);

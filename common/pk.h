@@ -170,8 +170,8 @@ void pk_buf_done(struct pk_buf *buf);
 void *pk_arena_grow(struct pk_arena *arena, const void *ptr, uint32_t count, size_t size, uint32_t *cap);
 
 /* ---- a map from 128-bit hash to pointer ----
- * Open addressing; keys are already uniformly distributed (keyed BLAKE2b), so the first 8 bytes are
- * the bucket. Values are borrowed and never NULL. */
+ * Open addressing; keys are already uniformly distributed (keyed BLAKE2b), and the second
+ * half is the bucket: the first half of a journey's id is a time. Values are borrowed and never NULL. */
 struct pk_map {
     struct pk_map_entry *entry;
     size_t count, cap; /* cap is a power of two or 0; count includes no deleted entries */

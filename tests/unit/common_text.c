@@ -241,6 +241,15 @@ Test(yaml, scalars_are_typed)
 #undef GET
 }
 
+Test(yaml, reads_the_vocabulary)
+{
+    struct yaml_file file = {0};
+    struct pk_err err = {0};
+    cr_assert_eq(yaml_load(POLKU_SOURCE_DIR "/schemas/vocabulary.yaml", &arena, &file, &err), PK_OK, "%s", err.text);
+    cr_assert_not_null(yaml_get(yaml_get(file.root, "types"), "callback.reached"));
+    cr_assert_not_null(yaml_get(yaml_get(file.root, "namespaces"), "*/customer_id"));
+}
+
 /* ---- options ---- */
 
 struct values {
