@@ -103,8 +103,8 @@ int producer_simulate(const struct producer_options *options)
     struct simulation_config config;
     struct outlet *outlet;
     FILE *truth = NULL;
-    struct outlet_config to = {.kind = options->publish ? OUTLET_KAFKA : OUTLET_JSON, .options = options,
-                               .stream = stdout, .stop = &producer_stop};
+    struct outlet_config to = {.kind = options->publish ? OUTLET_KAFKA : OUTLET_JSON, .canonical = true,
+                               .options = options, .stream = stdout, .stop = &producer_stop};
     enum pk_status status = configure(options, &config, &err);
     if (status == PK_OK && options->truth && !(truth = fopen(options->truth, "w")))
         status = pk_fail(&err, PK_REJECT, "--truth: %s: %s", options->truth, strerror(errno));

@@ -27,7 +27,10 @@ enum pk_status framer_encode(struct framer *framer, const struct event *event, c
             wire_add_confluent(payload, framer->schema_id);
         else
             wire_add_single_object(payload, event_schema_fingerprint());
-        status = event_encode_avro(framer->encoder, event, payload, err);
+        if (framer->canonical)
+            event_encode_canonical(event, payload);
+        else
+            status = event_encode_avro(framer->encoder, event, payload, err);
     }
     if (status == PK_OK && payload->len - from > EVENT_MAX_BYTES) {
         reason = REJECT_TOO_LARGE;

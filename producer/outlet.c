@@ -134,6 +134,7 @@ static enum pk_status read_options(struct outlet *o, struct pk_err *err)
     if (status == PK_OK)
         status = framer_open(&o->framer, frame ? WIRE_CONFLUENT : WIRE_SINGLE_OBJECT, (uint32_t)options->schema_id,
                              options->key_namespaces, &o->arena, err);
+    o->framer.canonical = o->config.canonical;
     o->random_partition = way == 1;
     o->partition = (int32_t)options->partition;
     o->show = shown == 1 || (shown == 0 && isatty(STDERR_FILENO));

@@ -23,7 +23,8 @@ typedef void outlet_lost(void *context, uint64_t token, const char *error);
 struct outlet_config {
     enum outlet_kind kind;
     const struct producer_options *options;
-    FILE *stream; /* OUTLET_JSON */
+    bool canonical; /* encode by our own encoder: see framer.h */
+    FILE *stream;   /* OUTLET_JSON */
     outlet_lost *lost;
     void *context;
     const volatile sig_atomic_t *stop; /* not 0: come to an end soon; may be NULL */
