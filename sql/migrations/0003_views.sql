@@ -150,7 +150,7 @@ SELECT o.obligation_id,
             WHEN s.due_to < a.as_of THEN 'overdue'
             ELSE 'open' END AS state,
        coalesce(s.fulfilled_at, s.rejected_at, s.withdrawn_at) IS NOT NULL AS closed,
-       s.due_to < a.as_of AND coalesce(s.fulfilled_at, s.rejected_at, s.withdrawn_at) IS NULL IS TRUE AS overdue,
+       coalesce(s.due_to < a.as_of AND coalesce(s.fulfilled_at, s.rejected_at, s.withdrawn_at) IS NULL, false) AS overdue,
        coalesce(s.due_to < a.as_of AND s.rejected_at IS NULL AND s.withdrawn_at IS NULL
                 AND NOT coalesce(s.fulfilled_at <= s.due_to, false), false) AS broken,
        coalesce(s.fulfilled_at < o.due_from, false) AS early,
