@@ -424,20 +424,39 @@ enum polku_status polku_producer_close(struct polku_producer *p, int timeout_ms,
     return answer(status, &why, error);
 }
 
-enum pk_status publish_partitions(struct polku_producer *p, int timeout_ms, int32_t *ret_count, struct pk_err *err)
+/* One question. A topic that comes into being with the first question is not there at once. */
+static enum pk_status ask_partitions(struct polku_producer *p, int timeout_ms, int32_t *ret_count, bool *ret_ask_again,
+                                     struct pk_err *err)
 {
     const struct rd_kafka_metadata *metadata = NULL;
+    *ret_ask_again = false;
     rd_kafka_resp_err_t code = rd_kafka_metadata(p->kafka, 0, p->topic, &metadata, timeout_ms);
     if (code)
         return pk_fail(err, PK_RETRY, "no broker answers: %s", rd_kafka_err2str(code));
-    enum pk_status status = PK_OK;
     const rd_kafka_metadata_topic_t *topic = metadata->topic_cnt == 1 ? &metadata->topics[0] : NULL;
-    if (!topic || topic->err || topic->partition_cnt == 0)
-        status = pk_fail(err, topic && topic->err == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ? PK_RETRY : PK_REJECT,
-                         "topic %s: %s", rd_kafka_topic_name(p->topic),
-                         topic ? rd_kafka_err2str(topic->err) : "not known to the broker");
-    else
+    enum pk_status status = PK_OK;
+    code = topic ? topic->err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    if (!code && topic->partition_cnt > 0) {
         *ret_count = topic->partition_cnt;
+    } else {
+        *ret_ask_again = !code || code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ||
+                         code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+        status = pk_fail(err, PK_REJECT, "topic %s: %s", rd_kafka_topic_name(p->topic),
+                         code ? rd_kafka_err2str(code) : "no partitions");
+    }
     rd_kafka_metadata_destroy(metadata);
     return status;
+}
+
+enum pk_status publish_partitions(struct polku_producer *p, int timeout_ms, int32_t *ret_count, struct pk_err *err)
+{
+    enum { BIRTH_MS = 5000, STEP_MS = 200 };
+    int64_t deadline_us = now_us(CLOCK_MONOTONIC) + PK_MIN(timeout_ms, (int)BIRTH_MS) * 1000;
+    for (;;) {
+        bool ask_again;
+        enum pk_status status = ask_partitions(p, timeout_ms, ret_count, &ask_again, err);
+        if (!ask_again || now_us(CLOCK_MONOTONIC) > deadline_us)
+            return status;
+        rd_kafka_poll(p->kafka, STEP_MS);
+    }
 }
