@@ -143,8 +143,11 @@ enum pk_status time_parse_iso(struct pk_str text, bool allow_date, int64_t *ret_
 
 void time_format_iso(int64_t us, char out[28])
 {
-    int64_t days = us / PK_DAY_US - (us % PK_DAY_US < 0);
-    int64_t rest = us - days * PK_DAY_US, year;
+    int64_t days = us / PK_DAY_US, rest = us % PK_DAY_US, year;
+    if (rest < 0) {
+        rest += PK_DAY_US;
+        days--;
+    }
     unsigned month, day;
     civil_from_days(days, &year, &month, &day);
     if (us == PK_NO_TIME || year < 0 || year > 9999) {

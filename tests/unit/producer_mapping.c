@@ -168,6 +168,7 @@ Test(mapping, a_lookup_with_several_rows_for_a_key_is_refused_unless_one_is_chos
     cr_assert_eq(load("lookups: {o: {file: o.csv, key: k, match: \"{id}\"}}\n" DEFAULTS "events: [{topic: \"{o.v}\"}]\n"), PK_OK);
     cr_assert_eq(open_csv("id,at\n1,2020-01-01T00:00:00Z\n"), PK_REJECT);
     cr_assert(strstr(err.text, "o.csv:3: a second row with this k"), "%s", err.text);
+    mapping_done(mapping);
     cr_assert_eq(load("lookups: {o: {file: o.csv, key: k, match: \"{id}\", several: last, missing: empty}}\n" DEFAULTS
                       "events: [{topic: \"{o.v}\"}]\n"), PK_OK);
     cr_assert_eq(open_csv("id,at\n1,2020-01-01T00:00:00Z\n2,2020-01-01T00:00:00Z\n"), PK_OK);
