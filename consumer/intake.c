@@ -181,6 +181,19 @@ static void start_part(struct intake *intake, struct part *part, int64_t offset)
     part->end = false;
 }
 
+/* Waits until librdkafka has stopped what an assignment removed. If the next assignment came before that,
+ * its fetchers would be stopped twice, and it aborts the process (its issue 5573; all versions to 2.15).
+ * Its main thread works through one queue: the first question is answered after the stops were carried
+ * out, the second after their results were. */
+static void settle(struct intake *intake)
+{
+    for (int i = 0; i < 2; i++) {
+        rd_kafka_topic_partition_list_t *list;
+        if (rd_kafka_assignment(intake->rk, &list) == RD_KAFKA_RESP_ERR_NO_ERROR)
+            rd_kafka_topic_partition_list_destroy(list);
+    }
+}
+
 /* Gives librdkafka what it is to fetch now: all of ours from where we are, or nothing. Whatever it
  * still has queued from before is void. */
 static enum pk_status assign(struct intake *intake, struct pk_err *err)
@@ -193,6 +206,7 @@ static enum pk_status assign(struct intake *intake, struct pk_err *err)
     }
     rd_kafka_resp_err_t code = rd_kafka_assign(intake->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
+    settle(intake);
     intake->counters.assignments++;
     if (code)
         return pk_fail(err, PK_STOP, "Kafka client refuses the assignment: %s", rd_kafka_err2str(code));
@@ -258,6 +272,7 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topi
     }
     drop_ours(intake, rd_kafka_assignment_lost(rk));
     rd_kafka_assign(rk, NULL);
+    settle(intake);
 }
 
 static enum pk_status look_up_start(struct intake *intake, struct part *part, struct pk_err *err)

@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Against librdkafka's mock cluster inside this process. A record's value is its offset as text, so
- * every delivery can be checked against what was written. */
-#include "intake.h"
+/* Against librdkafka's mock cluster inside this process. */
+#include "intake_member.h"
 
-#include <criterion/criterion.h>
-#include <inttypes.h>
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
 
 enum { PARTITIONS = 4 };
 
@@ -54,48 +48,6 @@ static void write_records(int32_t partition, int64_t count)
     cr_assert_eq(rd_kafka_flush(producer, 20000), 0);
 }
 
-/* A member of the group, its positions as a database would keep them, and what it saw. */
-struct member {
-    struct intake *intake;
-    int64_t *stored;        /* by partition; -1 = unknown */
-    int64_t next[PARTITIONS]; /* that must come next */
-    bool ours[PARTITIONS];
-    int assigned, revoked, lost;
-    int refuse;             /* so many claims fail with PK_RETRY first */
-    uint64_t records;
-    char last_note[200];
-};
-
-static enum pk_status on_assigned(void *context, struct intake_partition *partition, size_t count, struct pk_err *err)
-{
-    struct member *member = context;
-    if (member->refuse-- > 0)
-        return pk_fail(err, PK_RETRY, "the database is away");
-    member->assigned++;
-    for (size_t i = 0; i < count; i++) {
-        int64_t stored = member->stored[partition[i].partition];
-        if (stored >= 0)
-            partition[i].offset = stored;
-        member->next[partition[i].partition] = partition[i].offset;
-        member->ours[partition[i].partition] = true;
-    }
-    return PK_OK;
-}
-static void on_revoked(void *context, const struct intake_partition *partition, size_t count, bool lost)
-{
-    struct member *member = context;
-    member->revoked++;
-    member->lost += lost;
-    for (size_t i = 0; i < count; i++)
-        member->ours[partition[i].partition] = false;
-}
-static void on_note(void *context, enum log_level level, const char *sentence, const char *detail)
-{
-    struct member *member = context;
-    if (level >= LOG_WARN)
-        snprintf(member->last_note, sizeof member->last_note, "%.60s: %.100s", sentence, detail);
-}
-
 /* The mock cluster ends a rebalance only when the session time is over. */
 static const struct kafka_property quick = {"session.timeout.ms", "6000"};
 
@@ -105,56 +57,12 @@ static struct intake_config config(void)
                                   .queue_bytes = 8 << 20, .property = &quick, .properties = 1};
 }
 
-static void join_with(struct member *member, const struct intake_config *with)
-{
-    struct intake_handler handler = {member, on_assigned, on_revoked, on_note};
-    struct pk_err err = {0};
-    cr_assert_eq(intake_open(with, &handler, &member->intake, &err), PK_OK, "%s", err.text);
-}
 static void join(struct member *member)
 {
     struct intake_config with = config();
+    member->topic = "events";
     join_with(member, &with);
 }
-static void leave(struct member *member)
-{
-    cr_assert(intake_close(member->intake, 10 * PK_SECOND_US));
-    member->intake = NULL;
-}
-
-/* Polls once; a record must be the expected one, and its position is stored at once. */
-static bool step(struct member *member)
-{
-    struct intake_record record;
-    struct pk_err err = {0};
-    enum pk_status status = intake_poll(member->intake, 50000, &record, &err);
-    cr_assert_eq(status, PK_OK, "%s: %s", pk_status_name(status), err.text);
-    if (!record.message)
-        return false;
-    char value[24];
-    snprintf(value, sizeof value, "%.*s", (int)record.value.len, (const char *)record.value.ptr);
-    cr_assert_str_eq(record.topic, "events");
-    cr_assert_eq(atoll(value), record.offset);
-    cr_assert_eq(record.offset, member->next[record.partition], "partition %d: %" PRId64 " came, %" PRId64 " was next",
-                 record.partition, record.offset, member->next[record.partition]);
-    member->next[record.partition] = record.offset + 1;
-    cr_assert_eq(intake_position(member->intake, "events", record.partition), record.offset + 1);
-    member->records++;
-    intake_record_done(&record);
-    return true;
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-#define WAIT_FOR(member, condition)                                                                                  \
-    for (int64_t until = now_ms() + 30000; !(condition);) {                                                          \
-        cr_assert_lt(now_ms(), until, "waited in vain for " #condition "; last note: %s", (member)->last_note);     \
-        step(member);                                                                                                \
-    }
 
 Test(intake, starts_where_it_is_told_and_reaches_the_end)
 {
@@ -229,45 +137,14 @@ Test(intake, rewinds_and_pauses_at_any_moment_without_gap_or_repeat)
 {
     enum { RECORDS = 20000 };
     int64_t stored[PARTITIONS] = {0};
-    struct pk_err err = {0};
     for (int p = 0; p < PARTITIONS; p++)
         write_records(p, RECORDS);
     struct member member = {.stored = stored};
     join(&member);
     WAIT_FOR(&member, member.records > 0);
-    unsigned seed = (unsigned)now_ms();
-    cr_log_info("seed %u", seed);
-    for (int round = 0; round < 150; round++) {
-        for (int steps = rand_r(&seed) % 700; steps > 0 && !intake_at_end(member.intake); steps--)
-            step(&member);
-        int32_t p = rand_r(&seed) % PARTITIONS;
-        struct intake_partition to = {"events", p, member.next[p] - (int64_t)(rand_r(&seed) % 900)};
-        switch (rand_r(&seed) % 4) {
-        case 0:
-        case 1:
-            if (to.offset < 0)
-                break;
-            member.next[p] = to.offset;
-            cr_assert_eq(intake_rewind(member.intake, &to, 1, &err), PK_OK, "%s", err.text);
-            break;
-        case 2:
-            cr_assert_eq(intake_pause(member.intake, &err), PK_OK);
-            for (int i = rand_r(&seed) % 3; i > 0; i--)
-                cr_assert_not(step(&member), "a record came while paused");
-            cr_assert_eq(intake_resume(member.intake, &err), PK_OK);
-            break;
-        case 3:
-            for (int i = 0; i < PARTITIONS; i++)
-                stored[i] = member.next[i];
-            cr_assert_eq(intake_reclaim(member.intake, 0, &err), PK_OK);
-        }
-    }
-    WAIT_FOR(&member, intake_at_end(member.intake));
+    disturb(&member, PARTITIONS, 150, (unsigned)now_ms());
     for (int p = 0; p < PARTITIONS; p++)
         cr_assert_eq(member.next[p], RECORDS);
-    struct intake_counters counters = intake_counters(member.intake);
-    cr_log_info("records %" PRIu64 ", dropped %" PRIu64 ", assignments %" PRIu64, counters.records, counters.dropped,
-                counters.assignments);
     leave(&member);
 }
 
@@ -282,22 +159,14 @@ Test(intake, two_members_share_the_partitions_and_one_takes_over)
     for (int p = 0; p < PARTITIONS; p++)
         stored[p] = 50;
     join(&b);
-    for (int64_t until = now_ms() + 40000; b.assigned == 0 || a.assigned < 2;) {
-        cr_assert_lt(now_ms(), until, "no rebalance");
-        step(&a);
-        step(&b);
-    }
+    WAIT_FOR_BOTH(&a, &b, b.assigned > 0 && a.assigned > 1);
     cr_assert_geq(a.revoked, 1);
     cr_assert_eq(a.lost, 0);
     for (int p = 0; p < PARTITIONS; p++) {
         cr_assert_neq(a.ours[p], b.ours[p], "partition %d belongs to one of them", p);
         write_records(p, 10);
     }
-    for (int64_t until = now_ms() + 30000; a.records + b.records < 240;) {
-        cr_assert_lt(now_ms(), until);
-        step(&a);
-        step(&b);
-    }
+    WAIT_FOR_BOTH(&a, &b, a.records + b.records == 240);
     for (int p = 0; p < PARTITIONS; p++)
         stored[p] = 60;
     leave(&a);
