@@ -281,11 +281,6 @@ static enum pk_status send_event(struct polku_producer *p, const struct event *e
     return status;
 }
 
-static struct pk_str text(const char *s)
-{
-    return pk_str(s);
-}
-
 /* Fills in the parts of the event; lists go to the arena. */
 static enum pk_status convert(const struct polku_event *from, struct pk_arena *arena, struct event *to,
                               struct pk_err *err)
@@ -301,38 +296,38 @@ static enum pk_status convert(const struct polku_event *from, struct pk_arena *a
                        EVENT_MAX_ATTRIBUTES);
     struct event_identifier *identifier = PK_NEW_ARRAY(arena, struct event_identifier, from->identifier_count);
     for (size_t i = 0; i < from->identifier_count; i++)
-        identifier[i] = (struct event_identifier){text(from->identifier[i].name_space), text(from->identifier[i].value)};
+        identifier[i] = (struct event_identifier){pk_str(from->identifier[i].name_space), pk_str(from->identifier[i].value)};
     struct event_attribute *attribute = PK_NEW_ARRAY(arena, struct event_attribute, from->attribute_count);
     for (size_t i = 0; i < from->attribute_count; i++)
-        attribute[i] = (struct event_attribute){text(from->attribute[i].key), text(from->attribute[i].value)};
+        attribute[i] = (struct event_attribute){pk_str(from->attribute[i].key), pk_str(from->attribute[i].value)};
 
     *to = (struct event){
-        .event_id = text(from->event_id), .source = text(from->source), .occurred_at_us = from->occurred_at_us,
-        .sequence = from->sequence, .type = text(from->type), .channel = text(from->channel),
+        .event_id = pk_str(from->event_id), .source = pk_str(from->source), .occurred_at_us = from->occurred_at_us,
+        .sequence = from->sequence, .type = pk_str(from->type), .channel = pk_str(from->channel),
         .direction = direction[from->direction], .actor = actor[from->actor],
         .sensitivity = from->sensitivity == POLKU_SENSITIVE ? EVENT_SENSITIVE : EVENT_NORMAL,
         .has_obligation = from->obligation, .has_handoff = from->handoff, .has_rating = from->rating,
-        .has_money = from->money, .brand = text(from->brand), .unit = text(from->unit),
+        .has_money = from->money, .brand = pk_str(from->brand), .unit = pk_str(from->unit),
         .identifier_count = (uint32_t)from->identifier_count, .attribute_count = (uint32_t)from->attribute_count,
-        .identifier = identifier, .attribute = attribute, .staff = text(from->staff), .case_id = text(from->case_id),
-        .relates_to = text(from->relates_to), .topic = text(from->topic), .cause = text(from->cause),
-        .product = text(from->product), .location = text(from->location), .stage = text(from->stage),
-        .outcome = text(from->outcome), .reason = text(from->reason),
+        .identifier = identifier, .attribute = attribute, .staff = pk_str(from->staff), .case_id = pk_str(from->case_id),
+        .relates_to = pk_str(from->relates_to), .topic = pk_str(from->topic), .cause = pk_str(from->cause),
+        .product = pk_str(from->product), .location = pk_str(from->location), .stage = pk_str(from->stage),
+        .outcome = pk_str(from->outcome), .reason = pk_str(from->reason),
         .obligation = {.due_from_us = PK_NO_TIME, .due_to_us = PK_NO_TIME},
     };
     if (from->obligation) {
         const struct polku_obligation *o = from->obligation;
-        to->obligation = (struct event_obligation){text(o->id), text(o->kind), o->due_from_us, o->due_to_us,
-                                                   text(o->brand), text(o->unit), text(o->role)};
+        to->obligation = (struct event_obligation){pk_str(o->id), pk_str(o->kind), o->due_from_us, o->due_to_us,
+                                                   pk_str(o->brand), pk_str(o->unit), pk_str(o->role)};
     }
     if (from->handoff)
-        to->handoff = (struct event_handoff){text(from->handoff->to_brand), text(from->handoff->to_unit),
-                                             text(from->handoff->to_role)};
+        to->handoff = (struct event_handoff){pk_str(from->handoff->to_brand), pk_str(from->handoff->to_unit),
+                                             pk_str(from->handoff->to_role)};
     if (from->rating)
-        to->rating = (struct event_rating){text(from->rating->scale), from->rating->score, from->rating->min,
+        to->rating = (struct event_rating){pk_str(from->rating->scale), from->rating->score, from->rating->min,
                                            from->rating->max};
     if (from->money)
-        to->money = (struct event_money){from->money->amount_minor, text(from->money->currency), text(from->money->kind)};
+        to->money = (struct event_money){from->money->amount_minor, pk_str(from->money->currency), pk_str(from->money->kind)};
     return PK_OK;
 }
 
