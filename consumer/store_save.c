@@ -239,20 +239,15 @@ static void save_rejourneys(struct store *store, const struct changes *changes)
 {
     if (changes->rejourney.len == 0)
         return;
-    int64_t from_us = changes->rejourney.ptr[0].at_us, to_us = from_us;
     wire_reset(&store->params);
     struct wire_param *at = wire_array(&store->params, WIRE_TIMESTAMPTZ), *hash = wire_array(&store->params, WIRE_UUID),
                       *journey = wire_array(&store->params, WIRE_UUID);
     for (size_t i = 0; i < changes->rejourney.len; i++) {
         const struct change_rejourney *change = &changes->rejourney.ptr[i];
-        from_us = PK_MIN(from_us, change->at_us);
-        to_us = PK_MAX(to_us, change->at_us);
         wire_add_time(at, change->at_us);
         wire_add_uuid(hash, change->event_hash);
         wire_add_hash(journey, change->journey);
     }
-    wire_time(&store->params, from_us);
-    wire_time(&store->params, to_us);
     store_send(store, STATEMENT_REJOURNEY);
 }
 

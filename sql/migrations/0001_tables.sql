@@ -74,7 +74,7 @@ CREATE TABLE polku.interaction (
     attributes            jsonb,
     PRIMARY KEY (occurred_at, event_hash)
 ) PARTITION BY RANGE (occurred_at);
-CREATE INDEX interaction_customer ON polku.interaction (customer_id, occurred_at);
+CREATE INDEX interaction_customer ON polku.interaction (customer_id, occurred_at) WHERE customer_id IS NOT NULL;
 CREATE INDEX interaction_nameless ON polku.interaction (relates_to) WHERE customer_id IS NULL AND relates_to IS NOT NULL;
 
 COMMENT ON TABLE polku.interaction IS 'One row per event, partitioned by month (UTC) of occurred_at; months are made by polku.ensure_months before they are needed. A row is written once; later only journey_id may change.';

@@ -79,9 +79,12 @@ DECLARE
     matched bigint;
 BEGIN
     PERFORM polku.lock_cells(cells);
+    -- BETWEEN is always true: it lets the planner expect one row of u, so that it looks each cell up by its key
+    -- and never reads the table from end to end, whatever it believed of its size when it planned.
     UPDATE polku.guard_cell g SET version = token
     FROM unnest(cells, versions) AS u (cell_id, version)
-    WHERE g.cell_id = u.cell_id AND g.version = u.version;
+    WHERE g.cell_id = u.cell_id AND g.version = u.version
+      AND u.cell_id BETWEEN -9223372036854775808 AND 9223372036854775807;
     GET DIAGNOSTICS matched = ROW_COUNT;
     IF matched <> (SELECT count(DISTINCT c) FROM unnest(cells) AS c) THEN
         RAISE EXCEPTION USING ERRCODE = 'PK002', MESSAGE = pg_catalog.format(
@@ -122,23 +125,35 @@ END $$;
 COMMENT ON FUNCTION polku.add_identifiers(uuid[], smallint[], integer[], bigint[], uuid[]) IS
     'Inserts identifiers in the given order (by hash); PK003 unless all are new.';
 
+-- Row by row: a join would be planned while the months are still empty, and then scan them once they are full.
 CREATE FUNCTION polku.remove_interactions(times timestamptz[], hashes uuid[], contents bigint[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    removed bigint;
+    k record;
 BEGIN
-    DELETE FROM polku.interaction i
-    USING unnest(times, hashes, contents) AS u (occurred_at, event_hash, content_hash)
-    WHERE i.occurred_at = u.occurred_at AND i.event_hash = u.event_hash AND i.content_hash = u.content_hash;
-    GET DIAGNOSTICS removed = ROW_COUNT;
-    IF removed <> pg_catalog.cardinality(hashes) THEN
-        RAISE EXCEPTION USING ERRCODE = 'PK004', MESSAGE = pg_catalog.format(
-            '%s of %s interactions to replace changed since they were read', pg_catalog.cardinality(hashes) - removed,
-            pg_catalog.cardinality(hashes));
-    END IF;
+    FOR k IN SELECT * FROM unnest(times, hashes, contents) AS u (occurred_at, event_hash, content_hash) LOOP
+        DELETE FROM polku.interaction i
+        WHERE i.occurred_at = k.occurred_at AND i.event_hash = k.event_hash AND i.content_hash = k.content_hash;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION USING ERRCODE = 'PK004', MESSAGE = 'an interaction to replace changed since it was read';
+        END IF;
+    END LOOP;
 END $$;
 COMMENT ON FUNCTION polku.remove_interactions(timestamptz[], uuid[], bigint[]) IS
     'Deletes the copies that lost; PK004 unless all are as they were seen.';
+
+CREATE FUNCTION polku.move_interactions(times timestamptz[], hashes uuid[], journeys uuid[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    k record;
+BEGIN
+    FOR k IN SELECT * FROM unnest(times, hashes, journeys) AS u (occurred_at, event_hash, journey_id) LOOP
+        UPDATE polku.interaction i SET journey_id = k.journey_id
+        WHERE i.occurred_at = k.occurred_at AND i.event_hash = k.event_hash;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION polku.move_interactions(timestamptz[], uuid[], uuid[]) IS
+    'Gives stored interactions another journey (null = none).';
 
 CREATE FUNCTION polku.intern(texts text[])
 RETURNS SETOF polku.dictionary LANGUAGE plpgsql AS $$

@@ -238,6 +238,60 @@ Test(store_commit, a_save_larger_than_all_buffers_goes_through)
     cr_assert_eq(facts.count, EVENTS);
 }
 
+/* Plans are made when the tables are empty, and kept. One that read a table from end to end, or compared all rows
+ * with all, would need 400 million steps here and run into the timeout. */
+Test(store_commit, rows_are_found_by_key_however_the_tables_have_grown)
+{
+    enum { ROWS = 20000 };
+    const struct store_config hasty = {.conninfo = s.conninfo, .statement_timeout_us = 3 * PK_SECOND_US};
+    struct store *quick;
+    OK(store_open(&hasty, &s.symbols, &quick, &err));
+    support_claim(&s, quick);
+    struct fact *all = PK_NEW_ARRAY(&s.arena, struct fact, ROWS), **fact = PK_NEW_ARRAY(&s.arena, struct fact *, ROWS);
+    struct pk_hash *hash = PK_NEW_ARRAY(&s.arena, struct pk_hash, ROWS);
+    uint64_t token = 0;
+    for (int round = 0; round < 2; round++) { /* the first makes the plans */
+        int rows = round ? ROWS : 1;
+        struct change_guard *guard = PK_NEW_ARRAY(&s.arena, struct change_guard, ROWS);
+        struct fact *sample = support_plain_fact(&s, (struct pk_hash){{0}}, AT);
+        for (int i = 0; i < rows; i++) {
+            fact[i] = &all[i];
+            all[i] = *sample;
+            all[i].at_us += i * PK_SECOND_US + round;
+            all[i].event_hash = hash[i] = all[i].relates = support_hash(&s);
+            *pk_vec_push(&s.changes.fact) = fact[i];
+            OK(store_new_cell(quick, &guard[i].cell, &err));
+            *pk_vec_push(&s.changes.new_cell) = guard[i].cell;
+            *pk_vec_push(&s.changes.key) = (struct change_key){hash[i], KEY_CASE, 0, guard[i].cell, hash[i]};
+        }
+        OK(support_save(&s, quick, &err));
+        token = s.changes.token;
+
+        struct store_facts found;
+        struct store_keys keys;
+        OK(store_begin(quick, STORE_SNAPSHOT, NULL, 0, NULL, 0, &err));
+        OK(store_find_events(quick, fact, (size_t)rows, &s.arena, &found, &err));
+        cr_assert_eq(found.count, (size_t)rows);
+        OK(store_load_nameless(quick, hash, (size_t)rows, &s.arena, &found, &err));
+        cr_assert_eq(found.count, (size_t)rows);
+        OK(store_load_keys(quick, hash, (size_t)rows, &s.arena, &keys, &err));
+        cr_assert_eq(keys.count, (size_t)rows);
+        OK(store_end_read(quick, &err));
+
+        for (int i = 0; i < rows; i++) {
+            *pk_vec_push(&s.changes.guard) = (struct change_guard){guard[i].cell, token};
+            *pk_vec_push(&s.changes.rejourney) = (struct change_rejourney){fact[i]->at_us, hash[i], hash[i]};
+            if (i % 2 == 0) {
+                *pk_vec_push(&s.changes.replaced) = fact[i];
+                *pk_vec_push(&s.changes.fact) = fact[i];
+            }
+        }
+        OK(support_save(&s, quick, &err));
+    }
+    cr_assert_eq(count("interaction"), ROWS + 1);
+    store_close(quick);
+}
+
 Test(store_commit, text_without_an_id_is_refused)
 {
     OK(store_ensure_dictionary(store, &err));
