@@ -305,17 +305,12 @@ enum pk_status store_find_events(struct store *store, struct fact *const *fact, 
     enum pk_status status = begin_load(store, err);
     if (status != PK_OK)
         return status;
-    int64_t from_us = fact[0]->at_us, to_us = fact[0]->at_us;
     wire_reset(&store->params);
     struct wire_param *at = wire_array(&store->params, WIRE_TIMESTAMPTZ), *hash = wire_array(&store->params, WIRE_UUID);
     for (size_t i = 0; i < count; i++) {
-        from_us = PK_MIN(from_us, fact[i]->at_us);
-        to_us = PK_MAX(to_us, fact[i]->at_us);
         wire_add_time(at, fact[i]->at_us);
         wire_add_uuid(hash, fact[i]->event_hash);
     }
-    wire_time(&store->params, from_us); /* lets the server leave out partitions before it starts */
-    wire_time(&store->params, to_us);
     store_send(store, STATEMENT_FIND_FACTS);
     return load_facts(store, arena, ret, err);
 }
