@@ -125,32 +125,33 @@ END $$;
 COMMENT ON FUNCTION polku.add_identifiers(uuid[], smallint[], integer[], bigint[], uuid[]) IS
     'Inserts identifiers in the given order (by hash); PK003 unless all are new.';
 
--- Row by row: a join would be planned while the months are still empty, and then scan them once they are full.
 CREATE FUNCTION polku.remove_interactions(times timestamptz[], hashes uuid[], contents bigint[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    k record;
+    removed bigint;
 BEGIN
-    FOR k IN SELECT * FROM unnest(times, hashes, contents) AS u (occurred_at, event_hash, content_hash) LOOP
-        DELETE FROM polku.interaction i
-        WHERE i.occurred_at = k.occurred_at AND i.event_hash = k.event_hash AND i.content_hash = k.content_hash;
-        IF NOT FOUND THEN
-            RAISE EXCEPTION USING ERRCODE = 'PK004', MESSAGE = 'an interaction to replace changed since it was read';
-        END IF;
-    END LOOP;
+    DELETE FROM polku.interaction i
+    USING unnest(times, hashes, contents) AS u (occurred_at, event_hash, content_hash)
+    WHERE i.occurred_at = u.occurred_at AND i.event_hash = u.event_hash AND i.content_hash = u.content_hash
+      AND u.occurred_at BETWEEN '-infinity' AND 'infinity'; -- as in polku.guard
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    IF removed <> pg_catalog.cardinality(hashes) THEN
+        RAISE EXCEPTION USING ERRCODE = 'PK004', MESSAGE = pg_catalog.format(
+            '%s of %s interactions to replace changed since they were read', pg_catalog.cardinality(hashes) - removed,
+            pg_catalog.cardinality(hashes));
+    END IF;
 END $$;
 COMMENT ON FUNCTION polku.remove_interactions(timestamptz[], uuid[], bigint[]) IS
     'Deletes the copies that lost; PK004 unless all are as they were seen.';
 
+-- One statement, not one per row: that would lock every month again for every row.
 CREATE FUNCTION polku.move_interactions(times timestamptz[], hashes uuid[], journeys uuid[])
 RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-    k record;
 BEGIN
-    FOR k IN SELECT * FROM unnest(times, hashes, journeys) AS u (occurred_at, event_hash, journey_id) LOOP
-        UPDATE polku.interaction i SET journey_id = k.journey_id
-        WHERE i.occurred_at = k.occurred_at AND i.event_hash = k.event_hash;
-    END LOOP;
+    UPDATE polku.interaction i SET journey_id = u.journey_id
+    FROM unnest(times, hashes, journeys) AS u (occurred_at, event_hash, journey_id)
+    WHERE i.occurred_at = u.occurred_at AND i.event_hash = u.event_hash
+      AND u.occurred_at BETWEEN '-infinity' AND 'infinity'; -- as in polku.guard
 END $$;
 COMMENT ON FUNCTION polku.move_interactions(timestamptz[], uuid[], uuid[]) IS
     'Gives stored interactions another journey (null = none).';
