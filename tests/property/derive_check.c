@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "derive_check.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define DIFFER(...) return pk_fail(err, PK_REJECT, __VA_ARGS__)
+
+struct reference {
+    struct pk_arena arena;
+    const struct meaning *meaning;
+    struct fact **fact; /* one copy of each event */
+    size_t facts;
+    struct group_result result;
+    struct changes changes;
+    struct metrics metrics;
+};
+
+/* ---- the reference ---- */
+
+static void keep_winners(struct reference *r, const struct fact *const *fact, size_t count)
+{
+    r->fact = PK_NEW_ARRAY(&r->arena, struct fact *, count + 1);
+    for (size_t i = 0; i < count; i++) {
+        size_t same = 0;
+        while (same < r->facts && !(r->fact[same]->at_us == fact[i]->at_us &&
+                                    pk_hash_eq(r->fact[same]->event_hash, fact[i]->event_hash)))
+            same++;
+        if (same == r->facts)
+            r->facts++;
+        else if (fact[i]->content_hash >= r->fact[same]->content_hash)
+            continue;
+        r->fact[same] = pk_arena_copy(&r->arena, fact[i], sizeof *fact[i]);
+    }
+}
+
+static void derive(struct reference *r)
+{
+    struct group group = {.fact = r->fact, .facts = r->facts};
+    derive_group(r->meaning, &r->arena, &group, &r->result, &r->changes, &r->metrics);
+    for (size_t i = 0; i < r->facts; i++)
+        metrics_add_event(&r->metrics, r->fact[i], +1);
+    metrics_collect(&r->metrics, &r->changes);
+}
+
+/* ---- comparing rows ---- */
+
+static enum pk_status compare_facts(const struct memory_store *store, const struct reference *r, struct pk_err *err)
+{
+    if (store->facts.count != r->facts)
+        DIFFER("%zu interactions stored, expected %zu", store->facts.count, r->facts);
+    for (size_t i = 0; i < r->facts; i++) {
+        const struct fact *want = r->fact[i];
+        const struct fact *have = memory_find_fact(store, want->at_us, want->event_hash);
+        const char *id = want->event_id.ptr;
+        if (!have)
+            DIFFER("interaction %s is missing", id);
+        if (have->content_hash != want->content_hash)
+            DIFFER("interaction %s is not the copy with the smallest content hash", id);
+        struct pk_hash journey = want->journey ? want->journey->id : (struct pk_hash){0};
+        if (!pk_hash_eq(have->stored_journey, journey))
+            DIFFER("interaction %s is in another journey", id);
+    }
+    return PK_OK;
+}
+
+static enum pk_status compare_journeys(const struct memory_store *store, const struct reference *r, struct pk_err *err)
+{
+    size_t count = 0;
+    for (size_t c = 0; c < r->result.customers; c++) {
+        const struct journeys *journeys = &r->result.customer[c].journeys;
+        for (uint32_t i = 0; i < journeys->made_count; i++, count++) {
+            const struct journey *want = journeys->made[i], *have = pk_map_get(&store->journeys, want->id);
+            if (!have)
+                DIFFER("the journey that begins at %" PRId64 " is missing", want->first_at_us);
+            if (!journey_same(have, want))
+                DIFFER("the journey that begins at %" PRId64 " differs (events %u, expected %u; contacts %u, %u)",
+                       want->first_at_us, have->events, want->events, have->contacts, want->contacts);
+        }
+    }
+    if (store->journeys.count != count)
+        DIFFER("%zu journeys stored, expected %zu", store->journeys.count, count);
+    return PK_OK;
+}
+
+static enum pk_status compare_obligations(const struct memory_store *store, const struct reference *r,
+                                          struct pk_err *err)
+{
+    for (uint32_t i = 0; i < r->result.ledger.item_count; i++) {
+        const struct obligation *want = r->result.ledger.item[i], *have = pk_map_get(&store->obligations, want->id);
+        struct pk_str kind = symbol_text(r->meaning->symbols, want->kind);
+        if (!have)
+            DIFFER("the %.*s opened at %" PRId64 " is missing", PK_STR_ARG(kind), want->opened_at_us);
+        if (!obligation_same(have, want))
+            DIFFER("the %.*s opened at %" PRId64 " differs (attempts %u, expected %u; fulfilled %d, %d; rejected %d, "
+                   "%d; withdrawn %d, %d; changed %d, %d)",
+                   PK_STR_ARG(kind), want->opened_at_us, have->attempts, want->attempts,
+                   have->fulfilled_at_us != PK_NO_TIME, want->fulfilled_at_us != PK_NO_TIME,
+                   have->rejected_at_us != PK_NO_TIME, want->rejected_at_us != PK_NO_TIME,
+                   have->withdrawn_at_us != PK_NO_TIME, want->withdrawn_at_us != PK_NO_TIME,
+                   have->changed_at_us != PK_NO_TIME, want->changed_at_us != PK_NO_TIME);
+    }
+    if (store->obligations.count != r->result.ledger.item_count)
+        DIFFER("%zu obligations stored, expected %u", store->obligations.count, r->result.ledger.item_count);
+    return PK_OK;
+}
+
+static enum pk_status compare_customers(const struct memory_store *store, const struct reference *r,
+                                        struct pk_err *err)
+{
+    for (size_t c = 0; c < r->result.customers; c++) {
+        const struct customer *want = &r->result.customer[c];
+        const struct change_customer *have = pk_map_get(&store->customers, want->id);
+        const struct fact *fact = r->fact[0];
+        for (size_t i = 0; i < r->facts && !pk_hash_eq(fact->customer, want->id); i++)
+            fact = r->fact[i];
+        if (!have)
+            DIFFER("a customer who has an event is missing");
+        if (have->kind != fact->customer_kind ||
+            have->name_space != (fact->customer_kind == KEY_CASE ? 0 : fact->customer_namespace))
+            DIFFER("a customer has another kind or namespace than its identifier");
+    }
+    if (store->customers.count != r->result.customers)
+        DIFFER("%zu customers stored, expected %zu", store->customers.count, r->result.customers);
+    return PK_OK;
+}
+
+/* ---- rollups ---- */
+
+#define ORDER(a, b) ((a) < (b) ? -1 : (a) > (b))
+
+static int order_interactions(const void *left, const void *right)
+{
+    const struct change_interactions *a = left, *b = right;
+    int order = ORDER(a->hour_us, b->hour_us);
+    order = order ? order : ORDER(a->brand, b->brand);
+    order = order ? order : ORDER(a->channel, b->channel);
+    order = order ? order : ORDER(a->type, b->type);
+    return order ? order : ORDER(a->outcome, b->outcome);
+}
+
+static int order_obligations(const void *left, const void *right)
+{
+    const struct change_obligations *a = left, *b = right;
+    int order = ORDER(a->kind, b->kind);
+    order = order ? order : ORDER(a->brand, b->brand);
+    order = order ? order : ORDER(a->unit, b->unit);
+    return order ? order : ORDER(a->due_hour_us, b->due_hour_us);
+}
+
+static enum pk_status compare_interaction_sums(const struct memory_store *store, const struct reference *r,
+                                               struct pk_err *err)
+{
+    for (size_t i = 0; i < store->interactions.len; i++) {
+        struct change_interactions sum = store->interactions.ptr[i].row;
+        for (size_t j = 0; j < store->interactions.len; j++)
+            if (j != i && order_interactions(&sum, &store->interactions.ptr[j].row) == 0) {
+                sum.interactions += store->interactions.ptr[j].row.interactions;
+                sum.contacts += store->interactions.ptr[j].row.contacts;
+            }
+        const struct change_interactions none = {0};
+        const struct change_interactions *want =
+            r->changes.interactions.len ? bsearch(&sum, r->changes.interactions.ptr, r->changes.interactions.len,
+                                                  sizeof sum, order_interactions)
+                                        : NULL;
+        want = want ? want : &none;
+        if (want->interactions != sum.interactions || want->contacts != sum.contacts)
+            DIFFER("interaction_hourly has %" PRId64 " interactions and %" PRId64 " contacts of %.*s, expected %" PRId64
+                   " and %" PRId64,
+                   sum.interactions, sum.contacts, PK_STR_ARG(symbol_text(r->meaning->symbols, sum.type)),
+                   want->interactions, want->contacts);
+    }
+    for (size_t i = 0; i < r->changes.interactions.len; i++) {
+        size_t j = 0;
+        while (j < store->interactions.len &&
+               order_interactions(&r->changes.interactions.ptr[i], &store->interactions.ptr[j].row) != 0)
+            j++;
+        if (j == store->interactions.len)
+            DIFFER("a bucket of interaction_hourly is missing");
+    }
+    return PK_OK;
+}
+
+static enum pk_status compare_obligation_sums(const struct memory_store *store, const struct reference *r,
+                                              struct pk_err *err)
+{
+    for (size_t i = 0; i < store->obligation_sums.len; i++) {
+        struct change_obligations sum = store->obligation_sums.ptr[i].row;
+        for (size_t j = 0; j < store->obligation_sums.len; j++) {
+            const struct change_obligations *other = &store->obligation_sums.ptr[j].row;
+            if (j == i || order_obligations(&sum, other) != 0)
+                continue;
+            sum.opened += other->opened, sum.kept += other->kept, sum.late += other->late;
+            sum.kept_late_in_window += other->kept_late_in_window, sum.attempted += other->attempted;
+            sum.rejected += other->rejected, sum.withdrawn += other->withdrawn;
+        }
+        const struct change_obligations none = {0};
+        const struct change_obligations *want =
+            r->changes.obligations.len ? bsearch(&sum, r->changes.obligations.ptr, r->changes.obligations.len,
+                                                 sizeof sum, order_obligations)
+                                       : NULL;
+        want = want ? want : &none;
+        if (want->opened != sum.opened || want->kept != sum.kept || want->late != sum.late ||
+            want->kept_late_in_window != sum.kept_late_in_window || want->attempted != sum.attempted ||
+            want->rejected != sum.rejected || want->withdrawn != sum.withdrawn)
+            DIFFER("obligation_hourly differs for %.*s: opened %" PRId64 ", expected %" PRId64,
+                   PK_STR_ARG(symbol_text(r->meaning->symbols, sum.kind)), sum.opened, want->opened);
+    }
+    for (size_t i = 0; i < r->changes.obligations.len; i++) {
+        size_t j = 0;
+        while (j < store->obligation_sums.len &&
+               order_obligations(&r->changes.obligations.ptr[i], &store->obligation_sums.ptr[j].row) != 0)
+            j++;
+        if (j == store->obligation_sums.len)
+            DIFFER("a bucket of obligation_hourly is missing");
+    }
+    return PK_OK;
+}
+
+/* ---- keys: whoever may meet an event must find its customer through each of its names ---- */
+
+static bool has_user(const struct memory_store *store, struct pk_hash hash, struct pk_hash user)
+{
+    const struct memory_key *key = pk_map_get(&store->keys, hash);
+    bool found = key && pk_hash_eq(key->owner, user);
+    for (uint32_t i = 0; key && i < key->also_count && !found; i++)
+        found = pk_hash_eq(key->also[i], user);
+    return found;
+}
+
+static enum pk_status compare_keys(const struct memory_store *store, const struct reference *r, struct pk_err *err)
+{
+    for (size_t i = 0; i < r->facts; i++) {
+        const struct fact *fact = r->fact[i];
+        struct opening opening[OPENINGS_MAX];
+        size_t count = obligation_openings(r->meaning, fact, opening);
+        bool found = pk_hash_zero(fact->customer) || has_user(store, fact->customer, fact->customer);
+        found &= pk_hash_zero(fact->case_key) || has_user(store, fact->case_key, fact->customer);
+        found &= pk_hash_zero(fact->relates) || has_user(store, fact->relates, fact->customer);
+        found &= count == 0 || has_user(store, fact->event_hash, fact->customer);
+        for (size_t k = 0; k < count; k++)
+            found &= has_user(store, opening[k].id, fact->customer);
+        if (!found)
+            DIFFER("interaction %s cannot be found through one of its names", fact->event_id.ptr);
+    }
+    return PK_OK;
+}
+
+/* ---- all ---- */
+
+enum pk_status derive_check(const struct memory_store *store, const struct meaning *meaning,
+                            const struct fact *const *fact, size_t count, struct pk_err *err)
+{
+    struct reference r = {.meaning = meaning};
+    keep_winners(&r, fact, count);
+    derive(&r);
+    enum pk_status status = compare_facts(store, &r, err);
+    if (status == PK_OK)
+        status = compare_journeys(store, &r, err);
+    if (status == PK_OK)
+        status = compare_obligations(store, &r, err);
+    if (status == PK_OK)
+        status = compare_customers(store, &r, err);
+    if (status == PK_OK)
+        status = compare_interaction_sums(store, &r, err);
+    if (status == PK_OK)
+        status = compare_obligation_sums(store, &r, err);
+    if (status == PK_OK)
+        status = compare_keys(store, &r, err);
+    group_done(&r.result);
+    changes_done(&r.changes);
+    metrics_done(&r.metrics);
+    pk_arena_done(&r.arena);
+    return status;
+}
+
+enum pk_status derive_check_quarantine(const struct memory_store *store, const struct fact *const *fact, size_t count,
+                                       struct pk_err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct fact *row = memory_find_fact(store, fact[i]->at_us, fact[i]->event_hash);
+        bool kept = row && row->content_hash == fact[i]->content_hash, quarantined = false;
+        for (size_t q = 0; q < store->quarantine.len; q++)
+            for (size_t j = 0; j < count; j++) /* this copy, or one equal to it */
+                quarantined |= store->quarantine.ptr[q].partition == fact[j]->partition &&
+                               store->quarantine.ptr[q].offset == fact[j]->offset &&
+                               fact[j]->at_us == fact[i]->at_us &&
+                               pk_hash_eq(fact[j]->event_hash, fact[i]->event_hash) &&
+                               fact[j]->content_hash == fact[i]->content_hash;
+        if (!kept && !quarantined)
+            DIFFER("a copy of interaction %s is neither stored nor in quarantine", fact[i]->event_id.ptr);
+        if (kept && quarantined)
+            DIFFER("the stored copy of interaction %s is in quarantine too", fact[i]->event_id.ptr);
+    }
+    return PK_OK;
+}

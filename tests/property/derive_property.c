@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* After every batch the tables equal the batch answer: any order, any batches, several consumers.
+ *
+ * POLKU_SEED=n repeats one case, POLKU_CASES=n says how many (default 3000). */
+#include "derive_check.h"
+#include "event_json.h"
+#include "hostile.h"
+#include "time_text.h"
+
+#include <criterion/criterion.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { MAX_EVENTS = 160, MAX_WORKERS = 4, MAX_DELIVERIES = 2 * MAX_EVENTS };
+
+/* ---- what all cases share ---- */
+
+static struct symbols symbols;
+static struct pk_arena rules_arena;
+static struct rules file_rules;
+static const struct fact_hasher hasher = {.key = "sixteen bytes ok", .key_len = 16};
+
+static void set_up(void)
+{
+    struct pk_err err = {0};
+    symbols_init(&symbols);
+    cr_assert_eq(rules_load(POLKU_SOURCE_DIR "/tests/oracle/rules_small.yaml", NULL, &symbols, &rules_arena, &file_rules,
+                            NULL, &err),
+                 PK_OK, "%s", err.text);
+}
+
+static void tear_down(void)
+{
+    symbols_done(&symbols);
+    pk_arena_done(&rules_arena);
+}
+
+static uint64_t number_from(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+    return text && *text ? strtoull(text, NULL, 0) : otherwise;
+}
+
+/* ---- a case: events, and how they reach the consumers ---- */
+
+struct delivery {
+    struct event event;
+    unsigned batch;
+    bool gone; /* left out while shrinking */
+};
+struct plan { /* of one batch */
+    unsigned worker;
+    bool overlaps;  /* begins before the batch before it has committed */
+    unsigned evict; /* percent of the cells that the worker forgets first */
+};
+struct test_case {
+    struct pk_arena arena;
+    struct rules rules;
+    struct rules_kind kind[RULES_MAX_KINDS];
+    struct delivery delivery[MAX_DELIVERIES];
+    size_t deliveries;
+    struct plan plan[MAX_DELIVERIES];
+    unsigned batches, workers;
+    size_t budget[MAX_WORKERS];
+    bool trusting[MAX_WORKERS];
+};
+
+static void swap(struct test_case *test, size_t a, size_t b)
+{
+    struct delivery was = test->delivery[a];
+    test->delivery[a] = test->delivery[b];
+    test->delivery[b] = was;
+}
+
+static bool in_order(const struct event *a, const struct event *b)
+{
+    if (a->occurred_at_us != b->occurred_at_us)
+        return a->occurred_at_us < b->occurred_at_us;
+    return a->sequence != b->sequence ? a->sequence < b->sequence : pk_str_cmp(a->source, b->source) <= 0;
+}
+
+static void arrange(struct chance *chance, struct test_case *test, bool steady)
+{
+    enum { WILD, NEARLY_AS_MADE, IN_ORDER, FEW_LATE };
+    static const int modes[] = {WILD, WILD, NEARLY_AS_MADE, IN_ORDER, IN_ORDER, FEW_LATE, FEW_LATE};
+    int mode = steady ? IN_ORDER : CHANCE_OF(chance, modes);
+    size_t count = test->deliveries;
+    for (size_t i = count; i > 1 && mode == WILD; i--)
+        swap(test, i - 1, chance_below(chance, (unsigned)i));
+    for (size_t i = count; i > 1 && mode == NEARLY_AS_MADE; i--)
+        if (chance_in(chance, 30))
+            swap(test, i - 1, i - 1 - chance_below(chance, (unsigned)PK_MIN(i, (size_t)5)));
+    for (size_t i = 1; i < count && mode >= IN_ORDER; i++)
+        for (size_t j = i; j > 0 && !in_order(&test->delivery[j - 1].event, &test->delivery[j].event); j--)
+            swap(test, j - 1, j);
+    for (size_t i = 1; i < count && mode == FEW_LATE; i++)
+        if (chance_in(chance, 5))
+            swap(test, i, chance_below(chance, (unsigned)count));
+}
+
+static void make_plans(struct chance *chance, struct test_case *test, bool steady)
+{
+    static const unsigned sizes[] = {1, 1, 2, 4, 8, MAX_DELIVERIES};
+    static const size_t budgets[] = {0, 2000, 20000, 1 << 20, 1 << 20};
+    unsigned most = CHANCE_OF(chance, sizes), left = 0, evict = !steady && chance_in(chance, 40) ? 30 : 0;
+    test->workers = steady ? 1 : 1 + chance_below(chance, MAX_WORKERS);
+    for (unsigned i = 0; i < test->workers; i++) {
+        test->budget[i] = steady ? 1 << 20 : CHANCE_OF(chance, budgets);
+        test->trusting[i] = chance_in(chance, 30);
+    }
+    for (size_t i = 0; i < test->deliveries; i++) {
+        if (left == 0) {
+            left = 1 + chance_below(chance, most);
+            unsigned last = test->batches ? test->plan[test->batches - 1].worker : 0;
+            struct plan *plan = &test->plan[test->batches++];
+            *plan = (struct plan){.worker = chance_below(chance, test->workers), .evict = evict};
+            plan->overlaps = test->batches > 1 && plan->worker != last && chance_in(chance, 40);
+        }
+        test->delivery[i].batch = test->batches - 1;
+        left--;
+    }
+}
+
+static void make_case(uint64_t seed, struct test_case *test)
+{
+    static const int spans[] = {60, 200, 600, 1500, 4000};
+    static const unsigned often[] = {0, 0, 8, 18}, most[] = {10, 40, 40, 40, 40, 40, 40, MAX_EVENTS};
+    struct chance chance = {seed};
+    *test = (struct test_case){0};
+    hostile_rules(&chance, &file_rules, test->kind, &test->rules);
+    struct hostile hostile = {
+        .chance = &chance,
+        .arena = &test->arena,
+        .rules = &test->rules,
+        .hasher = &hasher,
+        .people = 1 + chance_below(&chance, 4),
+        .themes = 1,
+        .nameless = CHANCE_OF(&chance, often),
+        .strangers = CHANCE_OF(&chance, often) * 3,
+        .relating = CHANCE_OF(&chance, often),
+        .repeated = CHANCE_OF(&chance, often),
+        .span_us = CHANCE_OF(&chance, spans) * PK_SECOND_US,
+    };
+    for (int i = 0; i < 3; i++)
+        hostile.themes |= 1u << chance_below(&chance, 11);
+    unsigned wanted = 2 + chance_below(&chance, CHANCE_OF(&chance, most) - 1);
+    bool steady = chance_in(&chance, 5);
+    if (steady) { /* a long life: more than a state remembers, many journeys */
+        hostile.people = 1;
+        hostile.nameless = hostile.repeated = 0;
+        hostile.relating = 30;
+        hostile.span_us = CHANCE_OF(&chance, spans) * PK_SECOND_US;
+        test->rules.max_events = 1000;
+        test->rules.gap_us = PK_MIN(test->rules.gap_us, 5 * PK_SECOND_US);
+        test->rules.case_gap_us = 300 * PK_SECOND_US;
+        if (chance_in(&chance, 50))
+            hostile.themes = 1;
+        wanted = MAX_EVENTS - chance_below(&chance, 40);
+    }
+    struct event event[MAX_DELIVERIES];
+    test->deliveries = hostile_events(&hostile, event, wanted);
+    for (size_t i = 0; i < test->deliveries; i++)
+        test->delivery[i].event = event[i];
+    arrange(&chance, test, steady && chance_in(&chance, 80));
+    make_plans(&chance, test, steady);
+}
+
+/* ---- running a case ---- */
+
+struct run {
+    const struct test_case *test;
+    struct matcher matcher;
+    struct fact_maker maker;
+    struct meaning meaning;
+    struct memory_store store;
+    struct memory_worker worker[MAX_WORKERS];
+    struct pk_arena arena; /* of the facts of the reference */
+    const struct fact *master[MAX_DELIVERIES]; /* delivered and committed so far */
+    size_t masters;
+    uint64_t fast, slow, stale;
+};
+
+struct open_batch { /* facts in memory that goes away with the batch */
+    struct pk_arena arena;
+    struct fact *fact[MAX_DELIVERIES];
+    size_t first, count; /* deliveries */
+};
+
+static void forget_cells(struct memory_worker *worker, unsigned percent)
+{
+    struct chance chance = {worker->store->last_token};
+    for (int64_t id = 1; percent && id <= worker->store->last_cell; id++)
+        if (chance_in(&chance, percent))
+            cache_drop(&worker->cache, id);
+}
+
+static enum pk_status begin_batch(struct run *run, unsigned number, struct open_batch *batch, struct pk_err *err)
+{
+    const struct test_case *test = run->test;
+    struct memory_worker *worker = &run->worker[test->plan[number].worker];
+    *batch = (struct open_batch){0};
+    for (size_t i = 0; i < test->deliveries; i++) {
+        const struct delivery *delivery = &test->delivery[i];
+        if (delivery->batch != number || delivery->gone)
+            continue;
+        struct fact *fact = PK_NEW(&batch->arena, struct fact);
+        fact_from_event(&run->maker, &delivery->event, &batch->arena, fact);
+        fact->event_id = pk_arena_str(&batch->arena, fact->event_id);
+        fact->topic_name = symbol_of(&symbols, PK_STR("events"));
+        fact->partition = worker->at.partition;
+        fact->offset = worker->at.next_offset + (int64_t)batch->count;
+        batch->fact[batch->count++] = fact;
+    }
+    forget_cells(worker, test->plan[number].evict);
+    return batch->count ? memory_begin(worker, batch->fact, batch->count, err) : PK_OK;
+}
+
+static enum pk_status finish_batch(struct run *run, unsigned number, struct open_batch *batch, struct pk_err *err)
+{
+    struct memory_worker *worker = &run->worker[run->test->plan[number].worker];
+    enum pk_status status = PK_OK;
+    if (batch->count) {
+        for (size_t i = 0; i < batch->count; i++) {
+            struct fact *master = pk_arena_copy(&run->arena, batch->fact[i], sizeof *master);
+            master->event_id = pk_arena_str(&run->arena, master->event_id);
+            run->master[run->masters++] = master;
+        }
+        status = memory_finish(worker, err);
+        if (status == PK_OK && worker->cache.bytes > worker->cache.budget)
+            status = pk_fail(err, PK_REJECT, "the cache is larger than its budget");
+        if (status == PK_OK)
+            status = derive_check(&run->store, &run->meaning, run->master, run->masters, err);
+    }
+    pk_arena_done(&batch->arena);
+    return status;
+}
+
+static enum pk_status run_batches(struct run *run, struct pk_err *err)
+{
+    const struct test_case *test = run->test;
+    enum pk_status status = PK_OK;
+    for (unsigned i = 0; i < test->batches && status == PK_OK; i++) {
+        struct open_batch first, second = {0};
+        bool overlap = i + 1 < test->batches && test->plan[i + 1].overlaps;
+        status = begin_batch(run, i, &first, err);
+        if (status == PK_OK && overlap)
+            status = begin_batch(run, i + 1, &second, err);
+        if (status == PK_OK)
+            status = finish_batch(run, i, &first, err);
+        else
+            pk_arena_done(&first.arena);
+        if (status == PK_OK && overlap)
+            status = finish_batch(run, i + 1, &second, err);
+        else
+            pk_arena_done(&second.arena);
+        i += overlap;
+    }
+    if (status == PK_OK)
+        status = derive_check_quarantine(&run->store, run->master, run->masters, err);
+    return status;
+}
+
+static enum pk_status run_case(const struct test_case *test, struct run *ret_counters, struct pk_err *err)
+{
+    struct run *run = pk_alloc(sizeof *run);
+    run->test = test;
+    matcher_init(&run->matcher, &test->rules, &symbols);
+    fact_maker_init(&run->maker, &test->rules, &hasher, &symbols, &run->matcher);
+    run->meaning = (struct meaning){&test->rules, &run->matcher, &symbols, &hasher};
+    memory_store_init(&run->store);
+    for (unsigned i = 0; i < test->workers; i++) {
+        memory_worker_init(&run->worker[i], &run->store, &run->meaning, test->budget[i],
+                           symbol_of(&symbols, PK_STR("events")), (int32_t)i);
+        run->worker[i].trusting = test->trusting[i];
+    }
+    enum pk_status status = run_batches(run, err);
+    for (unsigned i = 0; i < test->workers; i++) {
+        run->fast += run->worker[i].fast;
+        run->slow += run->worker[i].slow;
+        run->stale += run->worker[i].stale;
+        memory_worker_done(&run->worker[i]);
+    }
+    if (ret_counters) {
+        ret_counters->fast += run->fast;
+        ret_counters->slow += run->slow;
+        ret_counters->stale += run->stale;
+    }
+    memory_store_done(&run->store);
+    fact_maker_done(&run->maker);
+    matcher_done(&run->matcher);
+    pk_arena_done(&run->arena);
+    free(run);
+    return status;
+}
+
+/* ---- a failure, made small ---- */
+
+static void shrink(struct test_case *test)
+{
+    struct pk_err err;
+    for (size_t size = test->deliveries; size > 0; size /= 2) {
+        bool again = true;
+        while (again) {
+            again = false;
+            for (size_t from = 0; from < test->deliveries; from += size) {
+                bool was[MAX_DELIVERIES], any = false;
+                for (size_t i = from; i < PK_MIN(from + size, test->deliveries); i++) {
+                    was[i] = test->delivery[i].gone;
+                    any |= !was[i];
+                    test->delivery[i].gone = true;
+                }
+                if (any && run_case(test, NULL, &err) != PK_OK) {
+                    again = size == 1;
+                    continue;
+                }
+                for (size_t i = from; i < PK_MIN(from + size, test->deliveries); i++)
+                    test->delivery[i].gone = was[i];
+            }
+        }
+    }
+    for (unsigned i = 0; i < test->batches; i++) { /* a simpler plan, if it still fails */
+        struct plan was = test->plan[i];
+        test->plan[i] = (struct plan){0};
+        if (run_case(test, NULL, &err) == PK_OK)
+            test->plan[i] = was;
+    }
+}
+
+static void print_case(const struct test_case *test, uint64_t seed, const char *why)
+{
+    const struct rules *rules = &test->rules;
+    fprintf(stderr, "POLKU_SEED=%" PRIu64 ": %s\n", seed, why);
+    fprintf(stderr, "gap %" PRId64 " s, reopen %" PRId64 ", case %" PRId64 ", span %" PRId64 ", events %" PRId64
+            ", skew %" PRId64 "; across:",
+            rules->gap_us / PK_SECOND_US, rules->reopen_gap_us / PK_SECOND_US, rules->case_gap_us / PK_SECOND_US,
+            rules->max_span_us / PK_SECOND_US, rules->max_events, rules->skew_us / PK_SECOND_US);
+    for (size_t i = 0; i < rules->kind_count; i++)
+        if (rules->kind[i].across)
+            fprintf(stderr, " %.*s", PK_STR_ARG(symbol_text(&symbols, rules->kind[i].kind)));
+    fprintf(stderr, "; all:");
+    for (size_t i = 0; i < rules->kind_count; i++)
+        if (rules->kind[i].consume_all)
+            fprintf(stderr, " %.*s", PK_STR_ARG(symbol_text(&symbols, rules->kind[i].kind)));
+    fprintf(stderr, "\n");
+    struct pk_buf line = {0};
+    for (size_t i = 0; i < test->deliveries; i++) {
+        if (test->delivery[i].gone)
+            continue;
+        const struct plan *plan = &test->plan[test->delivery[i].batch];
+        pk_buf_reset(&line);
+        event_to_json(&test->delivery[i].event, &line);
+        fprintf(stderr, "batch %u%s worker %u (cache %zu%s, forgets %u %%): %s\n", test->delivery[i].batch,
+                plan->overlaps ? " overlapping" : "", plan->worker, test->budget[plan->worker],
+                test->trusting[plan->worker] ? " trusting" : "", plan->evict, line.ptr);
+    }
+    pk_buf_done(&line);
+}
+
+static bool passes(uint64_t seed, struct run *counters)
+{
+    struct pk_err err = {0};
+    struct test_case *test = pk_alloc(sizeof *test);
+    make_case(seed, test);
+    enum pk_status status = run_case(test, counters, &err);
+    if (status != PK_OK) {
+        shrink(test);
+        run_case(test, NULL, &err);
+        print_case(test, seed, err.text);
+    }
+    pk_arena_done(&test->arena);
+    free(test);
+    return status == PK_OK;
+}
+
+TestSuite(derive, .init = set_up, .fini = tear_down, .timeout = 600);
+
+Test(derive, after_every_batch_the_tables_equal_the_batch_answer)
+{
+    uint64_t seed = number_from("POLKU_SEED", 0), cases = number_from("POLKU_CASES", seed ? 1 : 3000);
+    if (!seed)
+        seed = 20260101;
+    struct run counters = {0};
+    fprintf(stderr, "derive_property: seeds %" PRIu64 " .. %" PRIu64 "\n", seed, seed + cases - 1);
+    for (uint64_t i = 0; i < cases; i++)
+        cr_assert(passes(seed + i, &counters), "seed %" PRIu64, seed + i);
+    fprintf(stderr, "derive_property: %" PRIu64 " facts fast, %" PRIu64 " slow, %" PRIu64 " second tries\n",
+            counters.fast, counters.slow, counters.stale);
+}
+
+/* ---- the fast path is really taken ---- */
+
+struct scene { /* what customers of a quiet week do; seconds after the step before */
+    const char *type, *channel;
+    enum event_direction direction;
+    enum event_actor actor;
+    int after_s;
+    bool case_, relates; /* to the step before */
+};
+static const struct scene scenes[][5] = {
+    {{"contact.inbound", "phone", EVENT_INBOUND, EVENT_CUSTOMER, 0, false, false},
+     {"question.asked", "phone", EVENT_INBOUND, EVENT_CUSTOMER, 60, false, false},
+     {"answer.given", "phone", EVENT_OUTBOUND, EVENT_HUMAN, 300, false, true}},
+    {{"callback.requested", "web", EVENT_INBOUND, EVENT_CUSTOMER, 0, false, false},
+     {"callback.unreached", "phone", EVENT_OUTBOUND, EVENT_HUMAN, 3600, false, false},
+     {"callback.reached", "phone", EVENT_OUTBOUND, EVENT_HUMAN, 7200, false, false}},
+    {{"order.placed", "web", EVENT_INBOUND, EVENT_CUSTOMER, 0, true, false},
+     {"contact.inbound", "email", EVENT_INBOUND, EVENT_CUSTOMER, 20000, true, false},
+     {"contact.outbound", "email", EVENT_OUTBOUND, EVENT_HUMAN, 9000, true, true},
+     {"order.delivered", "field_service", EVENT_OUTBOUND, EVENT_HUMAN, 80000, true, false},
+     {"feedback.submitted", "web", EVENT_INBOUND, EVENT_CUSTOMER, 5000, true, false}},
+    {{"feedback.submitted", "app", EVENT_INBOUND, EVENT_CUSTOMER, 0, false, false},
+     {"feedback.acknowledged", "email", EVENT_OUTBOUND, EVENT_SYSTEM, 600, false, true}},
+};
+enum { CUSTOMERS = 60, VISITS = 6, STREAM = CUSTOMERS * VISITS * 5 };
+
+static struct pk_str line_text(struct pk_arena *arena, const char *prefix, unsigned who, unsigned visit, unsigned step)
+{
+    char line[64];
+    int len = snprintf(line, sizeof line, "%s%u-%u-%u", prefix, who, visit, step);
+    return pk_arena_str(arena, (struct pk_str){line, (size_t)len});
+}
+
+static size_t make_stream(struct chance *chance, struct pk_arena *arena, struct event *event)
+{
+    size_t count = 0;
+    for (unsigned who = 0; who < CUSTOMERS; who++) {
+        int64_t at_us = INT64_C(1751328000000000) + (int64_t)chance_below(chance, 86400) * PK_SECOND_US;
+        for (unsigned visit = 0; visit < VISITS; visit++) {
+            unsigned plot = chance_below(chance, PK_COUNT(scenes));
+            for (unsigned step = 0; step < 5 && scenes[plot][step].type; step++) {
+                const struct scene *scene = &scenes[plot][step];
+                at_us += (scene->after_s + (int64_t)chance_below(chance, 30)) * PK_SECOND_US;
+                struct event_identifier *id = PK_NEW(arena, struct event_identifier);
+                *id = (struct event_identifier){PK_STR("crm/customer_id"), line_text(arena, "K-", who, 0, 0)};
+                event[count++] = (struct event){
+                    .event_id = line_text(arena, "", who, visit, step),
+                    .source = PK_STR("crm"),
+                    .occurred_at_us = at_us,
+                    .type = pk_str(scene->type),
+                    .channel = pk_str(scene->channel),
+                    .direction = scene->direction,
+                    .actor = scene->actor,
+                    .brand = PK_STR("Ahola"),
+                    .identifier = id,
+                    .identifier_count = 1,
+                    .case_id = scene->case_ ? line_text(arena, "ahola/", who, visit, 0) : (struct pk_str){0},
+                    .relates_to = scene->relates ? line_text(arena, "crm/", who, visit, step - 1)
+                                                 : (struct pk_str){0},
+                };
+            }
+            at_us += (int64_t)chance_below(chance, 12 * 86400) * PK_SECOND_US;
+        }
+    }
+    return count;
+}
+
+static int compare_times(const void *left, const void *right)
+{
+    const struct event *a = left, *b = right;
+    return a->occurred_at_us < b->occurred_at_us ? -1 : a->occurred_at_us > b->occurred_at_us;
+}
+
+Test(derive, events_in_order_take_the_fast_path)
+{
+    struct pk_arena arena = {0}, batch_arena = {0}, masters = {0};
+    struct pk_err err = {0};
+    struct rules rules;
+    cr_assert_eq(rules_load(POLKU_SOURCE_DIR "/deploy/polku.yaml", NULL, &symbols, &arena, &rules, NULL, &err), PK_OK,
+                 "%s", err.text);
+    uint64_t seed = number_from("POLKU_SEED", 1);
+    struct chance chance = {seed};
+    struct event *event = PK_NEW_ARRAY(&arena, struct event, STREAM);
+    size_t count = make_stream(&chance, &arena, event);
+    qsort(event, count, sizeof *event, compare_times);
+
+    struct matcher matcher;
+    struct fact_maker maker;
+    matcher_init(&matcher, &rules, &symbols);
+    fact_maker_init(&maker, &rules, &hasher, &symbols, &matcher);
+    struct meaning meaning = {&rules, &matcher, &symbols, &hasher};
+    struct memory_store store;
+    struct memory_worker worker;
+    memory_store_init(&store);
+    memory_worker_init(&worker, &store, &meaning, 64 << 20, symbol_of(&symbols, PK_STR("events")), 0);
+    const struct fact **master = PK_NEW_ARRAY(&masters, const struct fact *, STREAM);
+    for (size_t from = 0; from < count;) {
+        size_t size = 1 + chance_below(&chance, 60);
+        size = PK_MIN(size, count - from);
+        struct fact **fact = PK_NEW_ARRAY(&batch_arena, struct fact *, size);
+        for (size_t i = 0; i < size; i++) {
+            fact[i] = PK_NEW(&batch_arena, struct fact);
+            fact_from_event(&maker, &event[from + i], &batch_arena, fact[i]);
+            master[from + i] = pk_arena_copy(&masters, fact[i], sizeof *fact[i]);
+        }
+        cr_assert_eq(memory_batch(&worker, fact, size, &err), PK_OK, "seed %" PRIu64 ": %s", seed, err.text);
+        from += size;
+        pk_arena_done(&batch_arena);
+    }
+    cr_expect_eq(derive_check(&store, &meaning, master, count, &err), PK_OK, "seed %" PRIu64 ": %s", seed, err.text);
+    fprintf(stderr, "derive_property: in order, %" PRIu64 " of %zu facts fast, %" PRIu64 " derived slowly\n", worker.fast,
+            count, worker.slow);
+    cr_expect_geq(worker.fast * 100, count * 98, "only %" PRIu64 " of %zu facts took the fast path", worker.fast, count);
+    cr_expect_eq(worker.stale, 0);
+    memory_worker_done(&worker);
+    memory_store_done(&store);
+    fact_maker_done(&maker);
+    matcher_done(&matcher);
+    pk_arena_done(&masters);
+    pk_arena_done(&arena);
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hostile.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define BASE_US INT64_C(1710115200000000) /* 2024-03-11T00:00Z: a crowd has two days, `delivery` two rules */
+
+static const char *const families[][8] = {
+    {"contact.inbound", "contact.outbound", "newsletter.sent", "ad.shown", "case.closed", "request.refused"},
+    {"promise.made", "promise.made", "promise.attempted", "promise.kept", "promise.rejected", "promise.withdrawn"},
+    {"callback.requested", "callback.booked", "callback.attempted", "callback.unreached", "callback.reached",
+     "callback.refused", "callback.withdrawn"},
+    {"question.asked", "question.asked", "reply.sent", "answer.given", "answer.given", "question.withdrawn"},
+    {"payment.captured", "payment.captured", "ticket.issued", "payment.refunded"},
+    {"feedback.submitted", "feedback.submitted", "feedback.acknowledged"},
+    {"handoff.offered", "handoff.offered", "handoff.accepted", "handoff.rejected"},
+    {"notice.due", "notice.due", "contact.outbound", "notice.given"},
+    {"relay.passed"},
+    {"visit.booked", "visit.done", "visit.started"},
+    {"order.placed", "order.placed", "order.delivered", "order.cancelled", "order.collected"},
+};
+static const char *const sources[] = {"crm", "web"};
+static const char *const brands[] = {"Ahola", "Ahola", "Ahola", "Bergvik"};
+static const char *const units[] = {NULL, "care", "sales"};
+static const char *const channels[] = {"phone", "web", "app"};
+static const char *const kinds[] = {"callback", "question", "feedback", "handoff", "notice", "own_kind"};
+static const char *const outcomes[] = {"ok", "resolved", "refused", "unreached"};
+static const char *const reasons[] = {"ticket", "ticket", "not_mine"};
+static const int steps_s[] = {0, 0, 1, 5, 20, 27, 30, 54, 60, 300, 600};
+
+void hostile_rules(struct chance *chance, const struct rules *rules, struct rules_kind *kind, struct rules *ret_rules)
+{
+    static const int gaps[] = {0, 5, 30, 60, 60, 300}, spans[] = {5, 60, 300, 600, 100000}, skews[] = {0, 1, 5, 20};
+    static const int most[] = {2, 5, 12, 1000, 1000, 1000, 1000};
+    *ret_rules = *rules;
+    ret_rules->gap_us = CHANCE_OF(chance, gaps) * PK_SECOND_US;
+    ret_rules->reopen_gap_us = CHANCE_OF(chance, gaps) * PK_SECOND_US;
+    ret_rules->case_gap_us = CHANCE_OF(chance, gaps) * PK_SECOND_US;
+    ret_rules->max_span_us = CHANCE_OF(chance, spans) * PK_SECOND_US;
+    ret_rules->skew_us = CHANCE_OF(chance, skews) * PK_SECOND_US;
+    ret_rules->max_events = CHANCE_OF(chance, most);
+    ret_rules->kind = kind;
+    ret_rules->any_across = false;
+    bool across = chance_in(chance, 60);
+    for (size_t i = 0; i < rules->kind_count; i++) {
+        kind[i] = rules->kind[i];
+        kind[i].across = across && (rules->kind[i].across || chance_in(chance, 20));
+        if (chance_in(chance, 20))
+            kind[i].consume_all = !kind[i].consume_all;
+        ret_rules->any_across |= kind[i].across;
+    }
+}
+
+/* ---- parts of an event ---- */
+
+static struct pk_str text(struct hostile *h, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static struct pk_str text(struct hostile *h, const char *format, ...)
+{
+    char line[256];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    return pk_arena_str(h->arena, (struct pk_str){line, (size_t)len});
+}
+
+static int64_t time_of(struct hostile *h, const struct event *event, size_t count)
+{
+    static const int micros[] = {0, 0, 0, 0, 1, -1};
+    if (count && chance_in(h->chance, 75)) {
+        size_t other = chance_in(h->chance, 60) ? count - 1 - chance_below(h->chance, (unsigned)PK_MIN(count, (size_t)4))
+                                                : chance_below(h->chance, (unsigned)count);
+        int64_t step = CHANCE_OF(h->chance, steps_s) * PK_SECOND_US + CHANCE_OF(h->chance, micros);
+        return event[other].occurred_at_us + (chance_in(h->chance, 25) ? -step : step);
+    }
+    return BASE_US - h->span_us / 3 + (int64_t)chance_below(h->chance, (unsigned)(h->span_us / PK_SECOND_US)) * PK_SECOND_US;
+}
+
+static void add_identifiers(struct hostile *h, struct event *event, unsigned person)
+{
+    struct event_identifier *found = PK_NEW_ARRAY(h->arena, struct event_identifier, 5);
+    uint32_t count = 0;
+    if (chance_in(h->chance, 80))
+        found[count++] = (struct event_identifier){PK_STR("crm/customer_id"), text(h, "C-%u", person)};
+    if (chance_in(h->chance, 20))
+        found[count++] = (struct event_identifier){PK_STR("phone"), text(h, "+358 40 000 000%u", person)};
+    if (chance_in(h->chance, 15))
+        found[count++] = (struct event_identifier){PK_STR("cookie"), text(h, "D%u", person / 2)};
+    if (chance_in(h->chance, 5))
+        found[count++] = (struct event_identifier){PK_STR("loyalty/tier"), PK_STR("gold")}; /* unknown namespace */
+    if (chance_in(h->chance, 5))
+        found[count++] = (struct event_identifier){PK_STR("email"), PK_STR("anonymous")}; /* blocked */
+    event->identifier = found;
+    event->identifier_count = count;
+}
+
+static void add_promise(struct hostile *h, struct event *event)
+{
+    static const int due[] = {0, 5, 20, 60, 300};
+    event->has_obligation = true;
+    event->obligation = (struct event_obligation){
+        .id = text(h, "p/%u", chance_below(h->chance, h->people + 1)),
+        .kind = pk_str(CHANCE_OF(h->chance, kinds)),
+        .due_from_us = PK_NO_TIME,
+        .due_to_us = PK_NO_TIME,
+    };
+    if (chance_in(h->chance, 80))
+        event->obligation.due_to_us = event->occurred_at_us + CHANCE_OF(h->chance, due) * PK_SECOND_US;
+    if (chance_in(h->chance, 40))
+        event->obligation.due_from_us = event->occurred_at_us - (int64_t)chance_below(h->chance, 2) * PK_SECOND_US;
+    if (chance_in(h->chance, 20))
+        event->obligation.brand = pk_str(CHANCE_OF(h->chance, brands));
+    if (chance_in(h->chance, 20))
+        event->obligation.unit = PK_STR("care");
+    if (chance_in(h->chance, 10))
+        event->obligation.role = PK_STR("owner");
+}
+
+static void add_handoff(struct hostile *h, struct event *event)
+{
+    event->has_handoff = true;
+    if (chance_in(h->chance, 60))
+        event->handoff.to_brand = pk_str(CHANCE_OF(h->chance, brands));
+    if (chance_in(h->chance, 50))
+        event->handoff.to_unit = PK_STR("sales");
+    if (chance_in(h->chance, 20))
+        event->handoff.to_role = PK_STR("owner");
+}
+
+static struct event make_event(struct hostile *h, const struct event *past, size_t count)
+{
+    unsigned family = 0, person = chance_below(h->chance, h->people);
+    while (!(h->themes >> (family = chance_below(h->chance, PK_COUNT(families))) & 1))
+        continue;
+    unsigned types = 0;
+    while (types < PK_COUNT(families[family]) && families[family][types])
+        types++;
+    struct event event = {
+        .event_id = text(h, chance_in(h->chance, 10) ? "e/%zu" : "e%zu", count),
+        .source = pk_str(CHANCE_OF(h->chance, sources)),
+        .occurred_at_us = time_of(h, past, count),
+        .sequence = chance_in(h->chance, 40) ? (int64_t)chance_below(h->chance, 4) - 1 : 0,
+        .type = pk_str(families[family][chance_below(h->chance, types)]),
+        .channel = pk_str(CHANCE_OF(h->chance, channels)),
+        .direction = (enum event_direction)chance_below(h->chance, 5),
+        .actor = (enum event_actor)chance_below(h->chance, 5),
+        .brand = pk_str(CHANCE_OF(h->chance, brands)),
+        .unit = pk_str(CHANCE_OF(h->chance, units)),
+    };
+    if (count && chance_in(h->chance, 4)) /* one id at another time is another event */
+        event.event_id = past[chance_below(h->chance, (unsigned)count)].event_id;
+    if (chance_in(h->chance, 3)) /* ... and may be an obligation's id too */
+        event.event_id = text(h, "p/%u", chance_below(h->chance, h->people + 1));
+    if (!chance_in(h->chance, h->nameless))
+        add_identifiers(h, &event, person);
+    if (chance_in(h->chance, 35))
+        event.case_id = text(h, "shop/%u", chance_in(h->chance, h->strangers) ? chance_below(h->chance, h->people) : person);
+    if (chance_in(h->chance, 50))
+        event.outcome = pk_str(CHANCE_OF(h->chance, outcomes));
+    if (chance_in(h->chance, 60))
+        event.reason = pk_str(CHANCE_OF(h->chance, reasons));
+    if (chance_in(h->chance, pk_str_eq(event.type, PK_STR("promise.made")) ? 95 : 5))
+        add_promise(h, &event);
+    if (chance_in(h->chance, family == 6 ? 60 : 3))
+        add_handoff(h, &event);
+    return event;
+}
+
+/* ---- who names whom ---- */
+
+static struct pk_str uuid_text(struct hostile *h, struct pk_hash id)
+{
+    struct pk_str hex = text(h, "%016" PRIx64 "%016" PRIx64, pk_get_be64(id.byte), pk_get_be64(id.byte + 8));
+    if (chance_in(h->chance, 50))
+        return hex;
+    return text(h, "%.8s-%.4s-%.4s-%.4s-%.12s", hex.ptr, hex.ptr + 8, hex.ptr + 12, hex.ptr + 16, hex.ptr + 20);
+}
+
+static struct pk_str ledger_id(struct hostile *h, const struct event *event)
+{
+    if (event->has_obligation && chance_in(h->chance, 70)) {
+        const struct pk_str part[] = {event->source, event->obligation.id};
+        return uuid_text(h, fact_hash(h->hasher, part, PK_COUNT(part)));
+    }
+    char kind[40] = "callback"; /* of whatever rule this type could open: the kind is called like its family */
+    size_t dot = 0;
+    while (dot < event->type.len && event->type.ptr[dot] != '.' && dot < sizeof kind - 1)
+        kind[dot] = event->type.ptr[dot], dot++;
+    kind[dot] = 0;
+    const char *name = strcmp(kind, "payment") == 0 ? "ticket" : strcmp(kind, "order") == 0 ? "delivery" : kind;
+    const struct pk_str part[] = {event->source, event->event_id, text(h, "%" PRId64, event->occurred_at_us),
+                                  pk_str(name)};
+    return uuid_text(h, fact_hash(h->hasher, part, PK_COUNT(part)));
+}
+
+static struct pk_str name_of(struct hostile *h, const struct event *other)
+{
+    if (chance_in(h->chance, 25))
+        return ledger_id(h, other);
+    if (other->has_obligation && chance_in(h->chance, 60))
+        return text(h, "%s/%s", other->source.ptr, other->obligation.id.ptr);
+    return text(h, "%s/%s", other->source.ptr, other->event_id.ptr);
+}
+
+static void relate(struct hostile *h, struct event *event, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        bool acting = event[i].type.len > 8 && memcmp(event[i].type.ptr, "promise.", 8) == 0 &&
+                      !pk_str_eq(event[i].type, PK_STR("promise.made"));
+        bool nameless = !event[i].identifier_count && !event[i].case_id.ptr;
+        if (!chance_in(h->chance, acting ? 80 : nameless ? 60 : h->relating))
+            continue;
+        event[i].relates_to = name_of(h, &event[chance_below(h->chance, (unsigned)count)]);
+        if (nameless || chance_in(h->chance, h->relating))
+            event[i].type = pk_str(families[1][2 + chance_below(h->chance, 4)]); /* promise.attempted ... */
+        if (chance_in(h->chance, 5))
+            event[i].relates_to = text(h, "nobody/p/%u", chance_below(h->chance, 2));
+    }
+}
+
+/* ---- duplicates ---- */
+
+static void change(struct hostile *h, struct event *copy)
+{
+    switch (chance_below(h->chance, 9)) {
+    case 0:
+        copy->outcome = pk_str(CHANCE_OF(h->chance, outcomes));
+        break;
+    case 1:
+        copy->sequence = 9;
+        break;
+    case 2:
+        add_identifiers(h, copy, chance_below(h->chance, h->people));
+        break;
+    case 3:
+        copy->identifier_count = 0;
+        break;
+    case 4:
+        copy->case_id = text(h, "shop/%u", chance_below(h->chance, h->people));
+        break;
+    case 5:
+        copy->type = PK_STR("contact.inbound");
+        break;
+    case 6:
+        copy->has_obligation = false;
+        memset(&copy->obligation, 0, sizeof copy->obligation);
+        break;
+    case 7:
+        copy->relates_to = (struct pk_str){0};
+        break;
+    default:
+        copy->brand = PK_STR("Bergvik");
+        break;
+    }
+}
+
+size_t hostile_events(struct hostile *h, struct event *event, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        event[i] = make_event(h, event, i);
+    relate(h, event, count);
+    size_t all = count;
+    for (size_t i = 0; i < count; i++) {
+        while (all < 2 * count && chance_in(h->chance, h->repeated)) {
+            event[all] = event[i];
+            if (chance_in(h->chance, 60))
+                change(h, &event[all]);
+            all++;
+        }
+    }
+    return all;
+}
