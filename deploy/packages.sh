@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # deploy/packages.sh [--list] GROUP... - the Debian 12 packages that Polku needs, in one place.
 #
-# Groups: build (compile and unit tests' framework), run (PostgreSQL and kcat for the embedded default),
-# test (Java and Maven for a real Kafka, Python for the oracle), chroot (tests/e2e/bare_root).
+# Groups: build (compile; what the tests are made of), run (PostgreSQL and kcat for the embedded default),
+# test (Java and Maven for a real Kafka), chroot (tests/e2e/bare_root).
 # As root it installs what is missing. Otherwise it prints the line that does and stops with exit code 1.
 # --list prints the names only. No system service is created, started or changed.
 set -euo pipefail
@@ -13,10 +13,10 @@ packages_of() {
     case "$1" in
     build)
         echo gcc libc6-dev cmake ninja-build pkg-config librdkafka-dev libavro-dev libpq-dev libjansson-dev \
-            libsodium-dev libyaml-dev libcriterion-dev
+            libsodium-dev libyaml-dev libcriterion-dev python3 python3-yaml
         ;;
     run) echo postgresql-15 postgresql-client-15 kcat ;;
-    test) echo git ca-certificates openjdk-17-jre-headless maven python3 python3-yaml ;;
+    test) echo git ca-certificates openjdk-17-jre-headless maven ;;
     chroot) echo debootstrap git ;;
     *)
         echo "deploy/packages.sh: no group '$1'; there are build, run, test, chroot" >&2
