@@ -429,7 +429,7 @@ def normalise(value, how, rules):
 
 class Event:
     __slots__ = ('field', 'time', 'order', 'hash', 'content', 'signature', 'traits', 'customer', 'known_by', 'case',
-                 'staff', 'relates', 'relates_is_id', 'promise', 'identifiers', 'journey')
+                 'staff', 'relates', 'promise', 'identifiers', 'journey')
 
 
 class Journey:
@@ -650,12 +650,12 @@ class Deriver:
         event.journey = None
         event.case = None if field['case_id'] is None else self._identifier_hash('case_id', field['case_id'], 'none')
         event.staff = None if field['staff'] is None else self._identifier_hash('staff', field['staff'], 'none')
-        event.relates, event.relates_is_id = None, False
+        event.relates = None
         if field['relates_to'] is not None:
             if '/' in field['relates_to']:
                 event.relates = self.hash.parts(*field['relates_to'].split('/', 1))
             else:
-                event.relates, event.relates_is_id = parse_ledger_id(field['relates_to']), True
+                event.relates = parse_ledger_id(field['relates_to'])
         record = field['obligation']
         event.promise = None if record is None else self.hash.parts(field['source'], record['id'])
         self._identify(event)
@@ -711,7 +711,7 @@ class Deriver:
 
     def _joined(self, event, live, journey_of):
         rules = self.rules
-        if event.relates is not None and not event.relates_is_id:
+        if event.relates is not None:
             journey = journey_of.get(event.relates)
             while journey is not None and journey.continued_by is not None:
                 journey = journey.continued_by
@@ -766,7 +766,7 @@ class Deriver:
             elif event.customer is not None:
                 self._act(event, by_case, by_brand)
             record = event.field['obligation']
-            if record is not None:
+            if record is not None and event.customer is not None:
                 self._change(event, record, by_id)
         return opened
 
@@ -800,8 +800,7 @@ class Deriver:
         named = {}
         if event.relates in by_id:
             named[event.relates] = by_id[event.relates]
-        if not event.relates_is_id:
-            named.update((o.id, o) for o in opened_by.get(event.relates, ()))
+        named.update((o.id, o) for o in opened_by.get(event.relates, ()))
         targets = collections.defaultdict(list)
         for obligation in sorted(named.values(), key=lambda o: o.age):
             if obligation.opener is not event and not obligation.closed and self._effect(event, obligation):
