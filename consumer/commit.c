@@ -320,13 +320,17 @@ static enum pk_status send_try(struct committer *c, enum store_mode mode, struct
     metrics_reset(&c->metrics);
     pk_map_clear(&c->locked);
 
+    /* Before every try: the next batch may have brought new text in the meantime. */
+    enum pk_status status = store_ensure_dictionary(c->store, err);
+    if (status != PK_OK)
+        return status;
     size_t count;
     struct fact **fact = unique_sorted(c, &count);
     bool first = mode == STORE_SNAPSHOT;
     take_spans(c);
     workset_begin(&c->workset, c->meaning, &c->arena, first ? &c->cache : NULL, !first, fact, count);
     int64_t *new_cell = NULL;
-    enum pk_status status = gather(c, mode, err);
+    status = gather(c, mode, err);
     if (status == PK_OK)
         status = take_new_cells(c, &new_cell, err);
     if (status == PK_OK) {
@@ -381,8 +385,6 @@ enum pk_status commit_start(struct committer *c, struct batch *batch, struct sto
                             size_t positions, struct pk_err *err)
 {
     enum pk_status status = store_ensure_months(c->store, batch->month.ptr, batch->month.len, err);
-    if (status == PK_OK)
-        status = store_ensure_dictionary(c->store, err);
     if (status != PK_OK)
         return status;
     c->batch = batch;
