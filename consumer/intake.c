@@ -272,7 +272,8 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topi
     }
     drop_ours(intake, rd_kafka_assignment_lost(rk));
     rd_kafka_assign(rk, NULL);
-    settle(intake);
+    if (!intake->closing) /* then no assignment follows, and nobody may be left to answer */
+        settle(intake);
 }
 
 static enum pk_status look_up_start(struct intake *intake, struct part *part, struct pk_err *err)
