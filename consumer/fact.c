@@ -7,17 +7,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { HASH_BYTES = sizeof(struct pk_hash) };
+enum { HASH_BYTES = sizeof(struct pk_hash), MEMO_SLOTS = 1 << 14 };
+
+/* One value as it was written, and what it came to. The next value of the same slot replaces it. */
+struct fact_memo {
+    struct pk_hash hash; /* zero = blocked */
+    sym_t name_space;    /* 0 = the slot is free */
+    uint8_t len;
+    char value[43];
+};
+_Static_assert(sizeof(struct fact_memo) == 64, "a slot is one cache line");
 
 void fact_maker_init(struct fact_maker *maker, const struct rules *rules, const struct fact_hasher *hasher,
                      struct symbols *symbols, struct matcher *matcher)
 {
     (void)!sodium_init(); /* chooses the fast BLAKE2b of this processor; the result is the same without it */
     *maker = (struct fact_maker){.rules = rules, .hasher = hasher, .symbols = symbols, .matcher = matcher};
+    maker->case_id = symbol_of(symbols, PK_STR("case_id"));
+    maker->staff = symbol_of(symbols, PK_STR("staff"));
+    maker->memo = pk_alloc(MEMO_SLOTS * sizeof *maker->memo);
 }
 
 void fact_maker_done(struct fact_maker *maker)
 {
+    if (maker->memo)
+        explicit_bzero(maker->memo, MEMO_SLOTS * sizeof *maker->memo); /* raw identifiers */
+    free(maker->memo);
     pk_buf_done(&maker->scratch);
     pk_vec_done(&maker->name_space);
 }
@@ -208,6 +223,41 @@ static const struct rules_namespace *namespace_of(struct fact_maker *maker, sym_
     return *known > 0 ? &maker->rules->name_space[*known - 1] : NULL;
 }
 
+/* ---- values under a namespace ---- */
+
+static size_t memo_slot(sym_t name_space, struct pk_str value)
+{
+    uint64_t mix = name_space * UINT64_C(0x9E3779B97F4A7C15), word;
+    for (size_t at = 0; at < value.len; at += 8) {
+        word = 0;
+        memcpy(&word, value.ptr + at, PK_MIN(value.len - at, (size_t)8));
+        mix = (mix ^ word) * UINT64_C(0x9E3779B97F4A7C15);
+        mix ^= mix >> 29;
+    }
+    return mix & (MEMO_SLOTS - 1);
+}
+
+/* Normalised, and hashed with the namespace's full name; zero if blocked. */
+static struct pk_hash hash_value(struct fact_maker *maker, sym_t name_space, struct pk_str value,
+                                 enum rules_normaliser normaliser, struct pk_arena *arena)
+{
+    struct fact_memo *memo = NULL;
+    if (value.len <= sizeof memo->value) {
+        memo = &maker->memo[memo_slot(name_space, value)];
+        if (memo->name_space == name_space && memo->len == value.len && memcmp(memo->value, value.ptr, value.len) == 0)
+            return memo->hash;
+    }
+    struct pk_hash hash = {0};
+    struct pk_str normal;
+    if (fact_normalise(value, normaliser, maker->rules, arena, &normal))
+        hash = hash_pair(maker->hasher, symbol_text(maker->symbols, name_space), normal);
+    if (memo) {
+        *memo = (struct fact_memo){.hash = hash, .name_space = name_space, .len = (uint8_t)value.len};
+        memcpy(memo->value, value.ptr, value.len);
+    }
+    return hash;
+}
+
 /* ---- the parts of a fact ---- */
 
 static bool stronger(const struct rules_namespace *a, const struct rules_namespace *b)
@@ -226,11 +276,10 @@ static void take_identifiers(struct fact_maker *maker, const struct event *event
         sym_t sym = symbol_of(maker->symbols, from->name_space);
         identifier[i] = (struct fact_identifier){.name_space = sym};
         const struct rules_namespace *name_space = namespace_of(maker, sym);
-        struct pk_str value;
-        if (!name_space || !fact_normalise(from->value, name_space->normalise, maker->rules, arena, &value))
+        if (!name_space)
             continue;
-        identifier[i].hash = hash_pair(maker->hasher, from->name_space, value);
-        if (!stronger(name_space, strongest))
+        identifier[i].hash = hash_value(maker, sym, from->value, name_space->normalise, arena);
+        if (pk_hash_zero(identifier[i].hash) || !stronger(name_space, strongest))
             continue;
         strongest = name_space;
         fact->customer = identifier[i].hash;
@@ -242,23 +291,19 @@ static void take_identifiers(struct fact_maker *maker, const struct event *event
 }
 
 /* A value under a reserved namespace: the case, the member of staff. Zero = none or blocked. */
-static struct pk_hash reserved(struct fact_maker *maker, struct pk_str name, struct pk_str value,
-                               struct pk_arena *arena)
+static struct pk_hash reserved(struct fact_maker *maker, sym_t name_space, struct pk_str value, struct pk_arena *arena)
 {
-    struct pk_str normal;
-    if (!value.ptr || !fact_normalise(value, RULES_NONE, maker->rules, arena, &normal))
-        return (struct pk_hash){0};
-    return hash_pair(maker->hasher, name, normal);
+    return value.ptr ? hash_value(maker, name_space, value, RULES_NONE, arena) : (struct pk_hash){0};
 }
 
 static void take_case(struct fact_maker *maker, const struct event *event, struct pk_arena *arena, struct fact *fact)
 {
-    fact->case_key = reserved(maker, PK_STR("case_id"), event->case_id, arena);
+    fact->case_key = reserved(maker, maker->case_id, event->case_id, arena);
     if (!pk_hash_zero(fact->customer) || pk_hash_zero(fact->case_key))
         return;
     fact->customer = fact->case_key;
     fact->customer_kind = KEY_CASE;
-    fact->customer_namespace = symbol_of(maker->symbols, PK_STR("case_id"));
+    fact->customer_namespace = maker->case_id;
 }
 
 static int hex(char c)
@@ -438,7 +483,7 @@ void fact_from_event(struct fact_maker *maker, const struct event *event, struct
     take_texts(maker->symbols, event, &fact);
     take_identifiers(maker, event, arena, &fact);
     take_case(maker, event, arena, &fact);
-    fact.staff = reserved(maker, PK_STR("staff"), event->staff, arena);
+    fact.staff = reserved(maker, maker->staff, event->staff, arena);
     if (event->relates_to.ptr)
         fact.relates = relates(maker->hasher, event->relates_to);
     if (event->has_obligation)

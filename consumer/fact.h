@@ -92,6 +92,8 @@ struct fact_maker {
     struct matcher *matcher; /* match.h; of the same rules and symbols */
 
     struct pk_buf scratch;      /* memory kept from event to event */
+    struct fact_memo *memo;     /* hashes of values met lately: a hash costs more than all the rest of a fact */
+    sym_t case_id, staff;       /* the reserved namespaces */
     PK_VEC(int32_t) name_space; /* by symbol: 0 = not looked up yet, -1 = unknown, else 1 + index */
 };
 void fact_maker_init(struct fact_maker *maker, const struct rules *rules, const struct fact_hasher *hasher,

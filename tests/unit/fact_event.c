@@ -6,6 +6,7 @@
 
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static struct symbols symbols;
 static struct pk_arena arena;
@@ -283,4 +284,26 @@ Test(fact, every_part_arrives)
     cr_assert_eq(fact.money.amount_minor, -250);
     cr_assert(pk_str_eq(fact.topic, PK_STR("t")));
     cr_assert_eq(fact.received_at_us, PK_NO_TIME);
+}
+
+Test(fact, remembered_values_are_those_of_their_namespace)
+{
+    static const char *const name[] = {"email", "phone", "garage/login", "bank/login"};
+    unsigned seed = 7;
+    for (int i = 0; i < 50000; i++) {
+        char value[64];
+        int len = snprintf(value, sizeof value, "%s%u%.*s", i % 3 ? "User" : "040", rand_r(&seed) % 3000,
+                           (int)(rand_r(&seed) % 50 / 49 * 45), "@a.very.long.domain.name.that.fills.the.slot.example");
+        const struct event_identifier identifier[] = {{pk_str(name[rand_r(&seed) % 4]), {value, (size_t)len}}};
+        struct event event = plain_event();
+        event.identifier = identifier;
+        event.identifier_count = 1;
+        struct fact fact = make(&event);
+        const struct rules_namespace *space = fact_namespace(&rules, identifier->name_space);
+        struct pk_str parts[2] = {identifier->name_space};
+        struct pk_hash expected = {0};
+        if (fact_normalise(identifier->value, space->normalise, &rules, &arena, &parts[1]))
+            expected = fact_hash(&hasher, parts, 2);
+        cr_assert(pk_hash_eq(fact.identifier[0].hash, expected), "'%s' under %s", value, identifier->name_space.ptr);
+    }
 }
