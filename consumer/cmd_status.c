@@ -120,14 +120,17 @@ static enum pk_status read_kafka(struct view *view, struct pk_err *err)
     return status;
 }
 
-/* Kafka first: what is stored a moment later can only be more. */
+/* Kafka first: what is stored a moment later can only be more. Where Kafka is away, what is stored can
+ * still be shown. */
 static enum pk_status read_all(struct view *view, struct pk_err *err)
 {
+    struct pk_err database;
     view->line.len = 0;
-    enum pk_status status = read_kafka(view, err);
-    if (status == PK_OK)
-        status = store_query(view->store, positions_sql, take_position, view, err);
-    return status;
+    enum pk_status kafka = read_kafka(view, err);
+    enum pk_status status = store_query(view->store, positions_sql, take_position, view, &database);
+    if (status != PK_OK)
+        return pk_fail(err, status, "%s", database.text);
+    return kafka;
 }
 
 static int64_t lag(const struct line *line)
@@ -182,8 +185,8 @@ static void print_lines(const struct view *view)
     for (size_t i = 0; i < view->line.len; i++) {
         const struct line *line = &view->line.ptr[i];
         printf("%-24s %9" PRId32 " %14s %14s %12s %7s  %-20s  %s\n", line->topic, line->partition,
-               number(line->stored, stored), number(line->high, high), number(lag(line), behind), line->claims,
-               line->moved_at, line->newest_occurred_at);
+               number(line->stored, stored), number(line->high, high), line->high < 0 ? "-" : number(lag(line), behind),
+               line->claims, line->moved_at, line->newest_occurred_at);
     }
     printf("%-24s %9s %14s %14s %12" PRId64 "\n", "total", "", "", "", total_lag(view));
 }
@@ -244,10 +247,14 @@ int consumer_status(const struct consumer_options *options)
     enum pk_status status = open_view(&view, &err);
     if (status == PK_OK)
         status = options->wait ? wait_for_end(&view, &behind, &err) : read_all(&view, &err);
-    if (status == PK_OK)
-        status = show(&view, &err);
     if (status != PK_OK)
-        consumer_log_failure("no status", &err);
+        consumer_log_failure("status is not complete", &err);
+    if (status == PK_OK || (status == PK_RETRY && view.store)) {
+        enum pk_status shown = show(&view, &err);
+        if (shown != PK_OK)
+            consumer_log_failure("status is not complete", &err);
+        status = status == PK_OK ? shown : status;
+    }
     intake_probe_close(view.probe);
     store_close(view.store);
     symbols_done(&view.symbols);
