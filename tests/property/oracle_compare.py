@@ -1,0 +1,124 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The C derivation against the independent oracle, row by row, over random hostile events.
+
+Each seed: tests/oracle/generate.py makes events, polku_oracle.py derives them in one batch, polku_derive in random
+order, batches and consumers; all tables must be equal. Prints the first differing row and the seed.
+
+    oracle_compare.py --derive build/tests/support/polku_derive --cases 60
+    oracle_compare.py --derive build/tests/support/polku_derive --seed 17 --keep /tmp/case
+"""
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ORACLE = os.path.join(HERE, '..', 'oracle')
+sys.path.insert(0, ORACLE)
+
+import generate  # noqa: E402
+import polku_oracle as oracle  # noqa: E402
+
+
+STATE = ('obligation', 'state', 'overdue', 'early', 'no_deadline', 'no_owner', 'broken', 'slack')
+# name -> (columns, how many of them are the key): the stored tables, and the state of obligations as of a moment
+TABLES = dict({name: oracle.TABLES[name] for name in oracle.DERIVED}, obligation_state=(STATE, 1))
+
+
+def expected_lines(derived, name, as_of):
+    if name != 'obligation_state':
+        return oracle.table_lines(derived, name, as_of)
+    rows = [dict(state, obligation=o.id) for o in derived.obligations for state in [o.state(as_of)] if state]
+    return sorted('\t'.join(oracle.canonical(row[c]) for c in STATE) for row in rows)
+
+
+def derive_in_c(program, rules, key, path, seed, as_of, folder):
+    """Name -> sorted rows; the seed also decides how the events reach the consumers."""
+    chance = random.Random(seed)
+    command = [program, '--rules', rules, '--key-file', key, '--out-dir', folder, '--as-of', str(as_of),
+               '--seed', str(seed + 1), '--batch', str(chance.choice([1, 3, 10, 40, 1000])),
+               '--workers', str(chance.randrange(1, 5)), '--cache', str(chance.choice([0, 5000, 1 << 20])), path]
+    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    if run.returncode != 0:
+        raise oracle.InputError('%s: %s' % (' '.join(command), run.stderr.decode().strip()))
+    tables = {}
+    for name in TABLES:
+        with open(os.path.join(folder, name + '.tsv'), encoding='utf-8') as file:
+            lines = file.read().split('\n')[:-1]
+        if lines[0] != '\t'.join(TABLES[name][0]):
+            raise oracle.InputError('table %s has other columns than the oracle' % name)
+        tables[name] = lines[1:]
+    return tables
+
+
+def first_difference(name, expected, found):
+    """Sentences about the first row that only one side has, field by field where both have the key."""
+    columns, keys = TABLES[name]
+    here, there = set(expected), set(found)
+    only = sorted(here ^ there)
+    if not only:
+        return ['%s: a row is there twice' % name]
+    row = only[0].split('\t')
+    other = [line.split('\t') for line in (there if only[0] in here else here) if line.split('\t')[:keys] == row[:keys]]
+    side = 'oracle' if only[0] in here else 'C'
+    if not other:
+        return ['%s: only the %s has this row (of %d and %d rows)' % (name, side, len(expected), len(found))] + \
+            ['  %s = %s' % pair for pair in zip(columns, row)]
+    left, right = (row, other[0]) if side == 'oracle' else (other[0], row)
+    return ['%s %s' % (name, ' '.join(row[:keys]))] + \
+        ['  %s: oracle %s, C %s' % (c, a, b) for c, a, b in zip(columns, left, right) if a != b] + \
+        ['  the row: %s' % ', '.join('%s=%s' % pair for pair in zip(columns, left))]
+
+
+def compare(args, seed, folder):
+    """None if all tables are equal, else sentences."""
+    size = random.Random(seed).choice([12, 40, 40, 80, 80, 150])
+    events = generate.Generator(seed, random.Random(seed).choice([2, 3, 6]), args.events or size).generate()
+    path = os.path.join(folder, 'events.jsonl')
+    with open(path, 'w', encoding='utf-8') as file:
+        generate.write(events, file)
+    rules = args.rules or generate.RULES
+    derived = oracle.Deriver(oracle.Rules.load(rules), oracle.read_key(generate.KEY)).derive(events)
+    times = [event.time for event in derived.events]
+    as_of = times[random.Random(seed).randrange(len(times))] + random.Random(seed).choice([0, 1, 30000000, 1 << 50])
+    found = derive_in_c(args.derive, rules, generate.KEY, path, seed, as_of, folder)
+    for name in TABLES:
+        expected = expected_lines(derived, name, as_of)
+        if expected != found[name]:
+            return first_difference(name, expected, found[name])
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description='Compares the C derivation with the oracle over random events.')
+    parser.add_argument('--derive', required=True, help='the program polku_derive')
+    parser.add_argument('--seed', type=int, default=int(os.environ.get('POLKU_SEED') or 0), help='one seed, or the first')
+    parser.add_argument('--cases', type=int, default=int(os.environ.get('POLKU_CASES') or 0), help='default 60, with a seed 1')
+    parser.add_argument('--events', type=int, help='of each case; default: by the seed')
+    parser.add_argument('--rules', help='default tests/oracle/rules_small.yaml')
+    parser.add_argument('--keep', help='leave events and tables of the last case in this folder')
+    args = parser.parse_args()
+    cases = args.cases or (1 if args.seed else 60)
+    first = args.seed or 1
+    print('oracle_compare: seeds %d .. %d' % (first, first + cases - 1))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = args.keep or temporary
+        os.makedirs(folder, exist_ok=True)
+        for seed in range(first, first + cases):
+            try:
+                difference = compare(args, seed, folder)
+            except oracle.InputError as error:
+                difference = [str(error)]
+            if difference:
+                print('seed %d differs (repeat: --seed %d)' % (seed, seed))
+                print('\n'.join(difference))
+                return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
