@@ -235,6 +235,24 @@ static enum pk_status check_texts(const struct verdict *verdict, const struct ev
     return status;
 }
 
+/* "source/id", or 32 hexadecimal digits with or without the dashes of a uuid. */
+static enum pk_status check_relates_to(const struct verdict *verdict, struct pk_str text)
+{
+    if (!text.ptr || memchr(text.ptr, '/', text.len))
+        return PK_OK;
+    size_t digits = 0, dashes = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        bool hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+        bool dash = c == '-' && (i == 8 || i == 13 || i == 18 || i == 23);
+        digits += hex;
+        dashes += dash;
+    }
+    if (digits != 32 || digits + dashes != text.len || (dashes != 0 && dashes != 4))
+        return refuse(verdict, REJECT_INVALID, "relates_to is neither source/id nor the uuid of an obligation or event");
+    return PK_OK;
+}
+
 static enum pk_status check_enums(const struct verdict *verdict, const struct event *event)
 {
     if ((unsigned)event->direction > EVENT_DIRECTION_UNKNOWN)
@@ -253,6 +271,8 @@ enum pk_status event_validate(const struct event *event, const struct event_limi
     enum pk_status status = check_texts(&verdict, event);
     if (status == PK_OK)
         status = check_enums(&verdict, event);
+    if (status == PK_OK)
+        status = check_relates_to(&verdict, event->relates_to);
     if (status == PK_OK)
         status = check_time(&verdict, "occurred_at", event->occurred_at_us);
     if (status == PK_OK)

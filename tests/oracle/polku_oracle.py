@@ -79,6 +79,11 @@ def parse_moment(text):
     return parse_time(text + 'T00:00Z' if re.fullmatch(r'\d{4}-\d\d-\d\d', text) else text)
 
 
+def parse_last_moment(text):
+    """The same where a date alone is its last microsecond."""
+    return parse_moment(text) + (DAY - 1 if re.fullmatch(r'\d{4}-\d\d-\d\d', text) else 0)
+
+
 def format_uuid(raw):
     text = raw.hex()
     return '-'.join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
@@ -318,7 +323,7 @@ class KindRule:
         self.consume_all = node.get('consume', 'one') == 'all'
         self.across = node.get('across', 'false') == 'true'
         self.valid_from = parse_moment(node['valid_from']) if 'valid_from' in node else MIN_TIME
-        self.valid_to = parse_moment(node['valid_to']) if 'valid_to' in node else MAX_TIME
+        self.valid_to = parse_last_moment(node['valid_to']) if 'valid_to' in node else MAX_TIME
         known = {'kind', 'opens', 'attempts', 'fulfils', 'rejects', 'withdraws', 'within', 'label', 'consume',
                  'across', 'valid_from', 'valid_to'}
         if node.keys() - known:
@@ -655,7 +660,8 @@ class Deriver:
             if '/' in field['relates_to']:
                 event.relates = self.hash.parts(*field['relates_to'].split('/', 1))
             else:
-                event.relates = parse_ledger_id(field['relates_to'])
+                ledger_id = parse_ledger_id(field['relates_to'])
+                event.relates = ledger_id if any(ledger_id) else None
         record = field['obligation']
         event.promise = None if record is None else self.hash.parts(field['source'], record['id'])
         self._identify(event)

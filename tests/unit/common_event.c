@@ -84,7 +84,7 @@ Test(event, limits_of_text_are_inclusive)
         FIELD(type, 128, "type", true, false), FIELD(channel, 128, "channel", true, false),
         FIELD(brand, 128, "brand", true, false), FIELD(unit, 128, "unit", false, false),
         FIELD(staff, 512, "staff", false, false), FIELD(case_id, 512, "case_id", false, true),
-        FIELD(relates_to, 512, "relates_to", false, false), FIELD(topic, 512, "topic", false, false),
+        FIELD(topic, 512, "topic", false, false),
         FIELD(cause, 512, "cause", false, false), FIELD(product, 512, "product", false, false),
         FIELD(location, 512, "location", false, false), FIELD(stage, 128, "stage", false, false),
         FIELD(outcome, 128, "outcome", false, false), FIELD(reason, 128, "reason", false, false),
@@ -108,6 +108,32 @@ Test(event, limits_of_text_are_inclusive)
         *text = PK_STR("a\0b");
         cr_assert_eq(strncmp(verdict(&event), "invalid: ", 9), 0, "%s", field[i].name);
     }
+}
+
+Test(event, relates_to_names_something_by_source_and_id_or_by_uuid)
+{
+    static const struct {
+        const char *text;
+        bool fine;
+    } given[] = {
+        {"crm/42", true},
+        {"crm/a/b", true},
+        {"39be8e0f-c28a-9d4a-e2c3-ffb9bedc8ad4", true},
+        {"39BE8E0Fc28a9d4ae2c3ffb9bedc8ad4", true},
+        {"42", false},
+        {"39be8e0f-c28a-9d4a-e2c3-ffb9bedc8ad", false},
+        {"39be8e0f-c28a9d4a-e2c3-ffb9bedc8ad40", false},
+        {"39be8e0f-c28a-9d4a-e2c3-ffb9bedc8adg", false},
+        {"39be8e0fc28a-9d4ae2c3ffb9bedc8ad4", false},
+    };
+    for (size_t i = 0; i < PK_COUNT(given); i++) {
+        struct event event = good_event();
+        event.relates_to = pk_str(given[i].text);
+        cr_assert_eq(*verdict(&event) == '\0', given[i].fine, "%s: %s", given[i].text, verdict(&event));
+    }
+    struct event event = good_event();
+    event.relates_to = letters(513);
+    cr_assert_eq(strncmp(verdict(&event), "too_large: relates_to has", 25), 0);
 }
 
 Test(event, words_of_the_vocabulary_have_a_form)
