@@ -40,7 +40,7 @@ static void log_progress(struct pipeline *p, bool last)
 {
     const struct commit_counters *now = &p->committer.counters;
     int64_t at_us = clock_us(), since_us = at_us - p->shown_at_us;
-    if ((!last && since_us < 5 * PK_SECOND_US) || now->batches == p->shown.batches)
+    if (!last && (since_us < 5 * PK_SECOND_US || now->batches == p->shown.batches))
         return;
     log_write(LOG_INFO, last ? "stopped" : "progress",
               "records=%" PRIu64 " facts=%" PRIu64 " rejects=%" PRIu64 " batches=%" PRIu64 " per_second=%.0f fast=%" PRIu64
