@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "scenario.h"
+#include "obligation_state.h"
+#include "time_text.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct check {
+    struct scenario *scenario;
+    const struct memory_store *store;
+    struct words words;
+    int64_t as_of_us;
+    struct pk_err *err; /* without FILE:LINE */
+};
+
+#define DIFFER(...) return pk_fail(c->err, PK_REJECT, __VA_ARGS__)
+
+/* ---- small parts ---- */
+
+static struct pk_hash customer_named(struct scenario *s, struct pk_str who)
+{
+    struct event event = {.event_id = PK_STR("x"), .source = PK_STR("x"), .type = PK_STR("x.x"), .channel = PK_STR("x"),
+                          .obligation = {.due_from_us = PK_NO_TIME, .due_to_us = PK_NO_TIME}};
+    struct pk_arena arena = {0};
+    struct fact fact = {0};
+    if (who.ptr && scenario_who(s, who, &event))
+        fact_from_event(&s->maker, &event, &arena, &fact);
+    pk_arena_done(&arena);
+    return fact.customer;
+}
+
+static struct pk_hash hash_of(const struct scenario *s, struct pk_str a, struct pk_str b)
+{
+    return fact_hash(&s->hasher, (struct pk_str[]){a, b}, 2);
+}
+
+static const struct fact *stored_event(const struct check *c, struct pk_str name)
+{
+    const struct event *event = name.ptr ? scenario_event(c->scenario, name) : NULL;
+    return event ? memory_find_fact(c->store, event->occurred_at_us,
+                                    hash_of(c->scenario, event->source, event->event_id))
+                 : NULL;
+}
+
+static int64_t last_time(const struct scenario *s)
+{
+    int64_t last_us = 0;
+    for (size_t i = 0; i < s->events.len; i++)
+        last_us = PK_MAX(last_us, s->events.ptr[i].event.occurred_at_us);
+    return last_us;
+}
+
+static enum pk_status check_number(struct check *c, const char *what, int64_t found)
+{
+    struct pk_str word = words_next(&c->words);
+    char *end = NULL;
+    long long wanted = word.ptr ? strtoll(word.ptr, &end, 10) : 0;
+    if (!end || *end || end == word.ptr)
+        DIFFER("'%s' needs a number", what);
+    if (wanted != found)
+        DIFFER("%s is %" PRId64 ", expected %lld", what, found, wanted);
+    return PK_OK;
+}
+
+static enum pk_status check_time(struct check *c, const char *what, int64_t found_us)
+{
+    struct pk_str word = words_next(&c->words);
+    int64_t wanted_us = PK_NO_TIME;
+    char found[28] = "none";
+    if (found_us != PK_NO_TIME)
+        time_format_iso(found_us, found);
+    if (!pk_str_eq(word, PK_STR("none")) &&
+        scenario_time(c->scenario, word, last_time(c->scenario), &wanted_us, c->err) != PK_OK)
+        return PK_REJECT;
+    if (wanted_us != found_us)
+        DIFFER("%s is %s, expected %.*s", what, found, PK_STR_ARG(word));
+    return PK_OK;
+}
+
+static enum pk_status check_text(struct check *c, const char *what, sym_t found)
+{
+    struct pk_str word = words_next(&c->words);
+    struct pk_str text = found ? symbol_text(&c->scenario->symbols, found) : PK_STR("none");
+    if (!word.ptr || !pk_str_eq(word, text))
+        DIFFER("%s is '%.*s', expected '%.*s'", what, PK_STR_ARG(text), PK_STR_ARG(word));
+    return PK_OK;
+}
+
+static enum pk_status check_flag(struct check *c, const char *what, bool found, bool wanted)
+{
+    if (found != wanted)
+        DIFFER("it is %s%s", found ? "" : "not ", what);
+    return PK_OK;
+}
+
+/* ---- obligations ---- */
+
+static bool is_state(struct pk_str word)
+{
+    static const char *const states[] = {"withdrawn", "rejected", "late", "kept_late_in_window", "kept",
+                                         "attempted_not_reached", "replied_not_answered", "overdue", "open"};
+    for (size_t i = 0; i < PK_COUNT(states); i++)
+        if (pk_str_eq(word, pk_str(states[i])))
+            return true;
+    return false;
+}
+
+static enum pk_status check_position(struct check *c, const struct obligation_state *state)
+{
+    struct pk_str word = words_next(&c->words);
+    double found;
+    if (!word.ptr || !obligation_position(state, &found))
+        DIFFER("it has no position in a window");
+    const char *dot = memchr(word.ptr, '.', word.len);
+    double half = 0.5;
+    for (const char *at = dot ? dot + 1 : word.ptr + word.len; at < word.ptr + word.len; at++)
+        half /= 10;
+    if (fabs(found - strtod(word.ptr, NULL)) > half)
+        DIFFER("position is %.4f, expected %.*s", found, PK_STR_ARG(word));
+    return PK_OK;
+}
+
+static enum pk_status check_slack(struct check *c, const struct obligation_state *state)
+{
+    struct pk_str word = words_next(&c->words);
+    bool negative = word.len && word.ptr[0] == '-';
+    int64_t wanted_us;
+    if (!word.ptr || time_parse_duration((struct pk_str){word.ptr + negative, word.len - negative}, &wanted_us, c->err) != PK_OK)
+        return PK_REJECT;
+    if (state->fulfilled_at_us == PK_NO_TIME || state->due_to_us == PK_NO_TIME)
+        DIFFER("it has no slack");
+    int64_t found_us = state->due_to_us - state->fulfilled_at_us;
+    if (found_us != (negative ? -wanted_us : wanted_us))
+        DIFFER("slack is %.3f s, expected %.*s", (double)found_us / 1e6, PK_STR_ARG(word));
+    return PK_OK;
+}
+
+static enum pk_status check_obligation_word(struct check *c, struct pk_str word, bool wanted, const struct obligation *o,
+                                            const struct obligation_state *state)
+{
+    const struct {
+        const char *name;
+        bool found;
+    } flags[] = {{"overdue", state->overdue},         {"broken", state->broken},     {"early", state->early},
+                 {"no_deadline", state->no_deadline}, {"no_owner", state->no_owner}, {"explicit", o->explicit_}};
+    for (size_t i = 0; i < PK_COUNT(flags); i++)
+        if (pk_str_eq(word, pk_str(flags[i].name)))
+            return check_flag(c, flags[i].name, flags[i].found, wanted);
+    const struct {
+        const char *name;
+        int64_t at_us;
+    } times[] = {{"opened", o->opened_at_us},          {"due-from", o->due_from_us},
+                 {"due", state->due_to_us},            {"first-due", o->first_due_to_us},
+                 {"changed", o->changed_at_us},        {"first-attempt", o->first_attempt_at_us},
+                 {"last-attempt", o->last_attempt_at_us}, {"fulfilled", state->fulfilled_at_us},
+                 {"rejected-at", o->rejected_at_us},   {"withdrawn-at", o->withdrawn_at_us}};
+    for (size_t i = 0; i < PK_COUNT(times); i++)
+        if (pk_str_eq(word, pk_str(times[i].name)))
+            return check_time(c, times[i].name, times[i].at_us);
+    if (pk_str_eq(word, PK_STR("position")))
+        return check_position(c, state);
+    if (pk_str_eq(word, PK_STR("slack")))
+        return check_slack(c, state);
+    if (pk_str_eq(word, PK_STR("attempts")))
+        return check_number(c, "attempts", o->attempts);
+    if (pk_str_eq(word, PK_STR("brand")))
+        return check_text(c, "brand", o->brand);
+    if (pk_str_eq(word, PK_STR("unit")))
+        return check_text(c, "unit", o->unit);
+    if (pk_str_eq(word, PK_STR("role")))
+        return check_text(c, "role", o->role);
+    if (pk_str_eq(word, PK_STR("fulfilled-by"))) {
+        const struct fact *fact = stored_event(c, words_next(&c->words));
+        if (!fact || !pk_hash_eq(fact->event_hash, o->fulfilled_by))
+            DIFFER("another event fulfilled it, or none");
+        return PK_OK;
+    }
+    DIFFER("'%.*s' is nothing that an obligation has", PK_STR_ARG(word));
+}
+
+struct selection { /* which obligations are meant; zero = any */
+    struct pk_hash customer, case_key, id, opened_by;
+};
+
+/* Selectors come first: of WHO, case X, named SOURCE/ID, by EVENT. */
+static enum pk_status read_selection(struct check *c, struct selection *ret)
+{
+    *ret = (struct selection){0};
+    for (;;) {
+        if (words_take(&c->words, "of")) {
+            ret->customer = customer_named(c->scenario, words_next(&c->words));
+            if (pk_hash_zero(ret->customer))
+                DIFFER("'of' needs an identifier that the rules know, such as phone:+358401");
+        } else if (words_take(&c->words, "case")) {
+            ret->case_key = hash_of(c->scenario, PK_STR("case_id"), words_next(&c->words));
+        } else if (words_take(&c->words, "named")) {
+            struct pk_str name = words_next(&c->words);
+            const char *slash = name.len ? memchr(name.ptr, '/', name.len) : NULL;
+            size_t source = slash ? (size_t)(slash - name.ptr) : 0;
+            if (!slash)
+                ret->id = hash_of(c->scenario, c->scenario->source, name);
+            else
+                ret->id = hash_of(c->scenario, (struct pk_str){name.ptr, source},
+                                  (struct pk_str){slash + 1, name.len - source - 1});
+        } else if (words_take(&c->words, "by")) {
+            const struct fact *fact = stored_event(c, words_next(&c->words));
+            if (!fact)
+                DIFFER("'by' needs an event");
+            ret->opened_by = fact->event_hash;
+        } else {
+            return PK_OK;
+        }
+    }
+}
+
+static bool is_meant(struct pk_hash wanted, struct pk_hash found)
+{
+    return pk_hash_zero(wanted) || pk_hash_eq(wanted, found);
+}
+
+static enum pk_status check_one(struct check *c, const struct obligation *o)
+{
+    struct obligation_state state = obligation_state(o, c->as_of_us);
+    bool state_said = false;
+    while (c->words.next < c->words.count) {
+        bool wanted = !words_take(&c->words, "not");
+        struct pk_str word = words_next(&c->words);
+        if (!state_said && wanted && is_state(word)) {
+            state_said = true;
+            if (!pk_str_eq(word, pk_str(state.state)))
+                DIFFER("it is %s, expected %.*s", state.state, PK_STR_ARG(word));
+        } else if (check_obligation_word(c, word, wanted, o, &state) != PK_OK) {
+            return PK_REJECT;
+        }
+    }
+    return PK_OK;
+}
+
+static enum pk_status check_obligations(struct check *c, int64_t wanted)
+{
+    struct pk_str kind = words_next(&c->words);
+    struct selection selection;
+    if (!kind.ptr || read_selection(c, &selection) != PK_OK)
+        return kind.ptr ? PK_REJECT : pk_fail(c->err, PK_REJECT, "of what kind?");
+    if (wanted == 0 && c->words.next < c->words.count)
+        DIFFER("'no obligation' takes of, case, named and by, but nothing that an obligation is");
+    int64_t found = 0;
+    PK_MAP_EACH(&c->store->obligations, e)
+    {
+        const struct obligation *o = e->value;
+        if (!pk_str_eq(symbol_text(&c->scenario->symbols, o->kind), kind) || !obligation_state(o, c->as_of_us).opened ||
+            !is_meant(selection.customer, o->customer) || !is_meant(selection.case_key, o->case_key) ||
+            !is_meant(selection.id, o->id) || !is_meant(selection.opened_by, o->opened_by))
+            continue;
+        found++;
+        struct check again = *c;
+        if (wanted != 0 && check_one(&again, o) != PK_OK)
+            return PK_REJECT;
+    }
+    if (wanted < 0 ? found == 0 : found != wanted)
+        DIFFER("%" PRId64 " obligations of kind %.*s are meant, expected %s%" PRId64, found, PK_STR_ARG(kind),
+               wanted < 0 ? "at least " : "", wanted < 0 ? 1 : wanted);
+    return PK_OK;
+}
+
+/* ---- journeys ---- */
+
+static enum pk_status check_channels(struct check *c, const struct journey *j)
+{
+    struct pk_str word = words_next(&c->words);
+    uint32_t named = 0;
+    for (size_t from = 0; from < word.len;) {
+        const char *comma = memchr(word.ptr + from, ',', word.len - from);
+        size_t len = comma ? (size_t)(comma - word.ptr) - from : word.len - from;
+        bool found = false;
+        for (uint32_t i = 0; i < j->channels.count; i++)
+            found |= pk_str_eq(symbol_text(&c->scenario->symbols, j->channels.sym[i]),
+                               (struct pk_str){word.ptr + from, len});
+        if (!found)
+            DIFFER("the journey did not use %.*s", (int)len, word.ptr + from);
+        named++;
+        from += len + 1;
+    }
+    if (named != j->channels.count)
+        DIFFER("the journey used %u channels, expected %.*s", j->channels.count, PK_STR_ARG(word));
+    return PK_OK;
+}
+
+static enum pk_status check_continues(struct check *c, const struct journey *j)
+{
+    struct pk_str word = words_next(&c->words);
+    const struct fact *fact = stored_event(c, word);
+    struct pk_hash wanted = fact ? fact->stored_journey : (struct pk_hash){0};
+    if (!fact && !pk_str_eq(word, PK_STR("nothing")))
+        DIFFER("'continues' needs an event, or nothing");
+    if (!pk_hash_eq(wanted, j->continues))
+        DIFFER("it continues another journey, or none");
+    return PK_OK;
+}
+
+static enum pk_status check_case(struct check *c, const struct journey *j)
+{
+    struct pk_str word = words_next(&c->words);
+    struct pk_hash wanted = {0};
+    if (!pk_str_eq(word, PK_STR("none")))
+        wanted = hash_of(c->scenario, PK_STR("case_id"), word);
+    if (!pk_hash_eq(wanted, j->case_key))
+        DIFFER("its case is another one than %.*s", PK_STR_ARG(word));
+    return PK_OK;
+}
+
+static enum pk_status check_journey_word(struct check *c, struct pk_str word, bool wanted, const struct journey *j)
+{
+    const struct {
+        const char *name;
+        int64_t found;
+    } numbers[] = {{"events", j->events},
+                   {"contacts", j->contacts},
+                   {"switches", j->switches},
+                   {"channels", j->channels.count},
+                   {"brands", j->brands.count},
+                   {"units", j->units.count},
+                   {"handoffs-offered", j->handoffs_offered},
+                   {"handoffs-accepted", j->handoffs_accepted},
+                   {"unanswered", j->unanswered},
+                   {"refusals", j->refusals}};
+    for (size_t i = 0; i < PK_COUNT(numbers); i++)
+        if (pk_str_eq(word, pk_str(numbers[i].name)))
+            return check_number(c, numbers[i].name, numbers[i].found);
+    const struct {
+        const char *name;
+        int64_t at_us;
+    } times[] = {{"first", j->first_at_us},
+                 {"last", j->last_at_us},
+                 {"first-inbound", j->first_inbound_at_us},
+                 {"first-human-reply", j->first_human_reply_at_us}};
+    for (size_t i = 0; i < PK_COUNT(times); i++)
+        if (pk_str_eq(word, pk_str(times[i].name)))
+            return check_time(c, times[i].name, times[i].at_us);
+    const struct {
+        const char *name;
+        sym_t found;
+    } texts[] = {{"entry", j->entry_channel},
+                 {"last-channel", j->last_channel},
+                 {"last-type", j->last_type},
+                 {"last-outcome", j->last_outcome}};
+    for (size_t i = 0; i < PK_COUNT(texts); i++)
+        if (pk_str_eq(word, pk_str(texts[i].name)))
+            return check_text(c, texts[i].name, texts[i].found);
+    if (pk_str_eq(word, PK_STR("resolved")))
+        return check_flag(c, "resolved", j->resolved, wanted);
+    if (pk_str_eq(word, PK_STR("crowd")))
+        return check_flag(c, "a crowd's", j->crowd, wanted);
+    if (pk_str_eq(word, PK_STR("via")))
+        return check_channels(c, j);
+    if (pk_str_eq(word, PK_STR("continues")))
+        return check_continues(c, j);
+    if (pk_str_eq(word, PK_STR("case")))
+        return check_case(c, j);
+    DIFFER("'%.*s' is nothing that a journey has", PK_STR_ARG(word));
+}
+
+static int compare_first(const void *left, const void *right)
+{
+    const struct journey *a = *(struct journey *const *)left, *b = *(struct journey *const *)right;
+    return pk_hash_cmp(a->id, b->id); /* an id begins with the time of the first event */
+}
+
+/* journey of WHO [number N | with EVENT] ... */
+static enum pk_status check_journeys(struct check *c, int64_t wanted)
+{
+    struct pk_hash customer = {0};
+    if (words_take(&c->words, "of"))
+        customer = customer_named(c->scenario, words_next(&c->words));
+    if (pk_hash_zero(customer))
+        DIFFER("whose? say of and an identifier that the rules know, such as phone:+358401");
+    struct journey **found = pk_alloc((c->store->journeys.count + 1) * sizeof *found);
+    int64_t count = 0, which = 1;
+    PK_MAP_EACH(&c->store->journeys, e)
+    if (pk_hash_eq(((struct journey *)e->value)->customer, customer))
+        found[count++] = e->value;
+    qsort(found, (size_t)count, sizeof *found, compare_first);
+    const struct journey *journey = NULL;
+    if (words_take(&c->words, "with")) {
+        const struct fact *fact = stored_event(c, words_next(&c->words));
+        for (int64_t i = 0; i < count && fact; i++)
+            if (pk_hash_eq(found[i]->id, fact->stored_journey))
+                journey = found[i];
+    } else {
+        bool numbered = words_take(&c->words, "number");
+        if (numbered)
+            which = strtoll(words_next(&c->words).ptr, NULL, 10);
+        if (which >= 1 && which <= count && (numbered || count == 1))
+            journey = found[which - 1];
+    }
+    free(found);
+    if (wanted >= 0 && count != wanted)
+        DIFFER("the customer has %" PRId64 " journeys, expected %" PRId64, count, wanted);
+    if (wanted >= 0 && c->words.next == c->words.count)
+        return PK_OK;
+    if (!journey)
+        DIFFER("the customer has %" PRId64 " journeys: say which, with number N or with EVENT", count);
+    while (c->words.next < c->words.count) {
+        bool yes = !words_take(&c->words, "not");
+        if (check_journey_word(c, words_next(&c->words), yes, journey) != PK_OK)
+            return PK_REJECT;
+    }
+    return PK_OK;
+}
+
+/* ---- events: EVENT joins EVENT | starts | has no journey | is absent ---- */
+
+static enum pk_status check_event(struct check *c)
+{
+    struct pk_str name = words_next(&c->words);
+    const struct fact *fact = stored_event(c, name);
+    if (!fact)
+        DIFFER("there is no event %.*s", PK_STR_ARG(name));
+    if (words_take(&c->words, "joins")) {
+        const struct fact *other = stored_event(c, words_next(&c->words));
+        if (!other || pk_hash_zero(fact->stored_journey) || !pk_hash_eq(fact->stored_journey, other->stored_journey))
+            DIFFER("%.*s is not in the journey of that event", PK_STR_ARG(name));
+    } else if (words_take(&c->words, "starts")) {
+        const struct journey *journey = pk_map_get(&c->store->journeys, fact->stored_journey);
+        if (!journey || memcmp(journey->id.byte + 8, fact->event_hash.byte, 8) != 0)
+            DIFFER("%.*s does not start a journey", PK_STR_ARG(name));
+    } else if (words_take(&c->words, "stays") && words_take(&c->words, "outside")) {
+        if (!pk_hash_zero(fact->stored_journey))
+            DIFFER("%.*s is in a journey", PK_STR_ARG(name));
+    } else {
+        DIFFER("an event joins EVENT, starts, or stays outside");
+    }
+    return PK_OK;
+}
+
+/* ---- all ---- */
+
+static enum pk_status check_any(struct check *c)
+{
+    int64_t wanted = -1;
+    if (words_take(&c->words, "no")) {
+        wanted = 0;
+    } else if (c->words.next < c->words.count) {
+        char *end;
+        long long number = strtoll(c->words.word[c->words.next].ptr, &end, 10);
+        if (*end == '\0') {
+            wanted = number;
+            c->words.next++;
+        }
+    }
+    if (words_take(&c->words, "obligation") || words_take(&c->words, "obligations"))
+        return check_obligations(c, wanted);
+    if (words_take(&c->words, "journey") || words_take(&c->words, "journeys"))
+        return check_journeys(c, wanted);
+    if (words_take(&c->words, "event"))
+        return check_event(c);
+    if (words_take(&c->words, "interactions"))
+        return check_number(c, "interactions", (int64_t)c->store->facts.count);
+    if (words_take(&c->words, "quarantined"))
+        return check_number(c, "quarantined", (int64_t)c->store->quarantine.len);
+    DIFFER("expect obligation, journey, event, interactions or quarantined");
+}
+
+enum pk_status scenario_check(struct scenario *s, const struct memory_store *store, const struct expectation *expectation,
+                              struct pk_err *err)
+{
+    struct pk_err why = {0};
+    struct check check = {.scenario = s,
+                          .store = store,
+                          .words = expectation->words,
+                          .as_of_us = expectation->as_of_us == PK_NO_TIME ? last_time(s) : expectation->as_of_us,
+                          .err = &why};
+    if (check_any(&check) == PK_OK)
+        return PK_OK;
+    return scenario_fail(s, expectation->line, err, "%s", why.text);
+}
