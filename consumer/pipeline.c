@@ -122,9 +122,7 @@ static enum pk_status assigned(void *context, struct intake_partition *partition
     if (status != PK_OK) {
         if (status == PK_LOST || status == PK_RETRY)
             p->connected = false;
-        log_write(status == PK_STOP ? LOG_ERROR : LOG_WARN, "partitions could not be claimed", "status=%s why=\"%s\"",
-                  pk_status_name(status), err->text);
-        free(claim);
+        free(claim); /* intake notes the reason, and asks again unless it is PK_STOP */
         return status;
     }
     struct store_position *before = p->position;
