@@ -195,7 +195,7 @@ static const char *broken_text(struct store *store)
     while (len > 0 && store->broken_text[len - 1] == '\n')
         store->broken_text[--len] = '\0';
     for (char *c = store->broken_text; *c; c++)
-        if (*c == '\n')
+        if (*c == '\n' || *c == '\t')
             *c = ' ';
     return len ? store->broken_text : "no answer";
 }

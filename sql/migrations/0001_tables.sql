@@ -269,7 +269,7 @@ CREATE TABLE polku.guard_cell (
     cell_id bigint NOT NULL PRIMARY KEY,
     version bigint NOT NULL
 ) WITH (fillfactor = 70);
-COMMENT ON TABLE polku.guard_cell IS 'Lock units of the commit protocol (docs/architecture.md): a batch compares and replaces the version of every cell that it read or wrote.';
+COMMENT ON TABLE polku.guard_cell IS 'Lock units of the commit protocol (docs/protocol.md): a batch compares and replaces the version of every cell that it read or wrote.';
 COMMENT ON COLUMN polku.guard_cell.cell_id IS 'From the sequence guard_cell_id, never reused.';
 COMMENT ON COLUMN polku.guard_cell.version IS '64 random bits drawn by the last batch that used the cell.';
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Functions of the commit protocol (docs/architecture.md). Each raises its own SQLSTATE, so that the
+-- Functions of the commit protocol (docs/protocol.md). Each raises its own SQLSTATE, so that the
 -- rest of a pipeline is skipped:
 --   PK001  the position is not where the caller left it (fence)
 --   PK002  a guard cell has another version, is gone, or exists already
