@@ -67,6 +67,8 @@ static struct ws_cell *cell_of(struct workset *ws, int64_t id, uint64_t version)
     return cell;
 }
 
+/* A hash may be a customer's and also name an obligation (an event of source "phone" with a number as its
+ * id): then it couples, whichever came first. */
 static struct ws_key *key_of(struct workset *ws, struct pk_hash hash, enum key_kind kind)
 {
     struct ws_key *key = pk_map_get(&ws->keys, hash);
@@ -77,6 +79,7 @@ static struct ws_key *key_of(struct workset *ws, struct pk_hash hash, enum key_k
         pk_map_put(&ws->keys, hash, key);
         *pk_vec_push(&ws->key_list) = key;
     }
+    key->couples |= couples(ws, kind);
     return key;
 }
 
@@ -173,6 +176,7 @@ static bool key_from_cache(struct workset *ws, struct ws_key *key)
     }
     key->cell = cell_of(ws, held->cell->id, held->cell->version);
     key->kind = held->kind;
+    key->couples |= couples(ws, held->kind);
     key->looked_up = key->in_database = true;
     for (uint32_t i = 0; i < held->user_count; i++)
         add_user(ws, key, held->user[i]);
@@ -211,6 +215,7 @@ enum pk_status workset_put_keys(struct workset *ws, const struct ws_need *need, 
         if (key->cell->version != row[i].version)
             return pk_fail(err, PK_STALE, "another process changed a cell that was cached");
         key->kind = row[i].kind;
+        key->couples |= couples(ws, row[i].kind);
         key->in_database = true;
         add_user(ws, key, row[i].owner);
         for (uint32_t u = 0; u < row[i].also_count; u++)
@@ -232,7 +237,7 @@ static void couple(struct workset *ws)
     }
     for (size_t i = 0; i < ws->key_list.len; i++) {
         struct ws_key *key = ws->key_list.ptr[i];
-        if (key->user_count < 2 || !couples(ws, key->kind))
+        if (key->user_count < 2 || !key->couples)
             continue;
         struct ws_customer *first = NULL;
         for (uint32_t u = 0; u < key->user_count; u++) {
@@ -635,10 +640,11 @@ static void save_keys(struct workset *ws, struct changes *changes)
         const struct ws_key *key = ws->key_list.ptr[i];
         if (key->user_count == key->stored_users)
             continue;
+        bool named = key->kind == KEY_PERSON || key->kind == KEY_DEVICE;
         if (!key->in_database)
             *pk_vec_push(&changes->key) = (struct change_key){.hash = key->hash, .kind = key->kind,
-                                                              .name_space = key->name_space, .cell = key->cell->id,
-                                                              .owner = key->user[0]};
+                                                              .name_space = named ? key->name_space : 0,
+                                                              .cell = key->cell->id, .owner = key->user[0]};
         for (uint32_t u = key->in_database ? key->stored_users : 1; u < key->user_count; u++)
             *pk_vec_push(&changes->sighting) = (struct change_sighting){key->hash, key->user[u]};
     }

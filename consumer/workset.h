@@ -20,6 +20,7 @@ struct ws_key {
     enum key_kind kind;
     sym_t name_space;
     bool looked_up, in_database, asked;
+    bool couples;             /* those who met here may influence each other's rows */
     bool named;               /* met by an event of this batch that was derived already */
     struct ws_cell *cell;     /* NULL until known */
     struct pk_hash *user;     /* customers met with it, stored ones first; zero = events without a customer */
