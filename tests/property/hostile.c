@@ -152,6 +152,10 @@ static struct event make_event(struct hostile *h, const struct event *past, size
         event.event_id = past[chance_below(h->chance, (unsigned)count)].event_id;
     if (chance_in(h->chance, 3)) /* ... and may be an obligation's id too */
         event.event_id = text(h, "p/%u", chance_below(h->chance, h->people + 1));
+    if (chance_in(h->chance, 3)) { /* ... and hash like an identifier */
+        event.source = PK_STR("cookie");
+        event.event_id = text(h, "D%u", person / 2);
+    }
     if (!chance_in(h->chance, h->nameless))
         add_identifiers(h, &event, person);
     if (chance_in(h->chance, 35))
