@@ -32,7 +32,7 @@ struct cache {
     struct pk_map cells;
     struct cache_cell *newest, *oldest;
     size_t bytes, budget;
-    uint64_t hits, misses, evicted;
+    uint64_t evicted; /* cells */
 };
 
 void cache_init(struct cache *cache, size_t budget);
