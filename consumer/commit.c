@@ -43,17 +43,25 @@ static void quarantine_loser(struct committer *c, const struct fact *fact)
     };
 }
 
-struct twin { /* facts with the same event hash; usually one */
+struct twin { /* facts under the same place of `seen`; usually one */
     struct fact *fact;
     struct twin *next;
 };
 
+/* The time is part of it: a publisher that gives every event the same id makes a list of one each. */
+static struct pk_hash seen_key(const struct fact *fact)
+{
+    struct pk_hash key = fact->event_hash;
+    pk_put_be64(key.byte, pk_get_be64(key.byte) ^ (uint64_t)fact->at_us);
+    return key;
+}
+
 /* Keeps one copy of each event: the one with the smallest content hash. */
 static void add_unique(struct committer *c, struct pk_map *seen, struct twin **list, struct fact *fact)
 {
-    struct twin *first = pk_map_get(seen, fact->event_hash);
+    struct twin *first = pk_map_get(seen, seen_key(fact));
     for (struct twin *twin = first; twin; twin = twin->next) {
-        if (twin->fact->at_us != fact->at_us)
+        if (twin->fact->at_us != fact->at_us || !pk_hash_eq(twin->fact->event_hash, fact->event_hash))
             continue;
         c->counters.duplicates++;
         if (fact->content_hash == twin->fact->content_hash)
@@ -72,7 +80,7 @@ static void add_unique(struct committer *c, struct pk_map *seen, struct twin **l
         twin->next = first->next;
         first->next = twin;
     } else {
-        pk_map_put(seen, fact->event_hash, twin);
+        pk_map_put(seen, seen_key(fact), twin);
     }
 }
 
@@ -256,6 +264,8 @@ static enum pk_status gather(struct committer *c, enum store_mode mode, struct p
     if (mode != STORE_SNAPSHOT) {
         sort_known(c);
         status = store_begin(c->store, mode, c->changes.span, c->changes.spans, c->known.ptr, c->known.len, err);
+        if (mode == STORE_ALONE && status == PK_STALE)
+            status = PK_RETRY; /* not to be had in time: another writer is slow or stuck, nothing is wrong here */
         for (size_t i = 0; i < c->known.len; i++)
             note_locked(c, c->known.ptr[i]);
         begun = true;
