@@ -37,6 +37,7 @@ SKIPPED = 77
 PATIENCE = 180  # seconds that a fact may take on a busy machine before the test gives up
 
 sys.path.insert(0, ORACLE)
+import generate      # noqa: E402
 import polku_oracle  # noqa: E402
 
 

@@ -4,8 +4,7 @@ free again everything is committed, and nobody needed an operator."""
 
 import os
 
-from harness import ORACLE, Run, Session, oracle_checksums, wait_for
-import generate
+from harness import ORACLE, Run, Session, generate, oracle_checksums, wait_for
 
 RULES = os.path.join(ORACLE, 'rules_small.yaml')
 
