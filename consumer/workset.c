@@ -16,21 +16,41 @@ struct named_key {
     enum role role;
 };
 
+/* Through its case an event meets other customers only if it acts on or opens what an `across` rule covers.
+ * Everything else that has a case stays apart, else a case that a publisher gives to everybody would make one
+ * group of them all. */
+static bool crosses(const struct meaning *meaning, const struct fact *fact, const struct opening *opening,
+                    size_t openings)
+{
+    if (!meaning->rules->any_across)
+        return false;
+    for (size_t i = 0; i < openings; i++)
+        if (opening[i].rule && opening[i].rule->across)
+            return true;
+    if (!pk_hash_zero(fact->relates))
+        return false; /* acts by name */
+    for (uint64_t acting = match_acting(meaning->matcher, fact); acting; acting &= acting - 1)
+        if (meaning->rules->kind[__builtin_ctzll(acting)].across)
+            return true;
+    return false;
+}
+
 /* Customer, case, what it relates to, and every name by which others may relate to what it opens. */
 static size_t keys_of(const struct meaning *meaning, const struct fact *fact, struct named_key ret[KEYS_MAX])
 {
     size_t count = 0;
     bool somebody = !pk_hash_zero(fact->customer);
+    struct opening opening[OPENINGS_MAX];
+    size_t openings = obligation_openings(meaning, fact, opening);
     if (somebody)
         ret[count++] = (struct named_key){fact->customer, fact->customer_kind, ROLE_CUSTOMER};
-    if (!pk_hash_zero(fact->case_key) && !pk_hash_eq(fact->case_key, fact->customer))
+    if (!pk_hash_zero(fact->case_key) && !pk_hash_eq(fact->case_key, fact->customer) &&
+        crosses(meaning, fact, opening, openings))
         ret[count++] = (struct named_key){fact->case_key, KEY_CASE, ROLE_CASE};
     if (!pk_hash_zero(fact->relates))
         ret[count++] = (struct named_key){fact->relates, KEY_OBLIGATION, ROLE_RELATES};
     if (!somebody)
         return count;
-    struct opening opening[OPENINGS_MAX];
-    size_t openings = obligation_openings(meaning, fact, opening);
     for (size_t i = 0; i < openings; i++)
         ret[count++] = (struct named_key){opening[i].id, KEY_OBLIGATION,
                                           opening[i].explicit_ ? ROLE_PROMISE : ROLE_OPENING};
@@ -105,12 +125,29 @@ static struct ws_customer *root_of(struct ws_customer *customer)
     return customer;
 }
 
-static void add_user(struct workset *ws, struct ws_key *key, struct pk_hash user)
+static bool has_user(const struct ws_key *key, struct pk_hash user)
 {
+    if (key->user_index.count) { /* it may hold users that were taken back: see save_keys */
+        uintptr_t place = (uintptr_t)pk_map_get(&key->user_index, user);
+        return place && place <= key->user_count && pk_hash_eq(key->user[place - 1], user);
+    }
     for (uint32_t i = 0; i < key->user_count; i++)
         if (pk_hash_eq(key->user[i], user))
-            return;
+            return true;
+    return false;
+}
+
+/* A case of everybody (a publisher's default) has as many users as there are customers. */
+static void add_user(struct workset *ws, struct ws_key *key, struct pk_hash user)
+{
+    enum { INDEXED_FROM = 32 };
+    if (has_user(key, user))
+        return;
     *PK_PUSH(ws->arena, key, user) = user;
+    if (!key->user_index.count && key->user_count < INDEXED_FROM)
+        return;
+    for (uint32_t i = key->user_index.count ? key->user_count - 1 : 0; i < key->user_count; i++)
+        pk_map_put(&key->user_index, key->user[i], (void *)((uintptr_t)i + 1));
 }
 
 /* ---- beginning ---- */
@@ -146,6 +183,8 @@ void workset_done(struct workset *ws)
 {
     for (size_t i = 0; i < ws->groups.len; i++)
         group_done(ws->groups.ptr[i]);
+    for (size_t i = 0; i < ws->key_list.len; i++)
+        pk_map_done(&ws->key_list.ptr[i]->user_index);
     pk_map_done(&ws->keys);
     pk_map_done(&ws->cells);
     pk_map_done(&ws->customers);

@@ -25,6 +25,7 @@ struct ws_key {
     struct ws_cell *cell;     /* NULL until known */
     struct pk_hash *user;     /* customers met with it, stored ones first; zero = events without a customer */
     uint32_t user_count, user_cap, stored_users;
+    struct pk_map user_index; /* user -> its place + 1; used once there are many */
 };
 
 struct ws_customer {

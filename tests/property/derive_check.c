@@ -228,6 +228,17 @@ static bool has_user(const struct memory_store *store, struct pk_hash hash, stru
     return found;
 }
 
+/* Through its case an event meets others only if an `across` rule covers what it opens or does. */
+static bool crosses(const struct reference *r, const struct fact *fact, const struct opening *opening, size_t count)
+{
+    bool found = false;
+    for (size_t i = 0; i < count; i++)
+        found |= opening[i].rule && opening[i].rule->across;
+    for (size_t i = 0; pk_hash_zero(fact->relates) && i < r->meaning->rules->kind_count; i++)
+        found |= r->meaning->rules->kind[i].across && match_acts(r->meaning->matcher, fact, &r->meaning->rules->kind[i]);
+    return found;
+}
+
 static enum pk_status compare_keys(const struct memory_store *store, const struct reference *r, struct pk_err *err)
 {
     for (size_t i = 0; i < r->facts; i++) {
@@ -235,7 +246,8 @@ static enum pk_status compare_keys(const struct memory_store *store, const struc
         struct opening opening[OPENINGS_MAX];
         size_t count = obligation_openings(r->meaning, fact, opening);
         bool found = pk_hash_zero(fact->customer) || has_user(store, fact->customer, fact->customer);
-        found &= pk_hash_zero(fact->case_key) || has_user(store, fact->case_key, fact->customer);
+        found &= pk_hash_zero(fact->case_key) || !crosses(r, fact, opening, count) ||
+                 has_user(store, fact->case_key, fact->customer);
         found &= pk_hash_zero(fact->relates) || has_user(store, fact->relates, fact->customer);
         found &= count == 0 || has_user(store, fact->event_hash, fact->customer);
         for (size_t k = 0; k < count; k++)
