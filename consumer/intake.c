@@ -348,6 +348,8 @@ static bool is_next(struct intake *intake, const rd_kafka_message_t *message, st
 
 static void fill(struct intake_record *record, const struct part *part, rd_kafka_message_t *message)
 {
+    /* A producer may have written any number, nanoseconds say: what is past 2200 is no time. */
+    static const int64_t TIME_END_MS = INT64_C(7258118400000);
     rd_kafka_timestamp_type_t type;
     int64_t at_ms = rd_kafka_message_timestamp(message, &type);
     *record = (struct intake_record){
@@ -355,7 +357,8 @@ static void fill(struct intake_record *record, const struct part *part, rd_kafka
         .topic = part->topic,
         .partition = part->partition,
         .offset = message->offset,
-        .at_us = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE || at_ms < 0 ? PK_NO_TIME : at_ms * 1000,
+        .at_us = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE || at_ms < 0 || at_ms >= TIME_END_MS ? PK_NO_TIME
+                                                                                               : at_ms * 1000,
         .key = {message->key, message->key_len},
         .value = {message->payload, message->len},
         .message = message,

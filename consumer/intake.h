@@ -66,7 +66,7 @@ struct intake_record {
     const char *topic;
     int32_t partition;
     int64_t offset;
-    int64_t at_us;      /* the record's Kafka timestamp; PK_NO_TIME if it has none */
+    int64_t at_us;      /* the record's Kafka timestamp; PK_NO_TIME if it has none, or one after 2199 */
     struct pk_bytes key, value; /* ptr NULL = null */
     void *message;      /* NULL: no record came */
 };
