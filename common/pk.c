@@ -236,7 +236,9 @@ void pk_buf_done(struct pk_buf *buf)
 
 static size_t bucket(const struct pk_map *map, struct pk_hash key)
 {
-    return (size_t)pk_get_be64(key.byte + 8) & (map->cap - 1);
+    uint64_t mix = (pk_get_be64(key.byte) * UINT64_C(0x9E3779B97F4A7C15)) ^ pk_get_be64(key.byte + 8);
+    mix = (mix ^ mix >> 32) * UINT64_C(0xD6E8FEB86659FD93);
+    return (size_t)(mix ^ mix >> 32) & (map->cap - 1);
 }
 
 void *pk_map_get(const struct pk_map *map, struct pk_hash key)

@@ -170,8 +170,9 @@ void pk_buf_done(struct pk_buf *buf);
 void *pk_arena_grow(struct pk_arena *arena, const void *ptr, uint32_t count, size_t size, uint32_t *cap);
 
 /* ---- a map from 128-bit hash to pointer ----
- * Open addressing; keys are already uniformly distributed (keyed BLAKE2b), and the second
- * half is the bucket: the first half of a journey's id is a time. Values are borrowed and never NULL. */
+ * Open addressing. Most keys are keyed BLAKE2b, but the first half of a journey's id is a time and a publisher may
+ * name any uuid (those of one machine's version 1 share their second half), so both halves are mixed into the
+ * bucket. Values are borrowed and never NULL. */
 struct pk_map {
     struct pk_map_entry *entry;
     size_t count, cap; /* cap is a power of two or 0; count includes no deleted entries */
