@@ -100,7 +100,7 @@ struct changes {
     PK_VEC(struct fact *) replaced; /* stored events to delete first: a copy with a smaller hash won */
     PK_VEC(struct fact *) fact;     /* to insert, journey from fact->journey */
     PK_VEC(struct change_rejourney) rejourney;
-    PK_VEC(struct journey *) journey; /* insert or update */
+    PK_VEC(struct journey *) journey; /* insert where `old` is NULL, else update; likewise obligations */
     PK_VEC(struct pk_hash) journey_gone;
     PK_VEC(struct obligation *) obligation;
     PK_VEC(struct pk_hash) obligation_gone;

@@ -80,7 +80,7 @@ static void add_facts_sql(struct pk_buf *sql)
                   n + 1, n + 2, n + 3, n + 4, n + 5, n + 6, n + 7);
 }
 
-static void put_journeys_sql(struct pk_buf *sql)
+static void add_journeys_sql(struct pk_buf *sql)
 {
     const char *comma = "";
     int n = 1;
@@ -98,16 +98,22 @@ static void put_journeys_sql(struct pk_buf *sql)
 #include "store_journey.def"
     pk_buf_printf(sql,
                   "unnest($%d::int[]) AS a, unnest($%d::int[]) AS b, unnest($%d::int[]) AS c, "
-                  "unnest($%d::int[]) AS d) s ON CONFLICT (journey_id) DO UPDATE SET ",
+                  "unnest($%d::int[]) AS d) s",
                   n + 1, n + 2, n + 3, n + 4);
-    comma = "";
+}
+
+static void put_journeys_sql(struct pk_buf *sql)
+{
+    const char *comma = "";
+    add_journeys_sql(sql);
+    pk_buf_text(sql, " ON CONFLICT (journey_id) DO UPDATE SET ");
 #define K(kind, column, member)
 #define X(kind, column, member) pk_buf_printf(sql, "%s" #column " = excluded." #column, comma), comma = ", ";
 #define L(column, member) X(LIST, column, member)
 #include "store_journey.def"
 }
 
-static void put_obligations_sql(struct pk_buf *sql)
+static void add_obligations_sql(struct pk_buf *sql)
 {
     const char *comma = "";
     int n = 0;
@@ -118,8 +124,13 @@ static void put_obligations_sql(struct pk_buf *sql)
     comma = "";
 #define X(kind, column, member) pk_buf_printf(sql, "%sunnest($%d::" SQL_##kind "[])", comma, ++n), comma = ", ";
 #include "store_obligation.def"
+}
+
+static void put_obligations_sql(struct pk_buf *sql)
+{
+    const char *comma = "";
+    add_obligations_sql(sql);
     pk_buf_text(sql, " ON CONFLICT (obligation_id) DO UPDATE SET ");
-    comma = "";
 #define K(kind, column, member)
 #define X(kind, column, member) pk_buf_printf(sql, "%s" #column " = excluded." #column, comma), comma = ", ";
 #include "store_obligation.def"
@@ -133,7 +144,9 @@ static const struct {
     {"journeys", add_journey_columns},
     {"obligations", add_obligation_columns},
     {"add facts", add_facts_sql},
+    {"add journeys", add_journeys_sql},
     {"put journeys", put_journeys_sql},
+    {"add obligations", add_obligations_sql},
     {"put obligations", put_obligations_sql},
 };
 

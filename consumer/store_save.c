@@ -289,8 +289,12 @@ static void add_symbols(const struct store *store, struct wire_param *param, str
         wire_add_int4(param, store_id(store, list.sym[i]));
 }
 
-/* In the order of put_journeys_sql (store.c): the lists of all journeys are one array, cut at a, b, c and d. */
-static void save_journeys(struct store *store, struct journey *const *journey, size_t count)
+/* Rows that are new are inserted plainly: ON CONFLICT would search the index for them twice. The cells protect
+ * both kinds, so their order does not matter. */
+
+/* In the order of add_journeys_sql (store.c): the lists of all journeys are one array, cut at a, b, c and d.
+ * Sends at most PART of those that are new, or of the others; returns where to go on. */
+static size_t save_journeys_part(struct store *store, const struct changes *changes, size_t i, bool is_new)
 {
     struct wire_params *params = &store->params;
     wire_reset(params);
@@ -299,33 +303,55 @@ static void save_journeys(struct store *store, struct journey *const *journey, s
 #define L(name, member)
 #include "store_journey.def"
     struct wire_param *cut = &params->param[params->count];
-    for (int i = 0; i < 4; i++)
+    for (int k = 0; k < 4; k++)
         wire_array(params, WIRE_INT4);
 
-    for (size_t i = 0; i < count; i++) {
-        const struct journey *j = journey[i];
+    for (; i < changes->journey.len && cut->count < PART; i++) {
+        const struct journey *j = changes->journey.ptr[i];
         struct wire_param *c = column, *at = cut;
+        if (is_new != !j->old)
+            continue;
 #define X(kind, name, member) WRITE_##kind(store, c, j->member), c++;
 #define L(name, member) wire_add_int4(at++, (int32_t)symbol->count), add_symbols(store, symbol, j->member);
 #include "store_journey.def"
         wire_add_int4(at, (int32_t)symbol->count);
     }
-    store_send(store, STATEMENT_PUT_JOURNEYS);
+    if (cut->count > 0)
+        store_send(store, is_new ? STATEMENT_NEW_JOURNEYS : STATEMENT_PUT_JOURNEYS);
+    return i;
 }
 
-static void save_obligations(struct store *store, struct obligation *const *obligation, size_t count)
+static size_t save_obligations_part(struct store *store, const struct changes *changes, size_t i, bool is_new)
 {
     struct wire_params *params = &store->params;
     wire_reset(params);
 #define X(kind, name, member) wire_array(params, ARRAY_##kind);
 #include "store_obligation.def"
-    for (size_t i = 0; i < count; i++) {
-        const struct obligation *o = obligation[i];
+    for (; i < changes->obligation.len && params->param->count < PART; i++) {
+        const struct obligation *o = changes->obligation.ptr[i];
         struct wire_param *c = params->param;
+        if (is_new != !o->old)
+            continue;
 #define X(kind, name, member) WRITE_##kind(store, c, o->member), c++;
 #include "store_obligation.def"
     }
-    store_send(store, STATEMENT_PUT_OBLIGATIONS);
+    if (params->param->count > 0)
+        store_send(store, is_new ? STATEMENT_NEW_OBLIGATIONS : STATEMENT_PUT_OBLIGATIONS);
+    return i;
+}
+
+static void save_journeys(struct store *store, const struct changes *changes)
+{
+    for (int is_new = 0; is_new < 2; is_new++)
+        for (size_t i = 0; i < changes->journey.len;)
+            i = save_journeys_part(store, changes, i, is_new);
+}
+
+static void save_obligations(struct store *store, const struct changes *changes)
+{
+    for (int is_new = 0; is_new < 2; is_new++)
+        for (size_t i = 0; i < changes->obligation.len;)
+            i = save_obligations_part(store, changes, i, is_new);
 }
 
 /* ---- aggregates ---- */
@@ -478,11 +504,9 @@ static void save_all(struct store *store, const struct changes *changes)
     send_hashes(store, STATEMENT_DROP_CUSTOMERS, changes->customer_gone.ptr, changes->customer_gone.len);
     save_customers(store, changes);
     send_hashes(store, STATEMENT_DROP_JOURNEYS, changes->journey_gone.ptr, changes->journey_gone.len);
-    for (size_t i = 0; i < changes->journey.len; i += PART)
-        save_journeys(store, changes->journey.ptr + i, PK_MIN(changes->journey.len - i, (size_t)PART));
+    save_journeys(store, changes);
     send_hashes(store, STATEMENT_DROP_OBLIGATIONS, changes->obligation_gone.ptr, changes->obligation_gone.len);
-    for (size_t i = 0; i < changes->obligation.len; i += PART)
-        save_obligations(store, changes->obligation.ptr + i, PK_MIN(changes->obligation.len - i, (size_t)PART));
+    save_obligations(store, changes);
     save_interactions_hourly(store, changes);
     save_obligations_hourly(store, changes);
     for (size_t i = 0; i < changes->quarantine.len;)

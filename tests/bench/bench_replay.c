@@ -35,7 +35,7 @@ struct query {
 struct cost {
     const char *name;
     uint64_t calls, rows, bytes;
-    double seconds;
+    double seconds, server_seconds;
 };
 
 static PGconn *conn;
@@ -56,6 +56,20 @@ static double now_s(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* CPU time of the server process so far; 0 if it is not of this machine. */
+static double server_seconds(void)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/schedstat", PQbackendPID(conn));
+    FILE *file = fopen(path, "r");
+    uint64_t ns = 0;
+    if (file && fscanf(file, "%" SCNu64, &ns) != 1)
+        ns = 0;
+    if (file)
+        fclose(file);
+    return (double)ns * 1e-9;
 }
 
 /* ---- the file ---- */
@@ -169,7 +183,7 @@ static uint64_t array_length(const struct query *query)
     return 0;
 }
 
-static void add_cost(const struct query *query, uint64_t rows, double seconds)
+static void add_cost(const struct query *query, uint64_t rows, double seconds, double server)
 {
     struct cost *cost = costs;
     while (cost < costs + cost_count && strcmp(cost->name, query->name) != 0)
@@ -183,12 +197,13 @@ static void add_cost(const struct query *query, uint64_t rows, double seconds)
     for (int i = 0; i < query->params; i++)
         cost->bytes += (uint64_t)PK_MAX(query->len[i], 0);
     cost->seconds += seconds;
+    cost->server_seconds += server;
 }
 
 static int by_seconds(const void *left, const void *right)
 {
     const struct cost *a = left, *b = right;
-    return (b->seconds > a->seconds) - (b->seconds < a->seconds);
+    return (b->server_seconds > a->server_seconds) - (b->server_seconds < a->server_seconds);
 }
 
 static void print_costs(void)
@@ -196,14 +211,15 @@ static void print_costs(void)
     double total = 0;
     qsort(costs, cost_count, sizeof *costs, by_seconds);
     for (size_t i = 0; i < cost_count; i++)
-        total += costs[i].seconds;
-    printf("| statement | calls | rows | bytes a row | ms | us a row | share |\n|---|---|---|---|---|---|---|\n");
+        total += costs[i].server_seconds;
+    printf("| statement | calls | rows | bytes a row | ms | of it CPU | CPU us a row | share |\n|---|---|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < cost_count; i++) {
         double rows = (double)PK_MAX(costs[i].rows, UINT64_C(1));
-        printf("| %s | %" PRIu64 " | %" PRIu64 " | %.0f | %.0f | %.2f | %.1f %% |\n", costs[i].name, costs[i].calls, costs[i].rows,
-               (double)costs[i].bytes / rows, costs[i].seconds * 1e3, costs[i].seconds * 1e6 / rows,
-               100 * costs[i].seconds / total);
+        printf("| %s | %" PRIu64 " | %" PRIu64 " | %.0f | %.0f | %.0f | %.2f | %.1f %% |\n", costs[i].name, costs[i].calls, costs[i].rows,
+               (double)costs[i].bytes / rows, costs[i].seconds * 1e3, costs[i].server_seconds * 1e3,
+               costs[i].server_seconds * 1e6 / rows, 100 * costs[i].server_seconds / total);
     }
+    printf("| all | | | | | %.0f | | |\n", total * 1e3);
 }
 
 /* ---- the replay ---- */
@@ -269,35 +285,21 @@ struct totals {
     double seconds, server_seconds;
 };
 
-/* CPU time of the server process so far; 0 if it is not of this machine. */
-static double server_seconds(void)
-{
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/stat", PQbackendPID(conn));
-    FILE *file = fopen(path, "r");
-    unsigned long user = 0, kernel = 0;
-    if (file && fscanf(file, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel) != 2)
-        user = kernel = 0;
-    if (file)
-        fclose(file);
-    return (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
-}
-
 static void count(struct totals *totals, const char *name, uint64_t rows)
 {
     totals->transactions += strcmp(name, "COMMIT") == 0;
     totals->events += strcmp(name, "ADD_FACTS") == 0 ? rows : 0;
-    totals->journeys += strcmp(name, "PUT_JOURNEYS") == 0 ? rows : 0;
+    totals->journeys += strcmp(name, "NEW_JOURNEYS") == 0 || strcmp(name, "PUT_JOURNEYS") == 0 ? rows : 0;
 }
 
 static void save_one_by_one(const struct query *query, struct totals *totals)
 {
-    double start = now_s();
+    double start = now_s(), server_start = server_seconds();
     send_query(query);
     if (!PQsendFlushRequest(conn))
         die(query->name, PQerrorMessage(conn));
     uint64_t rows = take_result(query->name);
-    add_cost(query, rows, now_s() - start);
+    add_cost(query, rows, now_s() - start, server_seconds() - server_start);
     count(totals, query->name, rows);
 }
 
