@@ -436,7 +436,7 @@ static enum pk_status fail_plain(struct store *store, PGresult *result, const ch
 }
 
 /* Every statement finds its rows by key: the planner must not choose a scan because a table was empty when
- * the statement was prepared. */
+ * the statement was prepared. The server too must notice when we are gone: a half sent batch holds locks. */
 static enum pk_status set_session(struct store *store, struct pk_err *err)
 {
     struct pk_buf sql PK_AUTO(pk_buf_done) = {0};
@@ -444,8 +444,9 @@ static enum pk_status set_session(struct store *store, struct pk_err *err)
                   "SET statement_timeout = %" PRId64 "; SET lock_timeout = %" PRId64
                   "; SET idle_in_transaction_session_timeout = %" PRId64
                   "; SET search_path = pg_catalog; SET client_encoding = 'UTF8'; SET client_min_messages = warning; "
-                  "SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; "
-                  "SET enable_hashjoin = off; SET enable_mergejoin = off",
+                  "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; "
+                  "SET tcp_user_timeout = 30000; SET jit = off; SET plan_cache_mode = force_generic_plan; "
+                  "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off",
                   store->config.statement_timeout_us / 1000, store->config.lock_timeout_us / 1000,
                   store->config.idle_timeout_us / 1000);
     PGresult *result = PQexec(store->conn, sql.ptr);
@@ -657,6 +658,29 @@ enum pk_status store_check_rules(struct store *store, const struct rules *rules,
 
 /* ---- positions ---- */
 
+/* A former owner that was stopped in the middle of sending a batch sits on its positions for as long as it is
+ * stopped: no timeout of the server counts while it waits for the rest of a pipeline. Kafka gave its partitions
+ * to us, so whatever it was about to commit is void. The claim is to be tried again afterwards. */
+static enum pk_status evict_former_owners(struct store *store, const struct store_position *position, size_t count,
+                                          struct pk_err *err)
+{
+    struct pk_err why = {0};
+    wire_reset(&store->params);
+    struct wire_param *topic = wire_array(&store->params, WIRE_INT4), *partition = wire_array(&store->params, WIRE_INT4);
+    for (size_t i = 0; i < count; i++) {
+        wire_add_int4(topic, store_id(store, position[i].topic));
+        wire_add_int4(partition, position[i].partition);
+    }
+    PGresult *result;
+    store_send(store, STATEMENT_EVICT);
+    enum pk_status status = store_collect(store, &result, &why);
+    if (status != PK_OK)
+        return pk_fail(err, status, "%s", why.text);
+    int64_t ended = wire_get_int8(result, 0, 0);
+    PQclear(result);
+    return pk_fail(err, PK_STALE, "the positions are locked by another transaction; connections ended: %" PRId64, ended);
+}
+
 enum pk_status store_claim(struct store *store, struct store_position *position, size_t count, struct pk_err *err)
 {
     enum pk_status status = store_ensure_dictionary(store, err);
@@ -673,7 +697,7 @@ enum pk_status store_claim(struct store *store, struct store_position *position,
     PGresult *result;
     store_send(store, STATEMENT_CLAIM);
     if ((status = store_collect(store, &result, err)) != PK_OK)
-        return status;
+        return status == PK_STALE ? evict_former_owners(store, position, count, err) : status;
     for (int row = 0; row < PQntuples(result); row++)
         for (size_t i = 0; i < count; i++)
             if (store_id(store, position[i].topic) == wire_get_int4(result, row, 0) &&
