@@ -15,6 +15,7 @@ static struct pipeline_config pipeline_of(const struct consumer_options *options
                 .lock_timeout_us = options->lock_timeout,
                 .idle_timeout_us = options->idle_timeout,
                 .application_name = options->client_id,
+                .stop = &consumer_stop,
             },
         .rules = &inputs->rules,
         .hasher = &inputs->hasher,
@@ -44,6 +45,7 @@ int consumer_run(const struct consumer_options *options)
         log_write(LOG_WARN, "rules", "line=%d warning=\"%.*s\"", inputs.warnings.list.ptr[i].line,
                   PK_STR_ARG(inputs.warnings.list.ptr[i].text));
     struct pipeline_config config = pipeline_of(options, &inputs);
+    consumer_leave_within = 4;
     enum pk_status status = pipeline_run(&config, &consumer_stop, &err);
     if (status != PK_OK)
         consumer_log_failure("stopped", &err);

@@ -14,7 +14,8 @@ enum consumer_exit {
     CONSUMER_BEHIND = 3,  /* status --wait: the time was over first */
 };
 
-extern volatile sig_atomic_t consumer_stop; /* set by SIGINT and SIGTERM */
+extern volatile sig_atomic_t consumer_stop;         /* set by SIGINT and SIGTERM */
+extern volatile sig_atomic_t consumer_leave_within; /* seconds after that the process ends in any case; 0 = never */
 
 /* One line of the log: what failed, and why. */
 void consumer_log_failure(const char *sentence, const struct pk_err *err);

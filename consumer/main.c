@@ -2,13 +2,14 @@
 /* polku-consumer: arguments, signals, wiring. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "cmd_migrate.h"
 #include "consumer_commands.h"
 #include "log.h"
 #include "nearest.h"
 
-volatile sig_atomic_t consumer_stop;
+volatile sig_atomic_t consumer_stop, consumer_leave_within;
 
 static const struct command {
     const char *name, *help;
@@ -96,6 +97,17 @@ static void on_signal(int number)
 {
     (void)number;
     consumer_stop = 1;
+    alarm((unsigned)consumer_leave_within);
+}
+
+/* Something waits that cannot be woken (a name server, a connection being made). Nothing is lost: the server rolls
+ * back what is not committed, and it is read again. */
+static void on_alarm(int number)
+{
+    static const char line[] = "polku-consumer: left without waiting any longer; what is not committed is read again\n";
+    (void)number;
+    ssize_t written = write(STDERR_FILENO, line, sizeof line - 1);
+    _exit(written < 0 ? CONSUMER_STOPPED : CONSUMER_OK);
 }
 
 static void catch_signals(void)
@@ -103,6 +115,7 @@ static void catch_signals(void)
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND}; /* the second one kills */
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    signal(SIGALRM, on_alarm);
     signal(SIGPIPE, SIG_IGN);
 }
 

@@ -373,6 +373,11 @@ enum pk_status pipeline_run(const struct pipeline_config *config, const volatile
     enum pk_status status = set_up(p, err);
     if (status == PK_OK)
         status = loop(p, err);
+    if (*stop && (status == PK_RETRY || status == PK_LOST || status == PK_FENCED)) {
+        /* Asked to leave, and what was under way is rolled back or stands: whoever claims next reads where. */
+        log_write(LOG_WARN, "left without PostgreSQL's answer", "status=%s why=\"%s\"", pk_status_name(status), err->text);
+        status = PK_OK;
+    }
     if (p->intake)
         log_progress(p, true);
     if (!tear_down(p))

@@ -270,10 +270,22 @@ static int64_t now_ms(void)
     return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
 }
 
+/* The process was asked to leave, and PostgreSQL had its time. */
+static bool must_leave(struct store *store)
+{
+    enum { PATIENCE_MS = 2000 };
+    if (!store->config.stop || !*store->config.stop)
+        return false;
+    if (!store->leave_at_ms)
+        store->leave_at_ms = now_ms() + PATIENCE_MS;
+    return now_ms() >= store->leave_at_ms;
+}
+
 /* Until PQgetResult would not block. Reads while it writes, so that neither side waits for the other.
  * False if the connection broke or nothing came for too long. */
 static bool wait_result(struct store *store)
 {
+    enum { LOOK_UP_MS = 200 }; /* a signal may come right before the wait */
     int64_t deadline = now_ms() + store->silence_ms;
     for (;;) {
         int unsent = PQflush(store->conn);
@@ -281,11 +293,11 @@ static bool wait_result(struct store *store)
             return false;
         if (!PQisBusy(store->conn))
             return true;
-        int64_t left = store->silence_ms < 0 ? 60000 : deadline - now_ms();
-        if (left <= 0)
+        int64_t left = store->silence_ms < 0 ? LOOK_UP_MS : deadline - now_ms();
+        if (left <= 0 || must_leave(store))
             return false;
         struct pollfd fd = {PQsocket(store->conn), (short)(POLLIN | (unsent ? POLLOUT : 0)), 0};
-        int ready = poll(&fd, 1, (int)left);
+        int ready = poll(&fd, 1, (int)PK_MIN(left, (int64_t)LOOK_UP_MS));
         if (ready < 0 && errno != EINTR)
             return false;
         if (ready > 0 && (fd.revents & (POLLIN | POLLERR | POLLHUP)) && !PQconsumeInput(store->conn))

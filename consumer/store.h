@@ -15,6 +15,8 @@
 
 #include "changes.h"
 
+#include <signal.h>
+
 enum { STORE_SCHEMA = 3 }; /* number of the newest file in sql/migrations that this program needs */
 
 struct store;
@@ -23,6 +25,7 @@ struct store_config {
     const char *conninfo;          /* libpq; the password comes from its passfile or the environment */
     int64_t statement_timeout_us, lock_timeout_us, idle_timeout_us;
     const char *application_name;
+    const volatile sig_atomic_t *stop; /* once it is set, an answer is waited for 2 s more in all, then PK_LOST; may be NULL */
 };
 
 /* Connects, prepares statements, reads the dictionary, checks the migration version.
