@@ -31,7 +31,7 @@ static struct wire_param *wire_next(struct wire_params *params, uint32_t type, b
     param->count = 0;
     param->type = type;
     param->array = array;
-    param->nulls = false;
+    param->nulls = 0;
     return param;
 }
 
@@ -73,11 +73,11 @@ void wire_finish(struct wire_params *params, const char **ret_value, int *ret_le
         struct wire_param *param = &params->param[i];
         if (param->array) {
             pk_put_be32(param->ptr, 1);
-            pk_put_be32(param->ptr + 4, param->nulls);
+            pk_put_be32(param->ptr + 4, param->nulls > 0);
             pk_put_be32(param->ptr + 8, param->type);
             pk_put_be32(param->ptr + 12, param->count);
             pk_put_be32(param->ptr + 16, 1);
-            if (param->count == 0) { /* an empty array has no dimensions */
+            if (param->nulls == param->count) { /* an empty array has no dimensions */
                 pk_put_be32(param->ptr, 0);
                 param->len = 12;
             }

@@ -3,7 +3,8 @@
  *
  * Only for store*.c. A parameter is a buffer that is filled value by value; its memory is kept for the
  * next statement. Null stands for what our structs have no value for: symbol 0, the zero hash,
- * PK_NO_TIME, text with ptr NULL. */
+ * PK_NO_TIME, text with ptr NULL. An array of nothing but nulls travels as an empty one: unnest() in step with
+ * the others gives nulls for it, and the server neither reads nor walks it. */
 #ifndef POLKU_STORE_WIRE_H
 #define POLKU_STORE_WIRE_H
 
@@ -30,8 +31,8 @@ enum { WIRE_MAX_PARAMS = 64 };
 struct wire_param {
     uint8_t *ptr;
     size_t len, cap;
-    uint32_t type, count;
-    bool array, nulls;
+    uint32_t type, count, nulls; /* nulls: those among count */
+    bool array;
 };
 
 struct wire_params {
@@ -64,7 +65,7 @@ static inline uint8_t *wire_room(struct wire_param *param, size_t bytes)
 static inline void wire_add_null(struct wire_param *param)
 {
     pk_put_be32(wire_room(param, 4), UINT32_MAX);
-    param->nulls = true;
+    param->nulls++;
     param->count++;
 }
 static inline void wire_add_int8(struct wire_param *param, int64_t value)
