@@ -200,6 +200,12 @@ static bool in_reach(const struct ledger *ledger, const struct fact *fact, const
            o->opened_at_us - fact->at_us <= ledger->meaning->rules->skew_us;
 }
 
+/* Neither this one nor any that was opened after it. */
+static bool beyond_reach(const struct ledger *ledger, const struct fact *fact, const struct obligation *o)
+{
+    return pk_hash_zero(fact->relates) && !in_reach(ledger, fact, o);
+}
+
 enum reach { NOT_REACHED, REACHED_FIRST_OPEN, REACHED_CASE, REACHED_NAME };
 
 static enum reach reach_of(const struct ledger *ledger, const struct fact *fact, const struct obligation *o)
@@ -224,8 +230,10 @@ static void act_on_kind(struct ledger *ledger, const struct fact *fact, sym_t ki
 {
     enum reach best = NOT_REACHED;
     uint32_t oldest = 0;
-    for (uint32_t i = 0; i < ledger->item_count; i++) {
+    for (uint32_t i = ledger->closed; i < ledger->item_count; i++) {
         const struct obligation *o = ledger->item[i];
+        if (beyond_reach(ledger, fact, o))
+            break;
         if (o->kind != kind)
             continue;
         enum reach reach = reach_of(ledger, fact, o);
@@ -240,6 +248,8 @@ static void act_on_kind(struct ledger *ledger, const struct fact *fact, sym_t ki
     uint32_t end = rule && rule->consume_all ? ledger->item_count : oldest + 1;
     for (uint32_t i = oldest; i < end; i++) {
         const struct obligation *o = ledger->item[i];
+        if (beyond_reach(ledger, fact, o))
+            break;
         if (o->kind != kind || reach_of(ledger, fact, o) != best)
             continue;
         unsigned acts = match_acts(ledger->meaning->matcher, fact, o->rule);
@@ -250,12 +260,12 @@ static void act_on_kind(struct ledger *ledger, const struct fact *fact, sym_t ki
 
 static void act_by_name(struct ledger *ledger, const struct fact *fact)
 {
-    for (uint32_t i = 0; i < ledger->item_count; i++) {
+    for (uint32_t i = ledger->closed; i < ledger->item_count; i++) {
         sym_t kind = ledger->item[i]->kind;
         if (!names(fact, ledger->item[i]))
             continue;
         bool done = false; /* each kind once, at its first named obligation */
-        for (uint32_t j = 0; j < i && !done; j++)
+        for (uint32_t j = ledger->closed; j < i && !done; j++)
             done = ledger->item[j]->kind == kind && names(fact, ledger->item[j]);
         if (!done)
             act_on_kind(ledger, fact, kind);
@@ -297,7 +307,9 @@ static void change_due(struct ledger *ledger, const struct fact *fact)
 
 void ledger_act(struct ledger *ledger, const struct fact *fact)
 {
-    if (ledger->item_count == 0)
+    while (ledger->closed < ledger->item_count && obligation_closed(ledger->item[ledger->closed]))
+        ledger->closed++;
+    if (ledger->closed == ledger->item_count)
         return;
     if (!pk_hash_zero(fact->relates))
         act_by_name(ledger, fact);

@@ -63,6 +63,7 @@ struct ledger {
     struct pk_arena *arena;
     struct obligation **item;
     uint32_t item_count, item_cap;
+    uint32_t closed; /* so many of the first items are closed, and stay so */
     struct obligation **made; /* created or changed since the ledger was taken up */
     uint32_t made_count, made_cap;
     struct pk_map by_id; /* id -> item index + 1; used by the slow path, which sets `indexed` */
