@@ -399,8 +399,8 @@ class Run:
                 raise Failure('%s ended with %d: %s' % (consumer.name, consumer.process.poll(), consumer.log()[-1:]))
         return True
 
-    def events(self, data_set):
-        """A real data set as JSON Lines, by its mapping in the repository; the path."""
+    def events(self, data_set, limit=None):
+        """A real data set (the first `limit` events of it) as JSON Lines, by its mapping in the repository; the path."""
         path = self.file(data_set + '.jsonl')
         with open(path, 'wb') as out:
             code = subprocess.run(
@@ -409,6 +409,11 @@ class Run:
                 stdout=out, check=False).returncode
         if code != 0:
             raise Failure('polku-producer check %s: exit code %d' % (data_set, code))
+        if limit:
+            with open(path, 'rb') as file:
+                lines = list(itertools.islice(file, limit))
+            with open(path, 'wb') as file:
+                file.writelines(lines)
         return path
 
     # ---- evidence ----
