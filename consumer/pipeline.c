@@ -163,13 +163,15 @@ static enum pk_status add_record(struct pipeline *p, struct batch *batch, const 
                      err);
 }
 
-/* How long the next poll may wait; negative: the batch has waited long enough. */
+/* How long the next poll may wait; negative: the batch has waited long enough. While PostgreSQL is at work on the batch
+ * before it this one cannot be saved, so it may as well grow. */
 static int64_t patience_us(const struct pipeline *p, const struct batch *batch)
 {
     enum { IDLE_US = 200000, WATCH_COMMIT_US = 2000 };
-    if (batch->item.len)
-        return p->first_at_us + p->config->linger_us - clock_us();
-    return commit_under_way(&p->committer) ? WATCH_COMMIT_US : IDLE_US;
+    if (batch->item.len == 0)
+        return commit_under_way(&p->committer) ? WATCH_COMMIT_US : IDLE_US;
+    int64_t left_us = p->first_at_us + p->config->linger_us - clock_us();
+    return left_us <= 0 && store_save_pump(p->store) ? WATCH_COMMIT_US : left_us;
 }
 
 static bool is_full(const struct pipeline *p, const struct batch *batch)

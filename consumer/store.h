@@ -110,8 +110,8 @@ enum pk_status store_new_cell(struct store *store, int64_t *ret_cell, struct pk_
  * goes on in the open transaction. `changes` must stay until store_save_finish. */
 enum pk_status store_save_send(struct store *store, enum store_mode mode, const struct changes *changes,
                                struct pk_err *err);
-/* Moves bytes without blocking; call now and then between send and finish. */
-void store_save_pump(struct store *store);
+/* Moves bytes without blocking; call now and then between send and finish. True while the server has not answered. */
+bool store_save_pump(struct store *store);
 /* Waits for the COMMIT's result. PK_OK means committed, and nothing else does. */
 enum pk_status store_save_finish(struct store *store, struct pk_err *err);
 

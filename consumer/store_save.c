@@ -537,12 +537,13 @@ enum pk_status store_save_send(struct store *store, enum store_mode mode, const 
     return PK_OK;
 }
 
-void store_save_pump(struct store *store)
+bool store_save_pump(struct store *store)
 {
     if (!store->conn || !store->saving || store->send_failed)
-        return;
+        return false;
     if (PQflush(store->conn) < 0 || !PQconsumeInput(store->conn))
         store->send_failed = true;
+    return !store->send_failed && PQisBusy(store->conn);
 }
 
 enum pk_status store_save_finish(struct store *store, struct pk_err *err)
