@@ -336,6 +336,7 @@ class Journeys(unittest.TestCase):
             event('2', 2 * HOUR, 'reply.sent', direction='OUTBOUND', actor='BOT', channel='web'),   # a bot
             event('3', 3 * HOUR, 'payment.captured', channel='store', brand='bergvik'),            # no contact
             event('4', 4 * HOUR, 'callback.attempted', outcome='unreached', direction='OUTBOUND', actor='HUMAN'),
+            event('4b', 4 * HOUR + SECOND, 'reply.sent', direction='OUTBOUND', actor='HUMAN', channel='web'), # the first
             event('5', 5 * HOUR, 'contact.inbound', outcome='refused', channel='chat', direction='INBOUND'),
             event('6', 6 * HOUR, 'handoff.offered', handoff={'to_brand': 'crane', 'to_unit': 'yard'}),
             event('7', 7 * HOUR, 'handoff.accepted'),
@@ -343,10 +344,10 @@ class Journeys(unittest.TestCase):
             event('9', 9 * HOUR, 'newsletter.sent', channel='post', unit='marketing'),
         ]
         found = one(rows(events, 'journey'))
-        expected = dict(first_at=T0, last_at=T0 + 8 * HOUR, events=10, entry_channel='phone', last_channel='email',
+        expected = dict(first_at=T0, last_at=T0 + 8 * HOUR, events=11, entry_channel='phone', last_channel='email',
                         channels={'phone', 'web', 'store', 'chat', 'email'}, brands={'ahola', 'bergvik'},
-                        units={'sales', 'care'}, contacts=4, switches=2, handoffs_offered=1, handoffs_accepted=1,
-                        unanswered=1, refusals=1, first_inbound_at=T0 + HOUR, first_human_reply_at=T0 + 4 * HOUR,
+                        units={'sales', 'care'}, contacts=5, switches=2, handoffs_offered=1, handoffs_accepted=1,
+                        unanswered=1, refusals=1, first_inbound_at=T0 + HOUR, first_human_reply_at=T0 + 4 * HOUR + SECOND,
                         resolved=True, last_type='case.closed', last_outcome='ok', crowd=False)
         self.assertEqual({k: found[k] for k in expected}, expected)
         found = one(rows(events + [inbound('a', 10 * HOUR)], 'journey'))
