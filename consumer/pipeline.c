@@ -25,6 +25,7 @@ struct pipeline {
     struct pk_err callback_err;
     struct commit_counters shown;
     int64_t shown_at_us;
+    size_t words_shown;         /* number of different texts at which the log last spoke of them */
 };
 
 static int64_t clock_us(void)
@@ -51,6 +52,18 @@ static void log_progress(struct pipeline *p, bool last)
               p->committer.cache.bytes);
     p->shown = *now;
     p->shown_at_us = at_us;
+}
+
+/* Symbols and the dictionary never forget: they are for vocabulary. A publisher that writes ids or sentences into
+ * such a field (type, channel, unit, outcome, reason, ...) shows here long before memory is short. */
+static void watch_words(struct pipeline *p)
+{
+    enum { MANY_WORDS = 100000 };
+    size_t words = symbols_count(p->config->symbols);
+    if (words < PK_MAX(2 * p->words_shown, (size_t)MANY_WORDS))
+        return;
+    p->words_shown = words;
+    log_write(LOG_WARN, "very many different words", "count=%zu see=polku.dictionary", words);
 }
 
 static void note(void *context, enum log_level level, const char *sentence, const char *detail)
@@ -238,6 +251,7 @@ static enum pk_status finish(struct pipeline *p, struct pk_err *err)
     if (status == PK_OK) {
         tell_kafka(p);
         log_progress(p, false);
+        watch_words(p);
     }
     return status;
 }
@@ -279,6 +293,10 @@ static enum pk_status recover(struct pipeline *p, enum pk_status status, struct 
               err->text);
     if (status != PK_FENCED)
         p->connected = false;
+    if (commit_under_way(&p->committer)) { /* it borrows its batch */
+        struct pk_err ignored = {0};
+        commit_finish(&p->committer, &ignored); /* committed or not: the claim will tell */
+    }
     cache_clear(&p->committer.cache);
     batch_reset(&p->batch[0]);
     batch_reset(&p->batch[1]);
