@@ -2,7 +2,8 @@
 -- Schema bi: the contract with people and BI tools. Words are those of docs/semantics.md.
 --
 -- Text comes from the dictionary by LEFT JOIN on its primary key: the planner leaves out the joins (and the counts of
--- obligations) whose columns a query does not name.
+-- obligations) whose columns a query does not name. Lists look each text up in a subquery of its own: a join within the row
+-- would read the whole dictionary for every row.
 
 CREATE SCHEMA IF NOT EXISTS bi;
 COMMENT ON SCHEMA bi IS 'Journeys, obligations, events and aggregates for people and BI tools. What depends on the time of day is told as of the setting polku.as_of (SET polku.as_of = ''2015-09-22''), else now.';
@@ -58,8 +59,8 @@ SELECT i.occurred_at,
        money_kind.text AS money_kind,
        i.sensitivity = 1 AS sensitive,
        CASE WHEN i.sensitivity = 0 THEN i.attributes END AS attributes,
-       ARRAY(SELECT d.text FROM unnest(i.identifier_namespaces) WITH ORDINALITY AS n (id, place)
-             JOIN polku.dictionary d ON d.id = n.id ORDER BY n.place) AS identifier_namespaces,
+       ARRAY(SELECT (SELECT d.text FROM polku.dictionary d WHERE d.id = n.id)
+             FROM unnest(i.identifier_namespaces) WITH ORDINALITY AS n (id, place) ORDER BY n.place) AS identifier_namespaces,
        i.event_hash,
        kafka_topic.text AS kafka_topic,
        i.kafka_partition,
@@ -254,12 +255,12 @@ SELECT j.journey_id,
        j.first_inbound_at,
        j.first_human_reply_at,
        j.first_human_reply_at - j.first_inbound_at AS first_human_reply_after,
-       ARRAY(SELECT d.text FROM unnest(j.channels) WITH ORDINALITY AS n (id, place)
-             JOIN polku.dictionary d ON d.id = n.id ORDER BY n.place) AS channels,
-       ARRAY(SELECT d.text FROM unnest(j.brands) WITH ORDINALITY AS n (id, place)
-             JOIN polku.dictionary d ON d.id = n.id ORDER BY n.place) AS brands,
-       ARRAY(SELECT d.text FROM unnest(j.units) WITH ORDINALITY AS n (id, place)
-             JOIN polku.dictionary d ON d.id = n.id ORDER BY n.place) AS units,
+       ARRAY(SELECT (SELECT d.text FROM polku.dictionary d WHERE d.id = n.id)
+             FROM unnest(j.channels) WITH ORDINALITY AS n (id, place) ORDER BY n.place) AS channels,
+       ARRAY(SELECT (SELECT d.text FROM polku.dictionary d WHERE d.id = n.id)
+             FROM unnest(j.brands) WITH ORDINALITY AS n (id, place) ORDER BY n.place) AS brands,
+       ARRAY(SELECT (SELECT d.text FROM polku.dictionary d WHERE d.id = n.id)
+             FROM unnest(j.units) WITH ORDINALITY AS n (id, place) ORDER BY n.place) AS units,
        cardinality(j.channels) AS channel_count,
        cardinality(j.brands) AS brand_count,
        cardinality(j.units) AS unit_count,

@@ -12,9 +12,8 @@ SELECT (extract(epoch FROM i.occurred_at) * 1000000)::bigint, i.event_hash, sour
        (ARRAY['NORMAL', 'SENSITIVE'])[i.sensitivity + 1], brand.text, unit.text, outcome.text, reason.text,
        i.topic, i.cause, i.product, i.location, i.stage, i.case_key, i.staff, i.relates_to,
        to_json(coalesce(i.identifiers, '{}')::text[]),
-       coalesce((SELECT to_json(array_agg(n.text ORDER BY u.place))
-                 FROM unnest(i.identifier_namespaces) WITH ORDINALITY AS u (id, place)
-                 LEFT JOIN polku.dictionary n ON n.id = u.id)::text, '[]'),
+       coalesce((SELECT to_json(array_agg((SELECT n.text FROM polku.dictionary n WHERE n.id = u.id) ORDER BY u.place))
+                 FROM unnest(i.identifier_namespaces) WITH ORDINALITY AS u (id, place))::text, '[]'),
        i.promise_id, promise_kind.text, (extract(epoch FROM i.promise_due_from) * 1000000)::bigint,
        (extract(epoch FROM i.promise_due_to) * 1000000)::bigint, promise_brand.text, promise_unit.text,
        promise_role.text, i.handoff, to_brand.text, to_unit.text, to_role.text, rating_scale.text,
@@ -50,12 +49,12 @@ LEFT JOIN polku.dictionary namespace ON namespace.id = c.namespace_id
 SELECT j.journey_id, j.customer_id, j.case_key, j.continues, j.crowd,
        (extract(epoch FROM j.first_at) * 1000000)::bigint, (extract(epoch FROM j.last_at) * 1000000)::bigint,
        j.events, entry_channel.text, last_channel.text,
-       to_json(ARRAY(SELECT d.text FROM unnest(j.channels) u (id) LEFT JOIN polku.dictionary d USING (id)
-                     ORDER BY d.text COLLATE "C")),
-       to_json(ARRAY(SELECT d.text FROM unnest(j.brands) u (id) LEFT JOIN polku.dictionary d USING (id)
-                     ORDER BY d.text COLLATE "C")),
-       to_json(ARRAY(SELECT d.text FROM unnest(j.units) u (id) LEFT JOIN polku.dictionary d USING (id)
-                     ORDER BY d.text COLLATE "C")),
+       to_json(ARRAY(SELECT (SELECT d.text FROM polku.dictionary d WHERE d.id = u.id) FROM unnest(j.channels) u (id)
+                     ORDER BY (SELECT d.text FROM polku.dictionary d WHERE d.id = u.id) COLLATE "C")),
+       to_json(ARRAY(SELECT (SELECT d.text FROM polku.dictionary d WHERE d.id = u.id) FROM unnest(j.brands) u (id)
+                     ORDER BY (SELECT d.text FROM polku.dictionary d WHERE d.id = u.id) COLLATE "C")),
+       to_json(ARRAY(SELECT (SELECT d.text FROM polku.dictionary d WHERE d.id = u.id) FROM unnest(j.units) u (id)
+                     ORDER BY (SELECT d.text FROM polku.dictionary d WHERE d.id = u.id) COLLATE "C")),
        j.contacts, j.switches, j.handoffs_offered, j.handoffs_accepted, j.unanswered, j.refusals,
        (extract(epoch FROM j.first_inbound_at) * 1000000)::bigint,
        (extract(epoch FROM j.first_human_reply_at) * 1000000)::bigint, j.resolved, last_type.text, last_outcome.text
