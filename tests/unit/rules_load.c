@@ -72,7 +72,7 @@ Test(rules, reads_the_default_file)
     cr_assert_eq(rules.gap_us, 7 * PK_DAY_US);
     cr_assert_eq(rules.max_events, 20000);
     cr_assert_eq(rules.trait[TRAIT_HUMAN_REPLY].count, 1);
-    cr_assert_eq(rules.trait[TRAIT_HUMAN_REPLY].match[0].type_count, 0);
+    cr_assert_eq(rules.trait[TRAIT_HUMAN_REPLY].match[0].type_count, 8);
     cr_assert_neq(rules.trait[TRAIT_HUMAN_REPLY].match[0].direction_mask, 0);
     cr_assert_eq(rules.kind_count, 10);
     cr_assert(rules.any_across);
