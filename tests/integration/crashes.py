@@ -52,6 +52,7 @@ with Run('crashes', data=['olist']) as run:
     for n in range(0, len(seen), 3):
         say('          ' + '; '.join(seen[n:n + 3]))
     took = topic.drain(db)
+    wait_for('both consumers are up again', lambda: run.alive() and all(c.is_up() for c in consumers))
     for consumer in consumers:
         consumer.stop()
 

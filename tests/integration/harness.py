@@ -223,9 +223,10 @@ class Consumer:
             '6000', '--kafka.heartbeat.interval.ms', '500', *options]
         self.log_path = os.path.join(run.folder, name + '.log')
         self.process = None
-        self.starts = 0
+        self.starts = self.lines_before = 0
 
     def start(self):
+        self.lines_before = len(self.log()) if self.starts else 0
         with open(self.log_path, 'ab') as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.starts += 1
@@ -249,6 +250,10 @@ class Consumer:
         """What the last `stopped` line counts."""
         lines = self.said('stopped')
         return lines[-1] if lines else {}
+
+    def is_up(self):
+        """It has claimed partitions since it was started."""
+        return any(line.get('message') == 'partitions claimed' for line in self.log()[self.lines_before:])
 
     def claimed(self):
         """Partitions that it holds, by its log."""
