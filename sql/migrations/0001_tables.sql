@@ -280,7 +280,6 @@ CREATE TABLE polku.identifier (
     hash         uuid NOT NULL PRIMARY KEY,
     owner_id     uuid
 );
-CREATE INDEX identifier_cell ON polku.identifier (cell_id);
 COMMENT ON TABLE polku.identifier IS 'Every key by which events can influence each other: persons, devices, cases, obligations. Each belongs to exactly one guard cell.';
 COMMENT ON COLUMN polku.identifier.cell_id IS 'Its guard cell (no foreign key: its check would lock out of order).';
 COMMENT ON COLUMN polku.identifier.namespace_id IS 'Namespace (dictionary); null for cases and obligations.';
