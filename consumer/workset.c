@@ -226,8 +226,9 @@ static bool key_from_cache(struct workset *ws, struct ws_key *key)
 static bool need_keys(struct workset *ws, struct ws_need *ret)
 {
     struct pk_hash *missing = NULL;
-    size_t count = 0;
-    for (size_t i = 0; i < ws->key_list.len; i++) {
+    size_t count = 0, i = ws->keys_asked; /* those before are looked up by now */
+    ws->keys_asked = ws->key_list.len;
+    for (; i < ws->key_list.len; i++) {
         struct ws_key *key = ws->key_list.ptr[i];
         if (key->looked_up || key_from_cache(ws, key))
             continue;
@@ -269,11 +270,12 @@ enum pk_status workset_put_keys(struct workset *ws, const struct ws_need *need, 
 /* Customers that met at one key and may influence each other form one group and go the slow path. */
 static void couple(struct workset *ws)
 {
-    for (size_t i = 0; i < ws->facts; i++) {
+    for (size_t i = 0; i < ws->facts && !ws->users_added; i++) {
         struct ws_fact *entry = &ws->fact[i];
         for (size_t k = 0; k < entry->key_count; k++)
             add_user(ws, entry->key[k], entry->fact->customer);
     }
+    ws->users_added = true;
     for (size_t i = 0; i < ws->key_list.len; i++) {
         struct ws_key *key = ws->key_list.ptr[i];
         if (key->user_count < 2 || !key->couples)

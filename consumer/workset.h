@@ -72,6 +72,8 @@ struct workset {
     size_t facts;
     struct pk_map keys, cells, customers;
     PK_VEC(struct ws_key *) key_list;
+    size_t keys_asked; /* of key_list */
+    bool users_added;  /* those of this batch, to its keys */
     PK_VEC(struct ws_cell *) cell_list;
     PK_VEC(struct ws_customer *) customer_list;
     PK_VEC(struct fact *) displaced;     /* stored copies that lose against one of this batch */
