@@ -7,9 +7,10 @@
     compare.py checksum --rules polku.yaml --key-file key events.jsonl ...
 
 `oracle` prints the number of rows of each table, and of each table that differs the first differing row, both sides
-field by field; exit code 0 if all are equal, 1 if not. `checksum` prints one line per derived table and one for all
+field by field; exit code 0 if all are equal, 1 if not. The decisions are those of the database (polku.decision that are
+in force), or with --decisions those of the file. `checksum` prints one line per derived table and one for all
 of them: equal lines mean equal content, ids included; with --as-of the views too. The database is read by psql in
-one snapshot.
+one snapshot. Of a link only whether it was refused is compared, not why.
 """
 
 import argparse
@@ -29,6 +30,17 @@ def queries(path=TABLES_SQL):
     with open(path, encoding='utf-8') as file:
         parts = re.split(r'^-- table: (\w+)\n', file.read(), flags=re.MULTILINE)[1:]
     return {name: ' '.join(query.split()) for name, query in zip(parts[::2], parts[1::2])}
+
+
+def comparable(name, lines):
+    """Canonical rows as both sides can tell them: a link is refused or not, whatever for."""
+    if name != 'identity_link':
+        return lines
+    found = []
+    for line in lines:
+        rest, refused = line.rsplit('\t', 1)
+        found.append('%s\t%s' % (rest, 'f' if refused in ('made', '\\N', 'f') else 't'))
+    return sorted(found)
 
 
 def database_tables(database, names, as_of=None):
@@ -54,17 +66,24 @@ def database_tables(database, names, as_of=None):
             rows = tables[line[len(MARK):]] = []
         else:
             rows.append(line)
-    for rows in tables.values():
-        rows.sort()
-    return tables
+    return {name: sorted(comparable(name, rows)) for name, rows in tables.items()}
 
 
-def oracle_tables(args, names):
-    derived = oracle.derive_from(args)
+def decisions_of(rows):
+    """What the query `decision` printed."""
+    found = []
+    for row in rows:
+        kind, a, b = row.split('\t')
+        found.append({'kind': kind, 'a': a, 'b': None if b == '\\N' else b})
+    return oracle.Decisions(found)
+
+
+def oracle_tables(args, names, decisions=None):
+    derived = oracle.derive_from(args, decisions)
     if derived.invalid:
         print('note: %d events are not valid and left out, the first is %s' %
               (len(derived.invalid), derived.invalid[0]), file=sys.stderr)
-    return {name: oracle.table_lines(derived, name, args.as_of) for name in names}
+    return {name: comparable(name, oracle.table_lines(derived, name, args.as_of)) for name in names}
 
 
 def print_row(columns, here, there):
@@ -112,8 +131,8 @@ def table_names(args, known):
 
 def run_oracle(args):
     names = table_names(args, oracle.TABLES)
-    theirs = database_tables(args.database, names, args.as_of)
-    mine = oracle_tables(args, names)
+    theirs = database_tables(args.database, names + ['decision'], args.as_of)
+    mine = oracle_tables(args, names, None if args.decisions else decisions_of(theirs['decision']))
     return 0 if all([compare_table(name, mine[name], theirs[name]) for name in names]) else 1
 
 

@@ -8,11 +8,16 @@ schema's field names), output are *canonical rows*, the text that PostgreSQL's C
 tabs, \\N for null, times as integer microseconds, ids as lower-case uuids with dashes, truth as t or f, sets as
 JSON arrays in byte order, doubles as the hexadecimal of their eight bytes. Rows are sorted by bytes.
 
+Decisions are JSON Lines, one for each that is in force; a and b are identifier hashes in hexadecimal, dashes optional:
+
+    {"kind": "block", "a": "<hash>"}    {"kind": "unlink", "a": "<hash>"}    {"kind": "apart", "a": "<hash>", "b": "<hash>"}
+
     polku_oracle.py derive --rules deploy/polku.yaml --key-file key --out-dir tables events.jsonl ...
-    polku_oracle.py derive --rules ... --key-file ... --table journey events.jsonl
+    polku_oracle.py derive --rules ... --key-file ... --decisions decisions.jsonl --table journey events.jsonl
 """
 
 import argparse
+import bisect
 import collections
 import datetime
 import hashlib
@@ -342,7 +347,37 @@ class KindRule:
 Traits = collections.namedtuple('Traits', 'passive terminal contact unanswered refusal handoff_offered '
                                 'handoff_accepted human_reply opens acts')
 FACTS = ('contact', 'unanswered', 'refusal', 'handoff_offered', 'handoff_accepted', 'human_reply')
-Namespace = collections.namedtuple('Namespace', 'is_person priority normalise')
+NO_LIMIT = float('inf')
+
+
+class Namespace:
+    """One entry of identity.namespaces."""
+
+    KEYS = {'name', 'class', 'priority', 'unique', 'normalise', 'max_people', 'max_links', 'shared_lookback', 'lookback',
+            'lookahead', 'blocked', 'store'}
+
+    def __init__(self, node):
+        if node.keys() - self.KEYS:
+            raise InputError('rules: namespace %s has no key %s' %
+                             (node.get('name'), ', '.join(sorted(node.keys() - self.KEYS))))
+        kind = node['class']
+        if kind not in ('person', 'device', 'kiosk'):
+            raise InputError('rules: class %r is not known' % kind)
+        self.is_person, self.priority = kind == 'person', int(node['priority'])
+        self.unique, self.normalise = node.get('unique', 'false') == 'true', node.get('normalise', 'none')
+        self.max_people = int(node['max_people']) if 'max_people' in node else NO_LIMIT if self.unique else 1
+        self.max_links = int(node.get('max_links', 50))
+        self.shared_lookback = parse_duration(node.get('shared_lookback', '7d'))
+        self.lookback = parse_duration(node.get('lookback', '30m' if kind == 'kiosk' else '30d'))
+        if 'lookahead' in node:
+            self.lookahead = parse_duration(node['lookahead'])
+        else:
+            self.lookahead = 0 if kind == 'kiosk' else self.lookback
+        self.blocked = blocked_set(node.get('blocked'))
+
+
+def blocked_set(values):
+    return frozenset(value.encode().lower() for value in values or ())
 
 
 class Rules:
@@ -350,11 +385,9 @@ class Rules:
         identity, journeys = tree['identity'], tree['journeys']
         self.horizon = parse_moment(tree['horizon']) if 'horizon' in tree else MIN_TIME
         self.phone_country = str(identity.get('phone_country', ''))
-        self.blocked = {value.encode().lower() for value in identity.get('blocked_values') or []}
-        self.namespaces = {}
-        for node in identity.get('namespaces') or []:
-            self.namespaces[node['name']] = Namespace(node['class'] == 'person', int(node['priority']),
-                                                      node.get('normalise', 'none'))
+        self.blocked = blocked_set(identity.get('blocked_values'))
+        self.max_component = int(identity.get('max_component', 1000))
+        self.namespaces = {node['name']: Namespace(node) for node in identity.get('namespaces') or []}
         self.gap, self.reopen_gap = parse_duration(journeys['gap']), parse_duration(journeys['reopen_gap'])
         self.case_gap, self.max_span = parse_duration(journeys['case_gap']), parse_duration(journeys['max_span'])
         self.max_events = int(journeys['max_events'])
@@ -398,8 +431,10 @@ ASCII_SPACE = b'\t\n\v\f\r '
 ZEROS = re.compile(rb'[-+.: ]*0[-+.: 0]*')
 
 
-def is_blocked(value, rules):
-    return not value or value.lower() in rules.blocked or ZEROS.fullmatch(value) is not None
+def is_blocked(value, rules, also=frozenset()):
+    """`also`: the `blocked` values of the namespace."""
+    low = value.lower()
+    return not value or low in rules.blocked or low in also or ZEROS.fullmatch(value) is not None
 
 
 def normalise_phone(value, country):
@@ -416,10 +451,10 @@ def normalise_phone(value, country):
     return country.encode() + (digits[1:] if digits.startswith(b'0') else digits)
 
 
-def normalise(value, how, rules):
+def normalise(value, how, rules, also=frozenset()):
     """Value of an identifier as bytes -> the bytes that are hashed, None if it is blocked."""
     value = value.strip(ASCII_SPACE)
-    if is_blocked(value, rules):
+    if is_blocked(value, rules, also):
         return None
     if how == 'email':
         value = value.lower()
@@ -427,14 +462,246 @@ def normalise(value, how, rules):
         value = normalise_phone(value, rules.phone_country)
     elif how != 'none':
         raise InputError('rules: normaliser %r is not known' % how)
-    return None if is_blocked(value, rules) else value
+    return None if is_blocked(value, rules, also) else value
+
+
+# ---------------------------------------------------------------- identity: semantics 3
+
+class Decisions:
+    """Semantics 3.6: those that are in force. apart holds pairs of hashes, either way round."""
+
+    def __init__(self, nodes=()):
+        self.blocked, self.unlinked, self.apart = set(), set(), set()
+        for node in nodes:
+            if not isinstance(node, dict) or node.keys() - {'kind', 'a', 'b'}:
+                raise InputError('decisions: %r is none' % (node,))
+            a, b = (None if node.get(end) is None else parse_ledger_id(node[end]) for end in 'ab')
+            if a is None or (b is None) != (node.get('b') is None) or \
+                    (b is not None) != (node['kind'] == 'apart') or a == b:
+                raise InputError('decisions: %r names other hashes than its kind needs' % (node,))
+            if node['kind'] == 'block':
+                self.blocked.add(a)
+            elif node['kind'] == 'unlink':
+                self.unlinked.add(a)
+            elif node['kind'] == 'apart':
+                self.apart.add((a, b))
+            else:
+                raise InputError('decisions: kind %r is not known' % node['kind'])
+
+    @classmethod
+    def load(cls, path):
+        return cls(read_lines([path]))
+
+
+Identifier = collections.namedtuple('Identifier', 'hash namespace rule')  # its full namespace; rule is a Namespace
+
+
+def strength(identifier):
+    return identifier.rule.priority
+
+
+class Sets:
+    """Disjoint sets of hashable things: find and join."""
+
+    def __init__(self):
+        self.parent, self.size = {}, {}
+
+    def find(self, x):
+        parent = self.parent
+        root = x
+        while parent.get(root, root) != root:
+            root = parent[root]
+        while x != root:
+            parent[x], x = root, parent.get(x, x)
+        return root
+
+    def join(self, x, y):
+        """-> (root of the joined set, root that is none any more, or None if they were one)."""
+        x, y = self.find(x), self.find(y)
+        if x == y:
+            return x, None
+        if self.size.get(x, 1) < self.size.get(y, 1):
+            x, y = y, x
+        self.parent[y] = x
+        self.size[x] = self.size.get(x, 1) + self.size.pop(y, 1)
+        return x, y
+
+
+class Link:
+    __slots__ = ('a', 'b', 'event', 'refused')
+
+    def __init__(self, a, b, event):
+        self.a, self.b, self.event, self.refused = a, b, event, None
+
+
+class Identity:
+    """Customers of all events (given in event order), and whose each event is."""
+
+    def __init__(self, events, rules, decisions):
+        self.rules, self.decisions = rules, decisions
+        self.persons = {}       # hash -> Identifier
+        self.first_at = {}      # hash of a person -> time of the first event that carries it
+        self.links = []
+        self.customer_of = {}   # hash of a not shared person -> customer id
+        for event in events:
+            self._apply_blocks(event)
+            for person in event.persons:
+                if person.hash not in self.persons:
+                    self.persons[person.hash] = person
+                    self.first_at[person.hash] = event.time
+        self.shared = self._shared_persons(events)
+        self._make_links(events)
+        self._make_customers()
+        self._attribute(events)
+
+    def _apply_blocks(self, event):
+        blocked = self.decisions.blocked
+        if blocked:
+            event.persons = [p for p in event.persons if p.hash not in blocked]
+            event.devices = [d for d in event.devices if d.hash not in blocked]
+            if event.case in blocked:
+                event.case = None
+
+    # -- 3.1, 3.2
+
+    @staticmethod
+    def _contradicts(event):
+        unique = [person.namespace for person in event.persons if person.rule.unique]
+        return len(unique) != len(set(unique))
+
+    def _shared_persons(self, events):
+        met = {}        # hash -> hashes that it meets
+        for event in events:
+            if len(event.persons) > 1 and not self._contradicts(event):
+                hashes = [person.hash for person in event.persons]
+                for x in hashes:
+                    met.setdefault(x, set()).update(hashes)
+        shared = set()
+        for x, others in met.items():
+            others.discard(x)
+            rule = self.persons[x].rule
+            people = collections.Counter(self.persons[y].namespace for y in others if self.persons[y].rule.unique)
+            if len(others) > rule.max_links or any(count > rule.max_people for count in people.values()):
+                shared.add(x)
+        return shared
+
+    # -- 3.3
+
+    def _make_links(self, events):
+        left_out = self.shared | self.decisions.unlinked
+        found = {}
+        for event in events:
+            if len(event.persons) > 1 and not self._contradicts(event):
+                linking = [person for person in event.persons if person.hash not in left_out]
+                for other in linking[1:]:
+                    a, b = sorted((linking[0], other), key=lambda p: (p.rule.priority, p.hash))
+                    if (a.hash, b.hash) not in found:
+                        found[a.hash, b.hash] = Link(a, b, event)
+        self.links = sorted(found.values(), key=lambda l: (l.a.rule.priority, l.b.rule.priority, l.event.order,
+                                                          l.a.hash, l.b.hash))
+        self.components = Sets()
+        for link in self.links:
+            self.components.join(link.a.hash, link.b.hash)
+
+    def is_oversize(self, person):
+        components = self.components
+        return components.size.get(components.find(person), 1) > self.rules.max_component
+
+    def _make_customers(self):
+        sets, unique, apart = Sets(), {}, {}   # root -> its unique namespaces; root -> persons kept apart from it
+        for x, person in self.persons.items():
+            if person.rule.unique:
+                unique[x] = {person.namespace}
+        for x, y in self.decisions.apart:
+            apart.setdefault(x, set()).add(y)
+            apart.setdefault(y, set()).add(x)
+        for link in self.links:
+            a, b = sets.find(link.a.hash), sets.find(link.b.hash)
+            if a == b:
+                continue
+            if unique.get(a) and unique.get(b) and not unique[a].isdisjoint(unique[b]):
+                link.refused = 'unique'
+            elif any(sets.find(x) == b for x in apart.get(a, ())):
+                link.refused = 'apart'
+            elif self.is_oversize(a):
+                link.refused = 'oversize'
+            else:
+                root, gone = sets.join(a, b)
+                for found in (unique, apart):
+                    if gone in found:
+                        found.setdefault(root, set()).update(found.pop(gone))
+        first = {}      # root -> the smallest (priority, first occurred_at, hash)
+        for x, person in self.persons.items():
+            if x not in self.shared:
+                rank = (person.rule.priority, self.first_at[x], x)
+                root = sets.find(x)
+                first[root] = min(rank, first.get(root, rank))
+        for x in self.persons:
+            if x not in self.shared:
+                self.customer_of[x] = first[sets.find(x)][2]
+
+    # -- 3.4
+
+    def _own(self, event):
+        return next((person for person in event.persons if person.hash not in self.shared), None)
+
+    def _names(self, event):
+        """(hash, lookback, lookahead, (kind, namespace)) of its devices, shared persons and case, strongest first."""
+        for device in event.devices:
+            yield device.hash, device.rule.lookback, device.rule.lookahead, ('device', device.namespace)
+        for person in event.persons:
+            if person.hash in self.shared:
+                reach = person.rule.shared_lookback
+                yield person.hash, reach, reach, ('shared', person.namespace)
+        if event.case is not None:
+            yield event.case, self.rules.case_gap, self.rules.case_gap, ('case', None)
+
+    def _attribute(self, events):
+        sightings = {}  # name -> (times, (event, own person)), both in event order
+        waiting = []
+        for event in events:
+            own = self._own(event)
+            if own is None:
+                waiting.append(event)
+                continue
+            self._give(event, own)
+            for name, _, _, _ in self._names(event):
+                times, seen = sightings.setdefault(name, ([], []))
+                times.append(event.time)
+                seen.append((event, own))
+        for event in waiting:
+            self._borrow(event, sightings)
+
+    def _give(self, event, own):
+        event.customer = self.customer_of[own.hash]
+        event.known_by = ('person', self.persons[event.customer].namespace)
+
+    def _borrow(self, event, sightings):
+        names = list(self._names(event))
+        before, after = [], []
+        for name, lookback, lookahead, _ in names:
+            if name in sightings:
+                times, seen = sightings[name]
+                place = bisect.bisect_right(times, event.time)
+                if place > 0 and event.time - times[place - 1] <= lookback:
+                    before.append(seen[place - 1])
+                if place < len(times) and times[place] - event.time <= lookahead:
+                    after.append(seen[place])
+        if before:
+            self._give(event, max(before, key=lambda s: s[0].order)[1])
+        elif after:
+            self._give(event, min(after, key=lambda s: s[0].order)[1])
+        elif names:
+            event.customer, event.known_by = names[0][0], names[0][3]
+        else:
+            event.customer, event.known_by = None, (None, None)
 
 
 # ---------------------------------------------------------------- derive
 
 class Event:
-    __slots__ = ('field', 'time', 'order', 'hash', 'content', 'signature', 'traits', 'customer', 'known_by', 'case',
-                 'staff', 'relates', 'promise', 'identifiers', 'journey')
+    __slots__ = ('field', 'time', 'order', 'hash', 'content', 'signature', 'traits', 'persons', 'devices', 'customer',
+                 'known_by', 'case', 'carried_case', 'staff', 'relates', 'promise', 'identifiers', 'journey')
 
 
 class Journey:
@@ -580,6 +847,7 @@ class Derived:
     def __init__(self):
         self.events, self.journeys, self.obligations = [], [], []
         self.customers = {}
+        self.identity = None
         self.invalid = []           # (reason, event as read)
         self.conflicts = 0          # records displaced by another content of the same identity
 
@@ -601,15 +869,17 @@ def reason_invalid(field, rules):
 
 
 class Deriver:
-    def __init__(self, rules, key, schema=None):
+    def __init__(self, rules, key, schema=None, decisions=None):
         self.rules, self.hash = rules, Hasher(key)
         self.schema = schema or Schema()
+        self.decisions = decisions or Decisions()
         self._identifiers = {}
 
     def derive(self, naturals):
         """naturals: events as natural JSON objects, in any order, with duplicates."""
         result = Derived()
         result.events = self._events(naturals, result)
+        result.identity = Identity(result.events, self.rules, self.decisions)
         for event in result.events:
             if event.customer is not None:
                 result.customers.setdefault(event.customer, []).append(event)
@@ -620,11 +890,17 @@ class Deriver:
 
     # -- one event
 
-    def _identifier_hash(self, namespace, value, how):
-        key = (namespace, value, how)
+    def _reserved_hash(self, namespace, value):
+        data = normalise(value.encode(), 'none', self.rules)
+        return None if data is None else self.hash.parts(namespace, data)
+
+    def _identifier(self, namespace, value):
+        """None if it is blocked or its namespace not known."""
+        key = (namespace, value)
         if key not in self._identifiers:
-            data = normalise(value.encode(), how, self.rules)
-            self._identifiers[key] = None if data is None else self.hash.parts(namespace, data)
+            rule = self.rules.namespace(namespace)
+            data = rule and normalise(value.encode(), rule.normalise, self.rules, rule.blocked)
+            self._identifiers[key] = data and Identifier(self.hash.parts(namespace, data), namespace, rule)
         return self._identifiers[key]
 
     def _events(self, naturals, result):
@@ -653,8 +929,9 @@ class Deriver:
         event.signature = tuple(field[name] for name in MATCH_FIELDS)
         event.traits = self.rules.traits(event.signature)
         event.journey = None
-        event.case = None if field['case_id'] is None else self._identifier_hash('case_id', field['case_id'], 'none')
-        event.staff = None if field['staff'] is None else self._identifier_hash('staff', field['staff'], 'none')
+        event.case = None if field['case_id'] is None else self._reserved_hash('case_id', field['case_id'])
+        event.carried_case = event.case
+        event.staff = None if field['staff'] is None else self._reserved_hash('staff', field['staff'])
         event.relates = None
         if field['relates_to'] is not None:
             if '/' in field['relates_to']:
@@ -664,28 +941,12 @@ class Deriver:
                 event.relates = ledger_id if any(ledger_id) else None
         record = field['obligation']
         event.promise = None if record is None else self.hash.parts(field['source'], record['id'])
-        self._identify(event)
+        found = [self._identifier(i['namespace'], i['value']) for i in field['identifiers']]
+        event.identifiers = [i and i.hash for i in found]
+        distinct = sorted(dict.fromkeys(filter(None, found)), key=strength)
+        event.persons = [i for i in distinct if i.rule.is_person]
+        event.devices = [i for i in distinct if not i.rule.is_person]
         return event
-
-    def _identify(self, event):
-        """The strongest person, else the strongest device, else the case; known_by = (kind, namespace)."""
-        best, event.identifiers = {}, []
-        for position, identifier in enumerate(event.field['identifiers']):
-            name = identifier['namespace']
-            namespace = self.rules.namespace(name)
-            found = namespace and self._identifier_hash(name, identifier['value'], namespace.normalise)
-            event.identifiers.append(found)
-            if found is not None:
-                kind = 'person' if namespace.is_person else 'device'
-                candidate = (namespace.priority, position, found, (kind, name))
-                best[kind] = min(candidate, best.get(kind, candidate))
-        strongest = best.get('person') or best.get('device')
-        if strongest:
-            event.customer, event.known_by = strongest[2:]
-        elif event.case is not None:
-            event.customer, event.known_by = event.case, ('case', None)
-        else:
-            event.customer, event.known_by = None, (None, None)
 
     # -- journeys of one customer
 
@@ -910,6 +1171,8 @@ INTERACTION = ('occurred_at', 'event_hash', 'source', 'event_id', 'sequence', 'c
                'rating_scale', 'rating_score', 'rating_min', 'rating_max', 'money_amount_minor', 'money_currency',
                'money_kind', 'attributes')
 CUSTOMER = ('customer', 'kind', 'namespace')
+IDENTIFIER = ('identifier', 'namespace', 'shared', 'oversize', 'customer', 'first_at')  # persons that an event carries
+IDENTITY_LINK = ('a', 'b', 'first_at', 'source', 'event_id', 'refused')  # made, unique, apart or oversize
 JOURNEY = ('journey', 'customer', 'case', 'continues', 'crowd', 'first_at', 'last_at', 'events', 'entry_channel',
            'last_channel', 'channels', 'brands', 'units', 'contacts', 'switches', 'handoffs_offered',
            'handoffs_accepted', 'unanswered', 'refusals', 'first_inbound_at', 'first_human_reply_at', 'resolved',
@@ -938,6 +1201,8 @@ BI_JOURNEY_OBLIGATION = ('journey', 'kind', 'opened', 'open', 'kept', 'kept_late
 TABLES = {
     'interaction': (INTERACTION, 2),
     'customer': (CUSTOMER, 1),
+    'identifier': (IDENTIFIER, 1),
+    'identity_link': (IDENTITY_LINK, 2),
     'journey': (JOURNEY, 1),
     'obligation': (OBLIGATION, 1),
     'interaction_hourly': (INTERACTION_HOURLY, 5),
@@ -973,7 +1238,7 @@ def interaction_rows(derived):
         row = {name: field.get(name) for name in INTERACTION}
         row.update(event_hash=event.hash, content_hash=event.content, customer=event.customer,
                    customer_kind=event.known_by[0],
-                   journey=event.journey.id if event.journey else None, case=event.case, staff=event.staff,
+                   journey=event.journey.id if event.journey else None, case=event.carried_case, staff=event.staff,
                    relates=event.relates, promise=event.promise, handoff=field['handoff'] is not None,
                    identifiers=compact([format_uuid(i or NO_IDENTIFIER) for i in event.identifiers]),
                    identifier_namespaces=compact([i['namespace'] for i in field['identifiers']]),
@@ -989,6 +1254,20 @@ def customer_rows(derived):
     for customer, events in derived.customers.items():
         kind, namespace = events[0].known_by
         yield {'customer': customer, 'kind': kind, 'namespace': namespace}
+
+
+def identifier_rows(derived):
+    identity = derived.identity
+    for person in identity.persons.values():
+        yield {'identifier': person.hash, 'namespace': person.namespace, 'shared': person.hash in identity.shared,
+               'oversize': identity.is_oversize(person.hash), 'customer': identity.customer_of.get(person.hash),
+               'first_at': identity.first_at[person.hash]}
+
+
+def identity_link_rows(derived):
+    for link in derived.identity.links:
+        yield {'a': link.a.hash, 'b': link.b.hash, 'first_at': link.event.time, 'source': link.event.field['source'],
+               'event_id': link.event.field['event_id'], 'refused': link.refused or 'made'}
 
 
 def journey_rows(derived):
@@ -1098,9 +1377,9 @@ def obligation_hourly_rows(derived):
         yield dict(zip(OBLIGATION_HOURLY, key), **{name: found[name] for name in OBLIGATION_HOURLY[4:]})
 
 
-ROWS = {'interaction': interaction_rows, 'customer': customer_rows, 'journey': journey_rows,
-        'obligation': obligation_rows, 'interaction_hourly': interaction_hourly_rows,
-        'obligation_hourly': obligation_hourly_rows}
+ROWS = {'interaction': interaction_rows, 'customer': customer_rows, 'identifier': identifier_rows,
+        'identity_link': identity_link_rows, 'journey': journey_rows, 'obligation': obligation_rows,
+        'interaction_hourly': interaction_hourly_rows, 'obligation_hourly': obligation_hourly_rows}
 VIEW_ROWS = {'bi_interaction': bi_interaction_rows, 'bi_customer': bi_customer_rows,
              'bi_interaction_hourly': lambda derived, _: interaction_hourly_rows(derived),
              'bi_obligation_hourly': lambda derived, _: obligation_hourly_rows(derived),
@@ -1129,7 +1408,8 @@ def table_lines(derived, name, as_of=None):
 
 # ---------------------------------------------------------------- command line
 
-def read_events(paths):
+def read_lines(paths):
+    """The JSON values of JSON Lines files, - is standard input."""
     for path in paths:
         with (sys.stdin if path == '-' else open(path, encoding='utf-8')) as file:
             for number, line in enumerate(file, 1):
@@ -1143,14 +1423,18 @@ def read_events(paths):
 def add_input_arguments(parser, required=True):
     parser.add_argument('--rules', required=required, help='the rules file (YAML)')
     parser.add_argument('--key-file', required=required, help='file with the hash key, 16..64 bytes in hexadecimal')
+    parser.add_argument('--decisions', help='JSON Lines of the decisions in force')
     parser.add_argument('--schema', default=DEFAULT_SCHEMA, help='interaction.avsc')
     parser.add_argument('events', nargs='+' if required else '*',
                         help='JSON Lines files of events, - is standard input')
 
 
-def derive_from(args):
-    return Deriver(Rules.load(args.rules), read_key(args.key_file), Schema(args.schema)).derive(
-        read_events(args.events))
+def derive_from(args, decisions=None):
+    """decisions: else those of --decisions, else none."""
+    if decisions is None and args.decisions:
+        decisions = Decisions.load(args.decisions)
+    return Deriver(Rules.load(args.rules), read_key(args.key_file), Schema(args.schema), decisions).derive(
+        read_lines(args.events))
 
 
 def parse_as_of(text):

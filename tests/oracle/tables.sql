@@ -6,7 +6,7 @@
 -- table: interaction
 SELECT (extract(epoch FROM i.occurred_at) * 1000000)::bigint, i.event_hash, source.text, i.event_id, i.sequence,
        i.content_hash::numeric + CASE WHEN i.content_hash < 0 THEN 18446744073709551616 ELSE 0 END,
-       i.customer_id, (ARRAY['person', 'device', 'case'])[i.customer_kind + 1], i.journey_id,
+       i.customer_id, (ARRAY['person', 'device', 'case', NULL, NULL, 'shared'])[i.customer_kind + 1], i.journey_id,
        type.text, channel.text, (ARRAY['INBOUND', 'OUTBOUND', 'INTERNAL', 'PUBLIC', 'UNKNOWN'])[i.direction + 1],
        (ARRAY['CUSTOMER', 'HUMAN', 'BOT', 'SYSTEM', 'UNKNOWN'])[i.actor + 1],
        (ARRAY['NORMAL', 'SENSITIVE'])[i.sensitivity + 1], brand.text, unit.text, outcome.text, reason.text,
@@ -41,9 +41,25 @@ LEFT JOIN polku.dictionary money_currency ON money_currency.id = i.money_currenc
 LEFT JOIN polku.dictionary money_kind ON money_kind.id = i.money_kind_id
 
 -- table: customer
-SELECT c.customer_id, (ARRAY['person', 'device', 'case'])[c.kind + 1], namespace.text
+SELECT c.customer_id, (ARRAY['person', 'device', 'case', NULL, NULL, 'shared'])[c.kind + 1], namespace.text
 FROM polku.customer c
 LEFT JOIN polku.dictionary namespace ON namespace.id = c.namespace_id
+
+-- table: identifier
+SELECT i.hash, namespace.text, (i.flags & 1) <> 0, (i.flags & 2) <> 0, i.customer_id,
+       (extract(epoch FROM i.first_at) * 1000000)::bigint
+FROM polku.identifier i
+LEFT JOIN polku.dictionary namespace ON namespace.id = i.namespace_id
+WHERE i.kind = 0 AND i.first_at IS NOT NULL AND (i.flags & 8) = 0
+
+-- table: identity_link
+SELECT l.a, l.b, (extract(epoch FROM l.first_at) * 1000000)::bigint, l.source, l.event_id, l.refused
+FROM bi.identity_link l
+
+-- table: decision
+SELECT (ARRAY['block', 'unlink', 'apart'])[d.kind + 1], d.a, d.b
+FROM polku.decision d
+WHERE d.restored_at IS NULL
 
 -- table: journey
 SELECT j.journey_id, j.customer_id, j.case_key, j.continues, j.crowd,

@@ -197,7 +197,8 @@ class Identifiers(unittest.TestCase):
         cookie, kiosk = {'namespace': 'cookie', 'value': 'c'}, {'namespace': 'kiosk', 'value': 'k'}
         unknown, blank = {'namespace': 'crm/tier', 'value': 'gold'}, {'namespace': 'garage/login', 'value': ' none '}
         for identifiers, case, customer in (
-                ([cookie, phone, login], 'x', h('garage/login', 'M')), ([cookie, other, phone], None, h('phone', '358402')),
+                ([cookie, phone, login], 'x', h('garage/login', 'M')),
+                ([cookie, other, phone], None, min(h('phone', '358401'), h('phone', '358402'))),
                 ([blank, phone], None, h('phone', '358401')), ([kiosk, cookie], 'x', h('cookie', 'c')),
                 ([unknown], ' shop/7 ', h('case_id', 'shop/7')), ([unknown, blank], 'None', None), ([], None, None)):
             found = one(rows([event('1', 0, 'x', identifiers=identifiers, case_id=case)], 'interaction'))
