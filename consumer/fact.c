@@ -8,15 +8,34 @@
 #include <stdlib.h>
 
 enum { HASH_BYTES = sizeof(struct pk_hash), MEMO_SLOTS = 1 << 14 };
+_Static_assert((int)FACT_MAX_IDENTIFIERS == (int)EVENT_MAX_IDENTIFIERS, "a valid event's identifiers fit");
 
 /* One value as it was written, and what it came to. The next value of the same slot replaces it. */
-struct fact_memo {
+struct memo_slot {
     struct pk_hash hash; /* zero = blocked */
     sym_t name_space;    /* 0 = the slot is free */
     uint8_t len;
     char value[43];
 };
-_Static_assert(sizeof(struct fact_memo) == 64, "a slot is one cache line");
+_Static_assert(sizeof(struct memo_slot) == 64, "a slot is one cache line");
+
+struct memo_clear { /* the normalised form of the value in the slot of the same place */
+    uint8_t len;
+    char value[sizeof((struct memo_slot){0}.value) + 4]; /* a phone number grows by its country code */
+};
+
+struct fact_memo {
+    struct memo_slot slot[MEMO_SLOTS];
+    struct memo_clear clear[]; /* as many, or none if no namespace is stored clear */
+};
+
+static size_t memo_bytes(const struct rules *rules)
+{
+    bool clear = false;
+    for (size_t i = 0; i < rules->namespace_count; i++)
+        clear |= rules->name_space[i].store_clear;
+    return sizeof(struct fact_memo) + (clear ? MEMO_SLOTS * sizeof(struct memo_clear) : 0);
+}
 
 void fact_maker_init(struct fact_maker *maker, const struct rules *rules, const struct fact_hasher *hasher,
                      struct symbols *symbols, struct matcher *matcher)
@@ -25,13 +44,13 @@ void fact_maker_init(struct fact_maker *maker, const struct rules *rules, const 
     *maker = (struct fact_maker){.rules = rules, .hasher = hasher, .symbols = symbols, .matcher = matcher};
     maker->case_id = symbol_of(symbols, PK_STR("case_id"));
     maker->staff = symbol_of(symbols, PK_STR("staff"));
-    maker->memo = pk_alloc(MEMO_SLOTS * sizeof *maker->memo);
+    maker->memo = pk_alloc(memo_bytes(rules));
 }
 
 void fact_maker_done(struct fact_maker *maker)
 {
     if (maker->memo)
-        explicit_bzero(maker->memo, MEMO_SLOTS * sizeof *maker->memo); /* raw identifiers */
+        explicit_bzero(maker->memo, memo_bytes(maker->rules)); /* raw identifiers */
     free(maker->memo);
     pk_buf_done(&maker->scratch);
     pk_vec_done(&maker->name_space);
@@ -114,21 +133,24 @@ static bool only_zeros(struct pk_str s)
     return zero;
 }
 
-static bool is_blocked(const struct rules *rules, struct pk_str s)
+static bool is_any_of(const struct pk_str *blocked, size_t count, struct pk_str s)
 {
-    if (s.len == 0 || only_zeros(s))
-        return true;
-    for (size_t i = 0; i < rules->blocked_count; i++) {
-        struct pk_str blocked = rules->blocked[i];
-        if (blocked.len != s.len || blocked.ptr[0] != lower(s.ptr[0]))
+    for (size_t i = 0; i < count; i++) {
+        if (blocked[i].len != s.len || blocked[i].ptr[0] != lower(s.ptr[0]))
             continue;
         size_t same = 1;
-        while (same < s.len && blocked.ptr[same] == lower(s.ptr[same]))
+        while (same < s.len && blocked[i].ptr[same] == lower(s.ptr[same]))
             same++;
         if (same == s.len)
             return true;
     }
     return false;
+}
+
+static bool is_blocked(const struct rules *rules, const struct rules_namespace *name_space, struct pk_str s)
+{
+    return s.len == 0 || only_zeros(s) || is_any_of(rules->blocked, rules->blocked_count, s) ||
+           (name_space && is_any_of(name_space->blocked, name_space->blocked_count, s));
 }
 
 static struct pk_str lower_case(struct pk_str s, struct pk_arena *arena)
@@ -171,13 +193,13 @@ static struct pk_str phone(struct pk_str s, struct pk_str country, struct pk_are
     return (struct pk_str){digit, len + country.len};
 }
 
-bool fact_normalise(struct pk_str value, enum rules_normaliser normaliser, const struct rules *rules,
+bool fact_normalise(struct pk_str value, const struct rules_namespace *name_space, const struct rules *rules,
                     struct pk_arena *arena, struct pk_str *ret_value)
 {
     value = trim(value);
-    if (is_blocked(rules, value))
+    if (is_blocked(rules, name_space, value))
         return false;
-    switch (normaliser) {
+    switch (name_space ? name_space->normalise : RULES_NONE) {
     case RULES_NONE:
         *ret_value = value;
         return true;
@@ -188,7 +210,7 @@ bool fact_normalise(struct pk_str value, enum rules_normaliser normaliser, const
         value = phone(value, rules->phone_country, arena);
         break;
     }
-    if (is_blocked(rules, value))
+    if (is_blocked(rules, name_space, value))
         return false;
     *ret_value = value;
     return true;
@@ -225,7 +247,7 @@ static const struct rules_namespace *namespace_of(struct fact_maker *maker, sym_
 
 /* ---- values under a namespace ---- */
 
-static size_t memo_slot(sym_t name_space, struct pk_str value)
+static size_t memo_place(sym_t name_space, struct pk_str value)
 {
     uint64_t mix = name_space * UINT64_C(0x9E3779B97F4A7C15), word;
     for (size_t at = 0; at < value.len; at += 8) {
@@ -237,73 +259,135 @@ static size_t memo_slot(sym_t name_space, struct pk_str value)
     return mix & (MEMO_SLOTS - 1);
 }
 
-/* Normalised, and hashed with the namespace's full name; zero if blocked. */
-static struct pk_hash hash_value(struct fact_maker *maker, sym_t name_space, struct pk_str value,
-                                 enum rules_normaliser normaliser, struct pk_arena *arena)
+/* Normalised, and hashed with the namespace's full name; zero if blocked. `ret_clear` gets the normalised value, in
+ * `arena` or borrowed from `value`, if the namespace is stored clear; NULL `rules` = a reserved namespace. */
+static struct pk_hash hash_value(struct fact_maker *maker, sym_t name_space, const struct rules_namespace *rules,
+                                 struct pk_str value, struct pk_arena *arena, struct pk_str *ret_clear)
 {
-    struct fact_memo *memo = NULL;
+    bool store_clear = rules && rules->store_clear;
+    struct memo_slot *memo = NULL;
+    struct memo_clear *clear = NULL;
     if (value.len <= sizeof memo->value) {
-        memo = &maker->memo[memo_slot(name_space, value)];
-        if (memo->name_space == name_space && memo->len == value.len && memcmp(memo->value, value.ptr, value.len) == 0)
+        size_t place = memo_place(name_space, value);
+        memo = &maker->memo->slot[place];
+        clear = store_clear ? &maker->memo->clear[place] : NULL;
+        if (memo->name_space == name_space && memo->len == value.len && memcmp(memo->value, value.ptr, value.len) == 0) {
+            if (clear && clear->len)
+                *ret_clear = (struct pk_str){pk_arena_copy(arena, clear->value, clear->len), clear->len};
             return memo->hash;
+        }
     }
     struct pk_hash hash = {0};
-    struct pk_str normal;
-    if (fact_normalise(value, normaliser, maker->rules, arena, &normal))
+    struct pk_str normal = {0};
+    if (fact_normalise(value, rules, maker->rules, arena, &normal))
         hash = hash_pair(maker->hasher, symbol_text(maker->symbols, name_space), normal);
+    if (store_clear)
+        *ret_clear = normal;
     if (memo) {
-        *memo = (struct fact_memo){.hash = hash, .name_space = name_space, .len = (uint8_t)value.len};
+        *memo = (struct memo_slot){.hash = hash, .name_space = name_space, .len = (uint8_t)value.len};
         memcpy(memo->value, value.ptr, value.len);
+    }
+    if (clear) {
+        clear->len = (uint8_t)normal.len;
+        if (normal.len)
+            memcpy(clear->value, normal.ptr, normal.len);
     }
     return hash;
 }
 
-/* ---- the parts of a fact ---- */
+/* ---- names ---- */
 
-static bool stronger(const struct rules_namespace *a, const struct rules_namespace *b)
+static bool weaker(const struct fact_name *a, const struct rules_namespace *b)
 {
-    return !b || a->class_ < b->class_ || (a->class_ == b->class_ && a->priority < b->priority);
+    bool person = a->rules->class_ == RULES_PERSON;
+    return person != (b->class_ == RULES_PERSON) ? !person : a->rules->priority > b->priority;
 }
 
-/* Hashes what identifies the customer and chooses the strongest: of equal priority the first. */
+/* Puts the identifier at its place among the names: persons, then devices, each by (priority, position). The
+ * same hash is the same name: it counts where it stood first. */
+static void add_name(struct fact_name *name, unsigned *count, const struct fact_identifier *identifier,
+                     const struct rules_namespace *rules)
+{
+    for (unsigned i = 0; i < *count; i++)
+        if (pk_hash_eq(name[i].hash, identifier->hash))
+            return;
+    unsigned at = *count;
+    for (; at > 0 && weaker(&name[at - 1], rules); at--)
+        name[at] = name[at - 1];
+    name[at] = (struct fact_name){identifier->hash, identifier->name_space, rules, identifier->value};
+    ++*count;
+}
+
+void fact_take_names(struct fact_maker *maker, struct pk_arena *arena, struct fact *fact)
+{
+    struct fact_name name[FACT_MAX_IDENTIFIERS];
+    unsigned count = 0, persons = 0;
+    for (unsigned i = 0; i < fact->identifier_count && i < FACT_MAX_IDENTIFIERS; i++) {
+        const struct fact_identifier *identifier = &fact->identifier[i];
+        const struct rules_namespace *rules =
+            pk_hash_zero(identifier->hash) ? NULL : namespace_of(maker, identifier->name_space);
+        if (rules)
+            add_name(name, &count, identifier, rules);
+    }
+    while (persons < count && name[persons].rules->class_ == RULES_PERSON)
+        persons++;
+    struct fact_name *kept = count ? pk_arena_copy(arena, name, count * sizeof *name) : NULL;
+    fact->person = kept;
+    fact->person_count = (uint8_t)persons;
+    fact->device = kept ? kept + persons : NULL;
+    fact->device_count = (uint8_t)(count - persons);
+}
+
+/* ---- meetings ---- */
+
+static uint64_t mixed(uint64_t x) /* one to one (the finaliser of SplitMix64) */
+{
+    x = (x ^ x >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+    x = (x ^ x >> 27) * UINT64_C(0x94D049BB133111EB);
+    return x ^ x >> 31;
+}
+
+/* The hashes are keyed BLAKE2b: nobody can choose them, so mixing them needs no secret. Every step is one to one
+ * in the state, and it starts from the count: order and number count. The last step mixes the halves once more. */
+struct pk_hash fact_meeting(const struct fact *fact)
+{
+    struct pk_hash id = {0};
+    uint64_t a = fact->person_count, b = ~a;
+    if (fact->person_count < 2)
+        return id;
+    for (unsigned i = 0; i <= fact->person_count; i++) {
+        const uint8_t *byte = i < fact->person_count ? fact->person[i].hash.byte : id.byte;
+        a = mixed(a ^ pk_get_be64(byte)) + (b << 29 | b >> 35);
+        b = mixed(b ^ pk_get_be64(byte + 8)) ^ a;
+    }
+    pk_put_be64(id.byte, a);
+    pk_put_be64(id.byte + 8, a == 0 && b == 0 ? 1 : b);
+    return id;
+}
+
+/* ---- the parts of a fact ---- */
+
 static void take_identifiers(struct fact_maker *maker, const struct event *event, struct pk_arena *arena,
                              struct fact *fact)
 {
     struct fact_identifier *identifier = pk_arena_alloc(arena, event->identifier_count * sizeof *identifier);
-    const struct rules_namespace *strongest = NULL;
     for (uint32_t i = 0; i < event->identifier_count; i++) {
         const struct event_identifier *from = &event->identifier[i];
         sym_t sym = symbol_of(maker->symbols, from->name_space);
+        const struct rules_namespace *rules = namespace_of(maker, sym);
         identifier[i] = (struct fact_identifier){.name_space = sym};
-        const struct rules_namespace *name_space = namespace_of(maker, sym);
-        if (!name_space)
-            continue;
-        identifier[i].hash = hash_value(maker, sym, from->value, name_space->normalise, arena);
-        if (pk_hash_zero(identifier[i].hash) || !stronger(name_space, strongest))
-            continue;
-        strongest = name_space;
-        fact->customer = identifier[i].hash;
-        fact->customer_kind = name_space->class_ == RULES_PERSON ? KEY_PERSON : KEY_DEVICE;
-        fact->customer_namespace = sym;
+        if (rules)
+            identifier[i].hash = hash_value(maker, sym, rules, from->value, arena, &identifier[i].value);
     }
     fact->identifier = identifier;
-    fact->identifier_count = event->identifier_count;
+    fact->identifier_count = (uint8_t)event->identifier_count;
+    fact_take_names(maker, arena, fact);
 }
 
 /* A value under a reserved namespace: the case, the member of staff. Zero = none or blocked. */
 static struct pk_hash reserved(struct fact_maker *maker, sym_t name_space, struct pk_str value, struct pk_arena *arena)
 {
-    return value.ptr ? hash_value(maker, name_space, value, RULES_NONE, arena) : (struct pk_hash){0};
-}
-
-static void take_case(struct fact_maker *maker, const struct event *event, struct pk_arena *arena, struct fact *fact)
-{
-    fact->case_key = reserved(maker, maker->case_id, event->case_id, arena);
-    if (!pk_hash_zero(fact->customer) || pk_hash_zero(fact->case_key))
-        return;
-    fact->customer = fact->case_key;
-    fact->customer_kind = KEY_CASE;
-    fact->customer_namespace = maker->case_id;
+    return value.ptr ? hash_value(maker, name_space, NULL, value, arena, NULL) : (struct pk_hash){0};
 }
 
 static int hex(char c)
@@ -482,7 +566,7 @@ void fact_from_event(struct fact_maker *maker, const struct event *event, struct
     };
     take_texts(maker->symbols, event, &fact);
     take_identifiers(maker, event, arena, &fact);
-    take_case(maker, event, arena, &fact);
+    fact.case_key = reserved(maker, maker->case_id, event->case_id, arena);
     fact.staff = reserved(maker, maker->staff, event->staff, arena);
     if (event->relates_to.ptr)
         fact.relates = relates(maker->hasher, event->relates_to);

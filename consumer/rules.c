@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 enum { MAX_FILE_BYTES = 16 << 20 };
+#define MAX_DURATION_US (36525 * PK_DAY_US) /* a century: added to any time of an event it is a time still */
 
 /* The first error stays in `status`, and every later read does nothing: so reading needs no nest of checks. */
 struct reader {
@@ -55,6 +56,8 @@ static void read_duration(struct reader *reader, const struct yaml_node *node, i
 {
     if (reader->status == PK_OK)
         reader->status = yaml_duration(&reader->file, node, value_us, reader->err);
+    if (reader->status == PK_OK && node && *value_us > MAX_DURATION_US)
+        FAIL(reader, node, "'%.100s' is longer than 36525d", node->text.ptr);
 }
 
 static void read_time(struct reader *reader, const struct yaml_node *node, int64_t *value_us)
@@ -222,9 +225,16 @@ static struct rules_match_list read_matches(struct reader *reader, const struct 
 
 /* ---- identity ---- */
 
-static void read_blocked(struct reader *reader, const struct yaml_node *node, struct rules *rules)
+enum { MAX_LIMIT = 1000000 }; /* of people, links and components: beyond it a limit guards nothing */
+
+struct values { /* text in ASCII lower case */
+    const struct pk_str *ptr;
+    size_t count;
+};
+
+static struct values read_blocked(struct reader *reader, const struct yaml_node *node, const char *what)
 {
-    size_t count = items_of(reader, node, "blocked_values");
+    size_t count = items_of(reader, node, what);
     struct pk_str *blocked = PK_NEW_ARRAY(reader->arena, struct pk_str, count);
     for (size_t i = 0; i < count && reader->status == PK_OK; i++) {
         struct pk_str text = {0};
@@ -232,15 +242,14 @@ static void read_blocked(struct reader *reader, const struct yaml_node *node, st
         if (reader->status == PK_OK && text.len == 0)
             FAIL(reader, node->item[i], "the empty value is always blocked; leave it out");
         if (reader->status != PK_OK)
-            return;
+            break;
         char *copy = pk_arena_copy(reader->arena, text.ptr, text.len + 1);
         for (size_t k = 0; k < text.len; k++)
             if (copy[k] >= 'A' && copy[k] <= 'Z')
                 copy[k] = (char)(copy[k] + 'a' - 'A');
         blocked[i] = (struct pk_str){copy, text.len};
     }
-    rules->blocked = blocked;
-    rules->blocked_count = count;
+    return (struct values){blocked, count};
 }
 
 static void read_phone_country(struct reader *reader, const struct yaml_node *node, struct rules *rules)
@@ -272,13 +281,52 @@ static void read_namespace_name(struct reader *reader, const struct yaml_node *n
     space->name = space->any_issuer ? rest : text;
 }
 
+/* Refuses a key that says nothing about this class of identifiers. */
+static void not_for(struct reader *reader, const struct yaml_node *node, const char *key, const char *why)
+{
+    const struct yaml_node *given = yaml_get(node, key);
+    if (given)
+        FAIL(reader, given, "%s is not for this class: %s", key, why);
+}
+
+static void read_person(struct reader *reader, const struct yaml_node *node, struct rules_namespace *space)
+{
+    int64_t people = space->unique ? UINT32_MAX : 1, links = 50, shared = 7 * PK_DAY_US;
+    not_for(reader, node, "lookback", "a person has shared_lookback");
+    not_for(reader, node, "lookahead", "a person has shared_lookback, which holds both ways");
+    read_int(reader, yaml_get(node, "max_people"), 1, MAX_LIMIT, &people);
+    read_int(reader, yaml_get(node, "max_links"), 1, MAX_LIMIT, &links);
+    read_duration(reader, yaml_get(node, "shared_lookback"), &shared);
+    space->max_people = (uint32_t)people;
+    space->max_links = (uint32_t)links;
+    space->lookback_us = space->lookahead_us = shared;
+}
+
+static void read_device(struct reader *reader, const struct yaml_node *node, struct rules_namespace *space)
+{
+    bool kiosk = space->class_ == RULES_KIOSK;
+    if (space->unique)
+        FAIL(reader, yaml_get(node, "unique"), "unique is for class person: two values of it are two people");
+    not_for(reader, node, "max_people", "a device joins nobody, however many people use it");
+    not_for(reader, node, "max_links", "a device joins nobody, however many people use it");
+    not_for(reader, node, "shared_lookback", "a device has lookback and lookahead");
+    space->lookback_us = kiosk ? PK_HOUR_US / 2 : 30 * PK_DAY_US;
+    read_duration(reader, yaml_get(node, "lookback"), &space->lookback_us);
+    space->lookahead_us = kiosk ? 0 : space->lookback_us;
+    read_duration(reader, yaml_get(node, "lookahead"), &space->lookahead_us);
+}
+
 static struct rules_namespace read_namespace(struct reader *reader, const struct yaml_node *node)
 {
-    static const char *const known[] = {"name", "class", "priority", "unique", "normalise", NULL};
-    static const char *const class_[] = {[RULES_PERSON] = "person", [RULES_DEVICE] = "device"};
+    static const char *const known[] = {"name",     "class",     "priority",  "unique",   "normalise",
+                                        "blocked",  "store",     "max_people", "max_links", "shared_lookback",
+                                        "lookback", "lookahead", NULL};
+    static const char *const class_[] = {
+        [RULES_PERSON] = "person", [RULES_DEVICE] = "device", [RULES_KIOSK] = "kiosk"};
     static const char *const normaliser[] = {[RULES_NONE] = "none", [RULES_EMAIL] = "email", [RULES_PHONE] = "phone"};
+    static const char *const store[] = {"hash", "clear"};
     struct rules_namespace space = {0};
-    int chosen = 0, normalise = RULES_NONE;
+    int chosen = RULES_PERSON, normalise = RULES_NONE, stored = 0;
     int64_t priority = 0;
     only(reader, node, known);
     for (size_t i = 0; i < 3; i++)
@@ -289,11 +337,18 @@ static struct rules_namespace read_namespace(struct reader *reader, const struct
     read_int(reader, yaml_get(node, "priority"), 1, 1000000, &priority);
     read_bool(reader, yaml_get(node, "unique"), &space.unique);
     read_choice(reader, yaml_get(node, "normalise"), "normaliser", normaliser, PK_COUNT(normaliser), &normalise);
+    read_choice(reader, yaml_get(node, "store"), "value of store", store, PK_COUNT(store), &stored);
+    struct values blocked = read_blocked(reader, yaml_get(node, "blocked"), "blocked");
+    space.blocked = blocked.ptr;
+    space.blocked_count = blocked.count;
     space.class_ = (enum rules_class)chosen;
     space.priority = (int)priority;
     space.normalise = (enum rules_normaliser)normalise;
-    if (space.unique && space.class_ == RULES_DEVICE)
-        FAIL(reader, yaml_get(node, "unique"), "unique is for class person: two values of it are two people");
+    space.store_clear = stored == 1;
+    if (space.class_ == RULES_PERSON)
+        read_person(reader, node, &space);
+    else
+        read_device(reader, node, &space);
     return space;
 }
 
@@ -321,13 +376,76 @@ static void read_namespaces(struct reader *reader, const struct yaml_node *node,
 
 static void read_identity(struct reader *reader, const struct yaml_node *node, struct rules *rules)
 {
-    static const char *const known[] = {"phone_country", "blocked_values", "namespaces", NULL};
+    static const char *const known[] = {"phone_country", "blocked_values", "namespaces", "max_component", NULL};
+    int64_t component = rules->max_component;
     only(reader, node, known);
     read_phone_country(reader, yaml_get(node, "phone_country"), rules);
-    read_blocked(reader, yaml_get(node, "blocked_values"), rules);
+    struct values blocked = read_blocked(reader, yaml_get(node, "blocked_values"), "blocked_values");
+    rules->blocked = blocked.ptr;
+    rules->blocked_count = blocked.count;
+    read_int(reader, yaml_get(node, "max_component"), 2, MAX_LIMIT, &component);
+    rules->max_component = (uint32_t)component;
     read_namespaces(reader, yaml_get(node, "namespaces"), rules);
     if (reader->status == PK_OK && rules->namespace_count == 0)
         FAIL(reader, node, "without identity.namespaces no event has a customer; name at least one");
+}
+
+/* ---- what decides a hash ---- */
+
+static int cmp_values(const void *a, const void *b)
+{
+    return pk_str_cmp(*(const struct pk_str *)a, *(const struct pk_str *)b);
+}
+
+static int cmp_namespaces(const void *a, const void *b)
+{
+    const struct rules_namespace *x = *(const struct rules_namespace *const *)a,
+                                 *y = *(const struct rules_namespace *const *)b;
+    int order = pk_str_cmp(x->name, y->name);
+    return order ? order : x->any_issuer - y->any_issuer;
+}
+
+/* With its length before it: no value can look like two. */
+static void add_value(struct pk_buf *text, struct pk_str value)
+{
+    pk_buf_printf(text, " %zu:", value.len);
+    pk_buf_add(text, value.ptr, value.len);
+}
+
+/* The set of values: neither their order nor a second mention counts. */
+static void add_values(struct pk_buf *text, const struct pk_str *value, size_t count, struct pk_arena *arena)
+{
+    struct pk_str *sorted = pk_arena_copy(arena, value, count * sizeof *value);
+    qsort(sorted, count, sizeof *sorted, cmp_values);
+    for (size_t i = 0; i < count; i++)
+        if (i == 0 || !pk_str_eq(sorted[i], sorted[i - 1]))
+            add_value(text, sorted[i]);
+    pk_buf_text(text, "\n");
+}
+
+static struct pk_hash hash_of_hashing(const struct rules *rules, struct pk_arena *arena)
+{
+    static const char *const normaliser[] = {[RULES_NONE] = "none", [RULES_EMAIL] = "email", [RULES_PHONE] = "phone"};
+    struct pk_buf text PK_AUTO(pk_buf_done) = {0};
+    const struct rules_namespace **space = PK_NEW_ARRAY(arena, const struct rules_namespace *, rules->namespace_count);
+    for (size_t i = 0; i < rules->namespace_count; i++)
+        space[i] = &rules->name_space[i];
+    qsort(space, rules->namespace_count, sizeof *space, cmp_namespaces);
+
+    pk_buf_text(&text, "phone_country");
+    add_value(&text, rules->phone_country);
+    pk_buf_text(&text, "\nblocked_values");
+    add_values(&text, rules->blocked, rules->blocked_count, arena);
+    for (size_t i = 0; i < rules->namespace_count; i++) {
+        pk_buf_text(&text, "namespace");
+        add_value(&text, space[i]->name);
+        pk_buf_printf(&text, " %s %s blocked", space[i]->any_issuer ? "any_issuer" : "full",
+                      normaliser[space[i]->normalise]);
+        add_values(&text, space[i]->blocked, space[i]->blocked_count, arena);
+    }
+    struct pk_hash hash;
+    crypto_generichash(hash.byte, sizeof hash, (const uint8_t *)text.ptr, text.len, NULL, 0);
+    return hash;
 }
 
 /* ---- journeys and facts ---- */
@@ -591,6 +709,7 @@ enum pk_status rules_load(const char *path, const char *vocabulary_path, struct 
         .max_span_us = 365 * PK_DAY_US,
         .skew_us = 5 * PK_SECOND_US,
         .max_events = 20000,
+        .max_component = 1000,
     };
     reader.status = read_bytes(path, &text, err);
     if (reader.status == PK_OK)
@@ -606,6 +725,7 @@ enum pk_status rules_load(const char *path, const char *vocabulary_path, struct 
     if (reader.status != PK_OK || !ret_warnings)
         pk_vec_done(&warnings.list);
     if (reader.status == PK_OK) {
+        rules.hashing_hash = hash_of_hashing(&rules, arena);
         *ret_rules = rules;
         if (ret_warnings)
             *ret_warnings = warnings;

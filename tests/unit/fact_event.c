@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static struct symbols symbols;
 static struct pk_arena arena;
@@ -15,16 +16,19 @@ static struct matcher matcher;
 static struct fact_hasher hasher = {.key_len = 32};
 static struct fact_maker maker;
 
-static void set_up(void)
+static void set_up_with(const char *path)
 {
     struct pk_err err = {0};
     symbols_init(&symbols);
-    cr_assert_eq(rules_load(POLKU_SOURCE_DIR "/deploy/polku.yaml", NULL, &symbols, &arena, &rules, NULL, &err), PK_OK,
-                 "%s", err.text);
+    cr_assert_eq(rules_load(path, NULL, &symbols, &arena, &rules, NULL, &err), PK_OK, "%s", err.text);
     matcher_init(&matcher, &rules, &symbols);
     for (uint8_t i = 0; i < 32; i++)
         hasher.key[i] = i;
     fact_maker_init(&maker, &rules, &hasher, &symbols, &matcher);
+}
+static void set_up(void)
+{
+    set_up_with(POLKU_SOURCE_DIR "/deploy/polku.yaml");
 }
 static void tear_down(void)
 {
@@ -34,6 +38,19 @@ static void tear_down(void)
     pk_arena_done(&arena);
 }
 TestSuite(fact, .init = set_up, .fini = tear_down);
+
+/* Other rules from here on. */
+static void use_namespaces(const char *namespaces)
+{
+    char path[] = "/tmp/polku-facts-XXXXXX";
+    FILE *file = fdopen(mkstemp(path), "w");
+    cr_assert(file);
+    fprintf(file, "version: 1\nidentity:\n  phone_country: \"358\"\n  blocked_values: [none]\n  namespaces:\n%s", namespaces);
+    fclose(file);
+    tear_down();
+    set_up_with(path);
+    unlink(path);
+}
 
 static const char *hex(struct pk_hash hash)
 {
@@ -69,8 +86,9 @@ static struct fact make(const struct event *event)
 
 static const char *normal(const char *value, enum rules_normaliser normaliser)
 {
+    const struct rules_namespace space = {.normalise = normaliser};
     struct pk_str ret;
-    if (!fact_normalise(pk_str(value), normaliser, &rules, &arena, &ret))
+    if (!fact_normalise(pk_str(value), &space, &rules, &arena, &ret))
         return "blocked";
     return pk_arena_str(&arena, ret).ptr;
 }
@@ -160,35 +178,203 @@ Test(fact, identifiers_are_hashed_under_their_full_namespace)
     cr_expect(pk_str_eq(symbol_text(&symbols, fact.identifier[4].name_space), PK_STR("unheard_of")));
     cr_expect_str_eq(hex(fact.case_key), "25b092d36493d45e3e856a70b0ed5a9c");
     cr_expect_str_eq(hex(fact.staff), "c4ac3c02a81266b20713d089af3f10ba");
-    cr_expect(pk_hash_eq(fact.customer, fact.identifier[3].hash), "the strongest person");
-    cr_expect_eq(fact.customer_kind, KEY_PERSON);
-    cr_expect(pk_str_eq(symbol_text(&symbols, fact.customer_namespace), PK_STR("garage/customer_id")));
     cr_expect_eq(fact.traits, TRAIT(CONTACT));
+    cr_assert_eq(fact.person_count, 3);
+    cr_assert_eq(fact.device_count, 1);
+    cr_expect(pk_hash_eq(fact.person[0].hash, fact.identifier[3].hash), "the strongest person");
+    cr_expect(pk_hash_eq(fact.person[1].hash, fact.identifier[2].hash));
+    cr_expect(pk_hash_eq(fact.person[2].hash, fact.identifier[1].hash));
+    cr_expect(pk_hash_eq(fact.device[0].hash, fact.identifier[0].hash));
+    cr_expect(pk_str_eq(symbol_text(&symbols, fact.person[0].name_space), PK_STR("garage/customer_id")));
+    cr_expect_eq(fact.person[0].rules, fact_namespace(&rules, PK_STR("garage/customer_id")));
+    cr_expect(pk_hash_zero(fact.customer), "whose event it is stays open");
+    cr_expect_null(fact.person[0].value.ptr, "nothing is kept in the clear unasked");
+    cr_expect_null(fact.identifier[3].value.ptr);
 }
 
-Test(fact, the_customer_is_person_then_device_then_case_then_nobody)
+/* "namespace namespace | namespace": persons, devices, by the position of the identifier. */
+static const char *places(const struct fact *fact)
+{
+    static char text[200];
+    char *to = text;
+    *to = '\0';
+    for (int i = 0; i < fact->person_count + fact->device_count; i++) {
+        const struct fact_name *name = i < fact->person_count ? &fact->person[i] : &fact->device[i - fact->person_count];
+        int at = 0;
+        while (!pk_hash_eq(fact->identifier[at].hash, name->hash))
+            at++;
+        to += sprintf(to, "%s%d ", i == fact->person_count ? "| " : "", at);
+    }
+    return text;
+}
+
+Test(fact, names_are_distinct_and_stand_by_class_then_priority_then_position)
 {
     struct event event = plain_event();
-    const struct event_identifier device[] = {{PK_STR("kiosk"), PK_STR("k")}, {PK_STR("vehicle"), PK_STR("ABC-1")},
-                                              {PK_STR("vehicle"), PK_STR("ABC-2")}, {PK_STR("email"), PK_STR("none")}};
-    event.identifier = device;
-    event.identifier_count = 4;
-    event.case_id = PK_STR("acme/1");
+    const struct event_identifier identifier[] = {
+        {PK_STR("kiosk"), PK_STR("k")},                  /* 0: a kiosk is a device */
+        {PK_STR("vehicle"), PK_STR("ABC-1")},            /* 1 */
+        {PK_STR("phone"), PK_STR("040 1")},              /* 2 */
+        {PK_STR("b/login"), PK_STR("one")},              /* 3: of equal priority the first stays first */
+        {PK_STR("a/login"), PK_STR("one")},              /* 4 */
+        {PK_STR("phone"), PK_STR("+358 40 1")},          /* 5: the same as 2 */
+        {PK_STR("vehicle"), PK_STR("ABC-2")},            /* 6 */
+        {PK_STR("email"), PK_STR("none")},               /* 7: blocked */
+        {PK_STR("unheard_of"), PK_STR("x")},             /* 8 */
+        {PK_STR("national_id"), PK_STR("131052-308U")},  /* 9 */
+        {PK_STR("vehicle"), PK_STR(" ABC-1 ")},          /* 10: the same as 1 */
+        {PK_STR("a/login"), PK_STR("two")},              /* 11 */
+    };
+    event.identifier = identifier;
+    event.identifier_count = PK_COUNT(identifier);
     struct fact fact = make(&event);
-    cr_assert_eq(fact.customer_kind, KEY_DEVICE);
-    cr_assert(pk_hash_eq(fact.customer, fact.identifier[1].hash), "of equal priority the first");
+    cr_assert_eq(fact.identifier_count, PK_COUNT(identifier), "as the event wrote them");
+    cr_assert_str_eq(places(&fact), "9 3 4 11 2 | 1 6 0 ");
+    cr_assert(pk_hash_eq(fact.identifier[5].hash, fact.identifier[2].hash));
 
-    event.identifier_count = 0;
+    struct fact loaded = {.identifier = fact.identifier, .identifier_count = fact.identifier_count};
+    fact_take_names(&maker, &arena, &loaded);
+    cr_assert_str_eq(places(&loaded), "9 3 4 11 2 | 1 6 0 ", "of a loaded fact likewise");
+    for (int i = 0; i < fact.person_count; i++) {
+        cr_assert_eq(loaded.person[i].name_space, fact.person[i].name_space);
+        cr_assert_eq(loaded.person[i].rules, fact.person[i].rules);
+    }
+}
+
+Test(fact, an_event_may_have_sixteen_names_or_none)
+{
+    struct event event = plain_event();
+    struct fact fact = make(&event);
+    cr_assert_eq(fact.person_count + fact.device_count, 0);
+    cr_assert(pk_hash_zero(fact.case_key));
+
+    struct event_identifier identifier[FACT_MAX_IDENTIFIERS];
+    char value[FACT_MAX_IDENTIFIERS][8];
+    for (int i = 0; i < FACT_MAX_IDENTIFIERS; i++) {
+        snprintf(value[i], sizeof value[i], "v%d", i);
+        identifier[i] = (struct event_identifier){i % 2 ? PK_STR("cookie") : PK_STR("a/login"), pk_str(value[i])};
+    }
+    event.identifier = identifier;
+    event.identifier_count = FACT_MAX_IDENTIFIERS;
     fact = make(&event);
-    cr_assert_eq(fact.customer_kind, KEY_CASE);
-    cr_assert(pk_hash_eq(fact.customer, fact.case_key));
-    cr_assert(pk_str_eq(symbol_text(&symbols, fact.customer_namespace), PK_STR("case_id")));
+    cr_assert_str_eq(places(&fact), "0 2 4 6 8 10 12 14 | 1 3 5 7 9 11 13 15 ");
 
+    const struct event_identifier device[] = {{PK_STR("cookie"), PK_STR("k")}};
+    event.identifier = device;
+    event.identifier_count = 1;
     event.case_id = PK_STR("n/a");
     fact = make(&event);
-    cr_assert(pk_hash_zero(fact.case_key));
-    cr_assert(pk_hash_zero(fact.customer));
-    cr_assert_eq(fact.customer_namespace, 0);
+    cr_assert_str_eq(places(&fact), "| 0 ");
+    cr_assert(pk_hash_zero(fact.case_key), "blocked");
+}
+
+Test(fact, a_namespace_blocks_its_own_values_before_and_after_it_normalises)
+{
+    use_namespaces("    - {name: phone, class: person, priority: 1, normalise: phone, blocked: [\"112\", \"358401\", Desk]}\n"
+                   "    - {name: login, class: person, priority: 2}\n");
+    struct event event = plain_event();
+    const struct event_identifier identifier[] = {
+        {PK_STR("phone"), PK_STR(" 112")}, {PK_STR("phone"), PK_STR("040-1")}, {PK_STR("phone"), PK_STR("dESK")},
+        {PK_STR("phone"), PK_STR("1123")}, {PK_STR("login"), PK_STR("112")},   {PK_STR("login"), PK_STR("None")},
+    };
+    event.identifier = identifier;
+    event.identifier_count = PK_COUNT(identifier);
+    event.case_id = PK_STR("112");
+    for (int again = 0; again < 2; again++) { /* the second time from memory */
+        struct fact fact = make(&event);
+        cr_assert_str_eq(places(&fact), "3 4 ");
+        cr_assert_not(pk_hash_zero(fact.case_key), "the list is of its namespace alone");
+    }
+}
+
+Test(fact, clear_values_are_normalised_and_only_of_namespaces_that_say_so)
+{
+    use_namespaces("    - {name: phone, class: person, priority: 1, normalise: phone, store: clear}\n"
+                   "    - {name: email, class: person, priority: 2, normalise: email, store: clear}\n"
+                   "    - {name: login, class: person, priority: 3}\n"
+                   "    - {name: vehicle, class: device, priority: 4, store: clear}\n");
+    static const char *const clear[] = {"aino@example.com", NULL, "358401", "ABC-1", NULL,
+                                        "3581000000000000000000000000000000000000000000", /* longer than a slot's raw value */
+                                        "a.very.long.name.that.no.memory.slot.has.room.for@example.com"};
+    const struct event_identifier identifier[] = {
+        {PK_STR("email"), PK_STR(" Aino@Example.com")}, {PK_STR("login"), PK_STR("aino")},
+        {PK_STR("phone"), PK_STR("040 1")},             {PK_STR("vehicle"), PK_STR("ABC-1 ")},
+        {PK_STR("phone"), PK_STR("none")},              {PK_STR("phone"), PK_STR("1000000000000000000000000000000000000000000")},
+        {PK_STR("email"), PK_STR("A.Very.Long.Name.That.No.Memory.Slot.Has.Room.For@Example.com")},
+    };
+    cr_assert_eq(identifier[5].value.len, 43);
+    struct event event = plain_event();
+    event.identifier = identifier;
+    event.identifier_count = PK_COUNT(identifier);
+    for (int again = 0; again < 2; again++) { /* the second time from memory */
+        struct fact fact = make(&event);
+        for (size_t i = 0; i < PK_COUNT(identifier); i++)
+            cr_expect(pk_str_eq(fact.identifier[i].value, pk_str(clear[i])), "%d, %zu: '%.*s'", again, i,
+                      PK_STR_ARG(fact.identifier[i].value));
+        cr_assert_str_eq(places(&fact), "2 5 0 6 1 | 3 ");
+        cr_assert(pk_str_eq(fact.person[2].value, PK_STR("aino@example.com")));
+        cr_assert(pk_str_eq(fact.device[0].value, PK_STR("ABC-1")));
+        cr_assert_null(fact.person[4].value.ptr);
+    }
+}
+
+Test(fact, a_meeting_is_named_by_its_persons_in_order)
+{
+    struct event event = plain_event();
+    const struct event_identifier identifier[] = {{PK_STR("a/login"), PK_STR("one")}, {PK_STR("a/login"), PK_STR("two")},
+                                                  {PK_STR("a/login"), PK_STR("three")}, {PK_STR("cookie"), PK_STR("k")}};
+    const struct event_identifier turned[] = {identifier[1], identifier[0]};
+    event.identifier = identifier;
+    event.identifier_count = 4;
+    struct fact three = make(&event);
+    event.identifier_count = 2;
+    struct fact two = make(&event);
+    event.identifier = turned;
+    struct fact two_turned = make(&event);
+    event.identifier_count = 1;
+    struct fact one = make(&event);
+
+    cr_assert(pk_hash_zero(fact_meeting(&one)), "nobody is met");
+    cr_assert_not(pk_hash_zero(fact_meeting(&two)));
+    cr_assert_not(pk_hash_eq(fact_meeting(&two), fact_meeting(&two_turned)));
+    cr_assert_not(pk_hash_eq(fact_meeting(&two), fact_meeting(&three)));
+    event.identifier = identifier;
+    event.identifier_count = 3;
+    three.event_id = PK_STR("e-2");
+    struct fact without_device = make(&event);
+    cr_assert(pk_hash_eq(fact_meeting(&three), fact_meeting(&without_device)), "of the persons alone");
+    cr_assert_str_eq(hex(fact_meeting(&two)), "11c56e989aa63c42ffcdcf2970e18d25", "it is stored: it never changes");
+}
+
+static int cmp_hashes(const void *a, const void *b)
+{
+    return pk_hash_cmp(*(const struct pk_hash *)a, *(const struct pk_hash *)b);
+}
+
+Test(fact, meetings_of_few_persons_in_every_order_are_different_in_both_halves)
+{
+    enum { PERSONS = 12, MEETINGS = PERSONS * PERSONS * (PERSONS + 1) };
+    struct fact_name person[PERSONS];
+    struct pk_hash *seen = pk_alloc(2 * MEETINGS * sizeof *seen);
+    size_t count = 0;
+    for (unsigned i = 0; i < PERSONS; i++) /* small numbers: the worst there is to mix */
+        person[i] = (struct fact_name){.hash = {{[7] = (uint8_t)(i % 4), [15] = (uint8_t)(i / 4)}}};
+    for (unsigned i = 0; i < MEETINGS; i++) {
+        struct fact_name met[3] = {person[i % PERSONS], person[i / PERSONS % PERSONS]};
+        unsigned third = i / PERSONS / PERSONS;
+        if (third < PERSONS)
+            met[2] = person[third];
+        struct fact fact = {.person = met, .person_count = third < PERSONS ? 3 : 2};
+        struct pk_hash id = fact_meeting(&fact);
+        seen[count] = seen[count + 1] = (struct pk_hash){0};
+        memcpy(seen[count++].byte, id.byte, 8);         /* the first half, marked 0 */
+        memcpy(seen[count].byte, id.byte + 8, 8);       /* the second half, marked 1 */
+        seen[count++].byte[15] = 1;
+    }
+    qsort(seen, count, sizeof *seen, cmp_hashes);
+    for (size_t i = 1; i < count; i++)
+        cr_assert_not(pk_hash_eq(seen[i - 1], seen[i]));
+    free(seen);
 }
 
 Test(fact, relates_to_is_a_ledger_id_or_names_a_source)
@@ -302,7 +488,7 @@ Test(fact, remembered_values_are_those_of_their_namespace)
         const struct rules_namespace *space = fact_namespace(&rules, identifier->name_space);
         struct pk_str parts[2] = {identifier->name_space};
         struct pk_hash expected = {0};
-        if (fact_normalise(identifier->value, space->normalise, &rules, &arena, &parts[1]))
+        if (fact_normalise(identifier->value, space, &rules, &arena, &parts[1]))
             expected = fact_hash(&hasher, parts, 2);
         cr_assert(pk_hash_eq(fact.identifier[0].hash, expected), "'%s' under %s", value, identifier->name_space.ptr);
     }

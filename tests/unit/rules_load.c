@@ -67,7 +67,14 @@ Test(rules, reads_the_default_file)
     cr_assert(pk_str_eq(rules.name_space[1].name, PK_STR("customer_id")));
     cr_assert(rules.name_space[1].unique);
     cr_assert_eq(rules.name_space[5].normalise, RULES_PHONE);
+    cr_assert_eq(rules.name_space[5].max_people, 1);
     cr_assert_eq(rules.name_space[6].class_, RULES_DEVICE);
+    cr_assert_eq(rules.name_space[6].lookback_us, 400 * PK_DAY_US);
+    cr_assert_eq(rules.name_space[9].class_, RULES_KIOSK);
+    cr_assert_eq(rules.name_space[9].lookahead_us, 0);
+    cr_assert_eq(rules.max_component, 1000);
+    for (size_t i = 0; i < rules.namespace_count; i++)
+        cr_assert_not(rules.name_space[i].store_clear, "nothing stays in the clear unasked");
     cr_assert(pk_str_eq(rules.phone_country, PK_STR("358")));
     cr_assert_eq(rules.gap_us, 7 * PK_DAY_US);
     cr_assert_eq(rules.max_events, 20000);
@@ -93,6 +100,116 @@ Test(rules, what_is_left_out_has_the_documented_value)
     cr_assert_eq(rules.horizon_us, INT64_C(631152000000000));
     cr_assert_eq(rules.kind_count, 0);
     cr_assert_not(rules.any_across);
+    cr_assert_eq(rules.max_component, 1000);
+}
+
+#define SPACES(list) "version: 1\nidentity:\n  namespaces:\n" list /* the list begins on line 4 */
+
+Test(rules, namespaces_have_the_documented_limits)
+{
+    cr_assert_eq(load(SPACES("    - {name: a, class: person, priority: 1}\n"
+                             "    - {name: b, class: person, priority: 2, unique: true}\n"
+                             "    - {name: c, class: device, priority: 3}\n"
+                             "    - {name: d, class: kiosk, priority: 4}\n"), NULL), PK_OK, "%s", err.text);
+    const struct rules_namespace *space = rules.name_space;
+    cr_assert_eq(space[0].max_people, 1);
+    cr_assert_eq(space[1].max_people, UINT32_MAX, "of a unique namespace: no limit");
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(space[i].max_links, 50);
+        cr_assert_eq(space[i].lookback_us, 7 * PK_DAY_US);
+        cr_assert_eq(space[i].lookahead_us, 7 * PK_DAY_US);
+    }
+    cr_assert_eq(space[2].lookback_us, 30 * PK_DAY_US);
+    cr_assert_eq(space[2].lookahead_us, 30 * PK_DAY_US);
+    cr_assert_eq(space[3].class_, RULES_KIOSK);
+    cr_assert_eq(space[3].lookback_us, PK_HOUR_US / 2);
+    cr_assert_eq(space[3].lookahead_us, 0);
+    for (int i = 0; i < 4; i++) {
+        cr_assert_not(space[i].store_clear);
+        cr_assert_eq(space[i].blocked_count, 0);
+    }
+}
+
+Test(rules, namespaces_have_the_limits_they_name)
+{
+    cr_assert_eq(load(SPACES("    - {name: a, class: person, priority: 1, max_people: 3, max_links: 9, shared_lookback: 1d12h,\n"
+                             "       blocked: [ABC, 112], store: clear}\n"
+                             "    - {name: b, class: person, priority: 2, unique: true, max_people: 2, store: hash}\n"
+                             "    - {name: c, class: device, priority: 3, lookback: 2h}\n"
+                             "    - {name: d, class: device, priority: 4, lookback: 2h, lookahead: 0}\n"
+                             "    - {name: e, class: kiosk, priority: 5, lookback: 5m, lookahead: 10s}\n"
+                             "    - {name: f, class: kiosk, priority: 6, lookback: 5m}\n"
+                             "  max_component: 2\n"), NULL), PK_OK, "%s", err.text);
+    const struct rules_namespace *space = rules.name_space;
+    cr_assert_eq(space[0].max_people, 3);
+    cr_assert_eq(space[0].max_links, 9);
+    cr_assert_eq(space[0].lookback_us, 36 * PK_HOUR_US);
+    cr_assert_eq(space[0].lookahead_us, 36 * PK_HOUR_US);
+    cr_assert(space[0].store_clear);
+    cr_assert_eq(space[0].blocked_count, 2);
+    cr_assert(pk_str_eq(space[0].blocked[0], PK_STR("abc")));
+    cr_assert(pk_str_eq(space[0].blocked[1], PK_STR("112")));
+    cr_assert_eq(space[1].max_people, 2);
+    cr_assert_not(space[1].store_clear);
+    cr_assert_eq(space[2].lookahead_us, 2 * PK_HOUR_US, "as lookback");
+    cr_assert_eq(space[3].lookahead_us, 0);
+    cr_assert_eq(space[4].lookback_us, 300 * PK_SECOND_US);
+    cr_assert_eq(space[4].lookahead_us, 10 * PK_SECOND_US);
+    cr_assert_eq(space[5].lookahead_us, 0, "of a kiosk it stays none");
+    cr_assert_eq(rules.max_component, 2);
+}
+
+static struct pk_hash hashing_of(const char *identity)
+{
+    char text[1000];
+    snprintf(text, sizeof text, "version: 1\nidentity:\n%s", identity);
+    cr_assert_eq(load(text, NULL), PK_OK, "%s", err.text);
+    cr_assert_not(pk_hash_zero(rules.hashing_hash));
+    return rules.hashing_hash;
+}
+
+Test(rules, the_hash_of_hashing_changes_only_with_what_identifiers_hash_to)
+{
+    struct pk_hash before = hashing_of("  phone_country: \"358\"\n  blocked_values: [none, guest]\n  namespaces:\n"
+                                       "    - {name: email, class: person, priority: 1, normalise: email, blocked: [a, b]}\n"
+                                       "    - {name: \"*/login\", class: person, priority: 2}\n");
+    static const char *const same[] = {
+        /* order, repetitions, classes, limits */
+        "  blocked_values: [GUEST, none, guest]\n  phone_country: \"358\"\n  max_component: 9\n  namespaces:\n"
+        "    - {name: \"*/login\", class: device, priority: 1, lookback: 1h}\n"
+        "    - {name: email, class: person, priority: 7, unique: true, normalise: email, blocked: [b, a], max_people: 4,\n"
+        "       max_links: 3, shared_lookback: 1h, store: clear}\n",
+    };
+    static const char *const other[] = {
+        /* country, blocked values, normaliser, own blocked values, issuer, name, one more, one less */
+        "  phone_country: \"46\"\n  blocked_values: [none, guest]\n  namespaces:\n"
+        "    - {name: email, class: person, priority: 1, normalise: email, blocked: [a, b]}\n"
+        "    - {name: \"*/login\", class: person, priority: 2}\n",
+        "  phone_country: \"358\"\n  blocked_values: [none]\n  namespaces:\n"
+        "    - {name: email, class: person, priority: 1, normalise: email, blocked: [a, b]}\n"
+        "    - {name: \"*/login\", class: person, priority: 2}\n",
+        "  phone_country: \"358\"\n  blocked_values: [none, guest]\n  namespaces:\n"
+        "    - {name: email, class: person, priority: 1, blocked: [a, b]}\n"
+        "    - {name: \"*/login\", class: person, priority: 2}\n",
+        "  phone_country: \"358\"\n  blocked_values: [none, guest]\n  namespaces:\n"
+        "    - {name: email, class: person, priority: 1, normalise: email, blocked: [\"a 1:b\"]}\n"
+        "    - {name: \"*/login\", class: person, priority: 2}\n",
+        "  phone_country: \"358\"\n  blocked_values: [none, guest]\n  namespaces:\n"
+        "    - {name: email, class: person, priority: 1, normalise: email, blocked: [a, b]}\n"
+        "    - {name: login, class: person, priority: 2}\n",
+        "  phone_country: \"358\"\n  blocked_values: [none, guest]\n  namespaces:\n"
+        "    - {name: mail, class: person, priority: 1, normalise: email, blocked: [a, b]}\n"
+        "    - {name: \"*/login\", class: person, priority: 2}\n",
+        "  phone_country: \"358\"\n  blocked_values: [none, guest]\n  namespaces:\n"
+        "    - {name: email, class: person, priority: 1, normalise: email, blocked: [a, b]}\n"
+        "    - {name: \"*/login\", class: person, priority: 2}\n    - {name: login, class: person, priority: 3}\n",
+        "  phone_country: \"358\"\n  blocked_values: [none, guest]\n  namespaces:\n"
+        "    - {name: email, class: person, priority: 1, normalise: email, blocked: [a, b]}\n",
+    };
+    for (size_t i = 0; i < PK_COUNT(same); i++)
+        cr_expect(pk_hash_eq(before, hashing_of(same[i])), "%s", same[i]);
+    for (size_t i = 0; i < PK_COUNT(other); i++)
+        cr_expect_not(pk_hash_eq(before, hashing_of(other[i])), "%s", other[i]);
 }
 
 Test(rules, the_hash_of_the_file_changes_with_any_byte)
@@ -181,9 +298,8 @@ Test(rules, every_error_names_its_line)
 
 Test(rules, namespaces_are_checked)
 {
-#define SPACES(list) "version: 1\nidentity:\n  namespaces:\n" list
     refuses(SPACES("    - {name: a, class: person}\n"), 4, "add 'priority:'");
-    refuses(SPACES("    - {name: a, class: human, priority: 1}\n"), 4, "unknown class 'human'; use one of: person, device");
+    refuses(SPACES("    - {name: a, class: human, priority: 1}\n"), 4, "unknown class 'human'; use one of: person, device, kiosk");
     refuses(SPACES("    - {name: a, class: person, priority: 1}\n    - {name: b, class: device, priority: 1}\n"), 5,
             "priority 1 is taken by the namespace on line 4");
     refuses(SPACES("    - {name: a, class: person, priority: 1}\n    - {name: a, class: device, priority: 2}\n"), 5, "twice");
@@ -193,6 +309,24 @@ Test(rules, namespaces_are_checked)
     refuses(SPACES("    - {name: a, class: device, priority: 1, unique: true}\n"), 4, "class person");
     refuses(SPACES("    - {name: phone, class: person, priority: 1, normalise: phone}\n"), 4, "phone_country");
     refuses(SPACES("    - {name: a, class: person, priority: 1, normalise: upper}\n"), 4, "none, email, phone");
+    refuses(SPACES("    - {name: a, class: kiosk, priority: 1, unique: true}\n"), 4, "class person");
+    refuses(SPACES("    - name: a\n      class: person\n      priority: 1\n      lookback: 1d\n"), 7, "a person has shared_lookback");
+    refuses(SPACES("    - name: a\n      class: person\n      priority: 1\n      lookahead: 1d\n"), 7, "a person has shared_lookback");
+    refuses(SPACES("    - name: a\n      class: device\n      priority: 1\n      max_people: 1\n"), 7, "max_people is not for this class");
+    refuses(SPACES("    - name: a\n      class: kiosk\n      priority: 1\n      max_links: 1\n"), 7, "max_links is not for this class");
+    refuses(SPACES("    - name: a\n      class: device\n      priority: 1\n      shared_lookback: 1d\n"), 7, "lookback and lookahead");
+    refuses(SPACES("    - name: a\n      class: person\n      priority: 1\n      max_people: 0\n"), 7, "between 1 and");
+    refuses(SPACES("    - name: a\n      class: person\n      priority: 1\n      max_links: -1\n"), 7, "between 1 and");
+    refuses(SPACES("    - name: a\n      class: person\n      priority: 1\n      max_people: many\n"), 7, "whole number");
+    refuses(SPACES("    - name: a\n      class: device\n      priority: 1\n      lookback: -1d\n"), 7, "-1d");
+    refuses(SPACES("    - name: a\n      class: device\n      priority: 1\n      lookback: 30\n"), 7, "without a unit");
+    refuses(SPACES("    - name: a\n      class: device\n      priority: 1\n      lookahead: 40000d\n"), 7, "longer than 36525d");
+    refuses(SPACES("    - name: a\n      class: person\n      priority: 1\n      store: plain\n"), 7, "unknown value of store 'plain'; use one of: hash, clear");
+    refuses(SPACES("    - name: a\n      class: person\n      priority: 1\n      blocked: none\n"), 7, "must be a list");
+    refuses(SPACES("    - name: a\n      class: person\n      priority: 1\n      blocked:\n        - ok\n        - [x]\n"), 9, "must be text");
+    refuses(SPACES("    - name: a\n      class: person\n      priority: 1\n      blocked: [\"\"]\n"), 7, "always blocked");
+    refuses(SPACES("    - name: a\n      class: person\n      priority: 1\n      max_peopel: 1\n"), 7, "did you mean 'max_people'");
+    refuses("version: 1\nidentity:\n  max_component: 1\n", 3, "between 2 and");
     refuses("version: 1\nidentity:\n  phone_country: +358\n", 3, "without '+'");
     refuses("version: 1\nidentity:\n  blocked_values: [null]\n", 3, "no value");
 }
