@@ -14,6 +14,7 @@ one snapshot. Of a link only whether it was refused is compared, not why.
 """
 
 import argparse
+import gc
 import os
 import re
 import subprocess
@@ -161,6 +162,7 @@ def main():
                              help='moment of the views that depend on one; without it they are left out')
         oracle.add_input_arguments(command, name == 'oracle')
     args = parser.parse_args()
+    gc.disable()  # everything made here stays; looking for garbage would take a third of the time
     try:
         if args.command == 'checksum' and args.events and not (args.rules and args.key_file):
             raise oracle.InputError('events need --rules and --key-file')

@@ -3,9 +3,12 @@
 """Small hostile sets of events, random by a printed seed, for tests/oracle/rules_small.yaml.
 
 Few people, few cases, few moments: equal times, limits met exactly, early acts, shared cases, relates_to by all
-forms of name, duplicates identical and conflicting, crowds, cuts. Every event is valid.
+forms of name, duplicates identical and conflicting, crowds, cuts. Identifiers are hostile too: families with one
+phone and one tablet, kiosks, vehicles, late log-ins, switchboards that meet everybody, chains of e-mails beyond
+max_component, chains from one customer number to another, contradictions, blocked values, events with a shared phone, a
+device or a case alone, or with nothing. Every event is valid.
 
-    generate.py --seed 7 --events 200 --out events.jsonl
+    generate.py --seed 7 --events 200 --out events.jsonl --decisions-out decisions.jsonl
 """
 
 import argparse
@@ -22,7 +25,7 @@ KEY = os.path.join(HERE, 'key_test.hex')
 
 SECOND = 1000000
 BASE = oracle.parse_time('2024-03-11T00:00:00Z')  # midnight: a crowd has two days, kind `delivery` two rules
-STEPS = [n * SECOND for n in (0, 1, 5, 20, 27, 30, 54, 60, 300, 600)]
+STEPS = [n * SECOND for n in (0, 1, 5, 20, 20, 27, 30, 30, 40, 40, 50, 50, 54, 60, 300, 600)]
 SOURCES = ['crm', 'web-shop', 'telephony']
 BRANDS = ['Ahola', 'Bergvik', 'Käärmö \\ "söner"']
 UNITS = [None, None, 'care', 'sales', 'huolto\tå']
@@ -55,6 +58,11 @@ FOLLOWERS = {
 }
 KINDS = ['callback', 'question', 'feedback', 'handoff', 'delivery', 'own_kind', 'own_kind']
 BLOCKED = ['', ' ', 'NULL', 'anonymous', '000-00', '0', '\t- ', 'None']
+BLOCKED_IN = {'email': [' INFO@example.com', 'info@example.com'], 'phone': ['040 1234599', '+358401234599'],
+              'cookie': ['Blank '], 'crm/loyalty_id': ['l-0', 'L-0']}
+# What an event tells about who it was, and how often; the second column in seeds with much glue.
+SHAPES = {'known': (58, 40), 'family phone': (8, 8), 'device': (16, 14), 'case': (7, 6), 'nothing': (4, 2),
+          'contradiction': (2, 4), 'switchboard': (2, 5), 'bridge': (2, 8), 'chain': (1, 13)}
 
 
 class Generator:
@@ -67,6 +75,9 @@ class Generator:
         self.weights = [self.random.choice([1, 1, 1, 2]) for _ in range(people)]
         if self.random.random() < 0.3:
             self.weights[0] = people * self.random.choice([1, 2])
+        shapes = self.random.choice([0, 0, 1])
+        self.shapes = {shape: weights[shapes] for shape, weights in SHAPES.items()}
+        self.derived = None  # what the oracle says of the events before relates_to and duplicates
         self.past = []  # (person, event) in the order of their making
 
     def maybe(self, chance):
@@ -115,27 +126,87 @@ class Generator:
     def email(self, person):
         return self.random.choice(['p%d@example.com', 'P%d@Example.COM', ' p%d@EXAMPLE.com ']) % person
 
-    def identifiers(self, person):
+    def customer_id(self, person):
+        return {'namespace': 'crm/customer_id', 'value': 'C-%d' % person}
+
+    def family_phone(self, person):
+        return {'namespace': 'phone', 'value': self.random.choice(['+35840999000%d', '0409990 00%d']) % (person // 2)}
+
+    def devices(self, person):
+        """One or two of: the family's tablet and cookie, the own vehicle, one of two kiosks."""
+        found = [self.random.choice([
+            {'namespace': 'device_id', 'value': 'D%d' % (person // 2)}, {'namespace': 'cookie', 'value': 'D%d' % (person // 2)},
+            {'namespace': 'vehicle', 'value': 'ABC-%d' % person}, {'namespace': 'kiosk', 'value': 'K%d' % (person % 2)}])]
+        return found + (self.devices(person) if self.maybe(0.3) else [])
+
+    def known(self, person):
         found = []
-        if self.maybe(0.85):
-            found.append({'namespace': 'crm/customer_id', 'value': 'C-%d' % person})
+        if self.maybe(0.75):
+            found.append(self.customer_id(person))
         if self.maybe(0.2):
             found.append({'namespace': 'shop/customer_id', 'value': 'C-%d' % person})
+        if self.maybe(0.15):
+            found.append({'namespace': 'crm/loyalty_id', 'value': 'L-%d' % (person + 1)})
         if self.maybe(0.3):
             found.append({'namespace': 'phone', 'value': self.phone(person)})
         if self.maybe(0.3):
             found.append({'namespace': 'email', 'value': self.email(person)})
+        if self.maybe(0.15):
+            found.append(self.family_phone(person))
         if self.maybe(0.05):
             found.append({'namespace': 'phone', 'value': self.phone((person + 1) % self.people)})
-        if self.maybe(0.25):
-            found.append({'namespace': self.random.choice(['cookie', 'device_id']), 'value': 'D%d' % (person // 2)})
+        if self.maybe(0.35):
+            found += self.devices(person)
+        return found
+
+    def bridge(self, person):
+        """From one customer number to the next, by things that meet one number each or may meet two."""
+        other = (person + 1) % self.people
+        return self.random.choice([
+            [{'namespace': 'email', 'value': self.email(person)}, {'namespace': 'phone', 'value': self.phone(other)}],
+            [self.customer_id(person), {'namespace': 'crm/loyalty_id', 'value': 'L-%d' % (other + 1)}],
+            [{'namespace': 'crm/loyalty_id', 'value': 'L-%d' % (person + 1)}, {'namespace': 'email', 'value': self.email(other)}],
+            [{'namespace': 'shop/customer_id', 'value': 'C-%d' % person}, self.customer_id(other)]])
+
+    def chain(self, person):
+        """Neighbours of a chain of twelve e-mails; now and then one is a customer's."""
+        place = self.random.randrange(12)
+        found = [{'namespace': 'email', 'value': 'w%d@example.com' % n} for n in (place, place + 1)]
+        return found + ([self.customer_id(person)] if place == person and self.maybe(0.5) else [])
+
+    def identifiers(self, person):
+        shape = self.random.choices(list(self.shapes), self.shapes.values())[0]
+        if shape == 'known':
+            found = self.known(person)
+        elif shape == 'family phone':
+            found = [self.family_phone(person)] + (self.devices(person) if self.maybe(0.3) else [])
+        elif shape == 'device':
+            found = self.devices(person)
+        elif shape == 'contradiction':
+            found = [self.customer_id(person), self.customer_id((person + 1) % self.people),
+                     {'namespace': 'email', 'value': self.email(person)}, self.family_phone(person)]
+        elif shape == 'switchboard':
+            found = [{'namespace': 'phone', 'value': '+358 9 1'}]
+            if self.maybe(0.7):
+                found.append({'namespace': 'email', 'value': 'guest%d@example.com' % self.random.randrange(6)})
+        elif shape == 'bridge':
+            found = self.bridge(person)
+        elif shape == 'chain':
+            found = self.chain(person)
+        else:
+            return shape, []
         if self.maybe(0.1):
             found.append({'namespace': 'loyalty/tier', 'value': 'gold'})
-        if self.maybe(0.15):
+        if self.maybe(0.12):
             found.append({'namespace': self.random.choice(['crm/customer_id', 'email', 'phone', 'cookie']),
                           'value': self.random.choice(BLOCKED + ['++', '(0)'])})
+        if self.maybe(0.06):
+            namespace = self.random.choice(list(BLOCKED_IN))
+            found.append({'namespace': namespace, 'value': self.random.choice(BLOCKED_IN[namespace])})
+        if found and self.maybe(0.05):
+            found.append(dict(self.random.choice(found)))
         self.random.shuffle(found)
-        return found
+        return shape, found
 
     def record(self, at):
         due_from = at + self.random.choice([-5, 0, 0, 20, 60]) * SECOND if self.maybe(0.5) else None
@@ -184,9 +255,10 @@ class Generator:
         if opener:
             self.follow(event, opener)
             at = self.at_of(event)
-        if self.maybe(0.95):
-            event['identifiers'] = self.identifiers(person)
-        if not opener and self.maybe(0.4):
+        shape, identifiers = self.identifiers(person)
+        if identifiers or self.maybe(0.5):
+            event['identifiers'] = identifiers
+        if not opener and self.maybe(1 if shape == 'case' else 0 if shape == 'nothing' else 0.35):
             event['case_id'] = self.cases[person] if self.maybe(0.7) else self.random.choice(self.cases + ['-', ''])
         if self.maybe(0.4):
             event['outcome'] = self.random.choice(['ok', 'resolved', 'refused', 'unreached', 'abandoned', 'failed'])
@@ -257,14 +329,40 @@ class Generator:
 
     def generate(self):
         events = [self.event(n) for n in range(self.wanted)]
-        deriver = oracle.Deriver(oracle.Rules.load(RULES), oracle.read_key(KEY))
-        self.relate(events, deriver.derive(events).obligations)
+        self.derived = oracle.Deriver(oracle.Rules.load(RULES), oracle.read_key(KEY)).derive(events)
+        self.relate(events, self.derived.obligations)
         events += list(self.duplicates(events))
         self.random.shuffle(events)
         return events
 
+    def decisions(self):
+        """After generate(): none in half of the seeds, else up to four, also of what no event carries."""
+        if self.maybe(0.5):
+            return []
+        identity = self.derived.identity
+        persons = sorted(identity.persons) or [b'nobody at all...']
+        keys = sorted({d.hash for e in self.derived.events for d in e.devices} |
+                      {e.case for e in self.derived.events} - {None})
+        found = []
+        for _ in range(self.random.randrange(1, 5)):
+            kind, person = self.random.choice(['block', 'unlink', 'unlink', 'apart', 'apart']), self.random.choice(persons)
+            decision = {'kind': kind, 'a': person.hex()}
+            if kind == 'block' and keys and self.maybe(0.5):
+                decision['a'] = oracle.format_uuid(self.random.choice(keys))
+            elif kind == 'apart':
+                same = [p for p in persons if p in identity.customer_of and
+                        identity.customer_of[p] == identity.customer_of.get(person)]
+                other = self.random.choice(same if len(same) > 1 and self.maybe(0.8) else persons)
+                if other == person:
+                    continue
+                decision['b'] = other.hex()
+            if decision not in found:
+                found.append(decision)
+        return found
+
 
 def write(events, file):
+    """Or decisions."""
     for event in events:
         file.write(json.dumps(event, ensure_ascii=False) + '\n')
 
@@ -276,10 +374,15 @@ def main():
     parser.add_argument('--people', type=int, default=6, help='default 6')
     parser.add_argument('--order', choices=('shuffled', 'time'), default='shuffled', help='order of the lines')
     parser.add_argument('--out', default='-', help='file, - is standard output')
+    parser.add_argument('--decisions-out', help='write decisions about these events there; else there are none')
     args = parser.parse_args()
     seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1 << 31)
     print('generate: seed %d' % seed, file=sys.stderr)
-    events = Generator(seed, args.people, args.events).generate()
+    generator = Generator(seed, args.people, args.events)
+    events = generator.generate()
+    if args.decisions_out:
+        with open(args.decisions_out, 'w', encoding='utf-8') as file:
+            write(generator.decisions(), file)
     if args.order == 'time':
         read = oracle.Schema().read
         events.sort(key=lambda e: (read(e)['occurred_at'], e.get('sequence', 0), e['source'], e['event_id']))

@@ -2,8 +2,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The C derivation against the independent oracle, row by row, over random hostile events.
 
-Each seed: tests/oracle/generate.py makes events, polku_oracle.py derives them in one batch, polku_derive in random
-order, batches and consumers; all tables must be equal. Prints the first differing row and the seed.
+Each seed: tests/oracle/generate.py makes events and decisions, polku_oracle.py derives them in one batch, polku_derive in
+random order, batches and consumers; all tables must be equal. Prints the first differing row and the seed.
+
+What polku_derive gets: events as JSON Lines; `--decisions FILE` if there are any, JSON Lines too, all of them in force
+at the end: {"kind": "block"|"unlink"|"apart", "a": hash, "b": hash}, b of `apart` alone, hashes as 32 hex digits or as a
+uuid with dashes; a may be a person, device or case, or nothing that any event carries. When it takes them (before,
+between or after batches) is its own choice, and it may take and restore others on the way.
+What it writes: NAME.tsv for each of TABLES, first line the names of the columns, rows in the text form of COPY, sorted
+by bytes. Two tables are about identity:
+
+  identifier      identifier namespace shared oversize customer first_at
+                  one row per person that an event carries, not blocked by value or decision; shared and oversize t or f;
+                  customer \\N if shared; first_at in microseconds
+  identity_link   a b first_at source event_id refused
+                  one row per link, a the end with the smaller (priority, hash), then the first event; refused is `made`
+                  (or \\N or f), any other word (or t) is refused: why is not compared
 
     oracle_compare.py --derive build/tests/support/polku_derive --cases 60
     oracle_compare.py --derive build/tests/support/polku_derive --seed 17 --keep /tmp/case
@@ -20,6 +34,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ORACLE = os.path.join(HERE, '..', 'oracle')
 sys.path.insert(0, ORACLE)
 
+import compare  # noqa: E402
 import generate  # noqa: E402
 import polku_oracle as oracle  # noqa: E402
 
@@ -31,17 +46,18 @@ TABLES = dict({name: oracle.TABLES[name] for name in oracle.DERIVED}, obligation
 
 def expected_lines(derived, name, as_of):
     if name != 'obligation_state':
-        return oracle.table_lines(derived, name, as_of)
+        return compare.comparable(name, oracle.table_lines(derived, name, as_of))
     rows = [dict(state, obligation=o.id) for o in derived.obligations for state in [o.state(as_of)] if state]
     return sorted('\t'.join(oracle.canonical(row[c]) for c in STATE) for row in rows)
 
 
-def derive_in_c(program, rules, key, path, seed, as_of, folder):
-    """Name -> sorted rows; the seed also decides how the events reach the consumers."""
+def derive_in_c(program, rules, key, path, decisions, seed, as_of, folder):
+    """decisions: path or None. Name -> sorted rows; the seed also decides how the events reach the consumers."""
     chance = random.Random(seed)
     command = [program, '--rules', rules, '--key-file', key, '--out-dir', folder, '--as-of', str(as_of),
                '--seed', str(seed + 1), '--batch', str(chance.choice([1, 3, 10, 40, 1000])),
-               '--workers', str(chance.randrange(1, 5)), '--cache', str(chance.choice([0, 5000, 1 << 20])), path]
+               '--workers', str(chance.randrange(1, 5)), '--cache', str(chance.choice([0, 5000, 1 << 20]))]
+    command += (['--decisions', decisions] if decisions else []) + [path]
     run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     if run.returncode != 0:
         raise oracle.InputError('%s: %s' % (' '.join(command), run.stderr.decode().strip()))
@@ -51,7 +67,7 @@ def derive_in_c(program, rules, key, path, seed, as_of, folder):
             lines = file.read().split('\n')[:-1]
         if lines[0] != '\t'.join(TABLES[name][0]):
             raise oracle.InputError('table %s has other columns than the oracle' % name)
-        tables[name] = lines[1:]
+        tables[name] = compare.comparable(name, lines[1:])
     return tables
 
 
@@ -74,18 +90,21 @@ def first_difference(name, expected, found):
         ['  the row: %s' % ', '.join('%s=%s' % pair for pair in zip(columns, left))]
 
 
-def compare(args, seed, folder):
+def compare_seed(args, seed, folder):
     """None if all tables are equal, else sentences."""
     size = random.Random(seed).choice([12, 40, 40, 80, 80, 150])
-    events = generate.Generator(seed, random.Random(seed).choice([2, 3, 6]), args.events or size).generate()
-    path = os.path.join(folder, 'events.jsonl')
-    with open(path, 'w', encoding='utf-8') as file:
-        generate.write(events, file)
+    generator = generate.Generator(seed, random.Random(seed).choice([2, 3, 6]), args.events or size)
+    events, decisions = generator.generate(), generator.decisions()
+    path, decisions_path = (os.path.join(folder, name) for name in ('events.jsonl', 'decisions.jsonl'))
+    for target, lines in ((path, events), (decisions_path, decisions)):
+        with open(target, 'w', encoding='utf-8') as file:
+            generate.write(lines, file)
     rules = args.rules or generate.RULES
-    derived = oracle.Deriver(oracle.Rules.load(rules), oracle.read_key(generate.KEY)).derive(events)
+    derived = oracle.Deriver(oracle.Rules.load(rules), oracle.read_key(generate.KEY),
+                             decisions=oracle.Decisions(decisions)).derive(events)
     times = [event.time for event in derived.events]
     as_of = times[random.Random(seed).randrange(len(times))] + random.Random(seed).choice([0, 1, 30000000, 1 << 50])
-    found = derive_in_c(args.derive, rules, generate.KEY, path, seed, as_of, folder)
+    found = derive_in_c(args.derive, rules, generate.KEY, path, decisions_path if decisions else None, seed, as_of, folder)
     for name in TABLES:
         expected = expected_lines(derived, name, as_of)
         if expected != found[name]:
@@ -110,7 +129,7 @@ def main():
         os.makedirs(folder, exist_ok=True)
         for seed in range(first, first + cases):
             try:
-                difference = compare(args, seed, folder)
+                difference = compare_seed(args, seed, folder)
             except oracle.InputError as error:
                 difference = [str(error)]
             if difference:
