@@ -11,8 +11,18 @@ static void print_rules(const struct consumer_options *options, const struct con
         const struct rules_warning *warning = &inputs->warnings.list.ptr[i];
         printf("%s:%d: warning: %.*s\n", options->rules, warning->line, PK_STR_ARG(warning->text));
     }
-    printf("%s: %zu namespaces, %zu blocked values, %zu kinds of obligation\n", options->rules, rules->namespace_count,
-           rules->blocked_count, rules->kind_count);
+    size_t of_class[3] = {0}, blocked = rules->blocked_count;
+    for (size_t i = 0; i < rules->namespace_count; i++) {
+        of_class[rules->name_space[i].class_]++;
+        blocked += rules->name_space[i].blocked_count;
+    }
+    printf("%s: %zu namespaces (%zu person, %zu device, %zu kiosk), %zu blocked values, %zu kinds of obligation\n",
+           options->rules, rules->namespace_count, of_class[RULES_PERSON], of_class[RULES_DEVICE],
+           of_class[RULES_KIOSK], blocked, rules->kind_count);
+    for (size_t i = 0; i < rules->namespace_count; i++)
+        if (rules->name_space[i].store_clear)
+            printf("%s: values of %s%.*s are stored in the clear\n", options->rules,
+                   rules->name_space[i].any_issuer ? "*/" : "", PK_STR_ARG(rules->name_space[i].name));
 }
 
 int consumer_check_config(const struct consumer_options *options)

@@ -90,6 +90,18 @@ Test(rules, reads_the_default_file)
     cr_assert_not(pk_hash_zero(rules.file_hash));
 }
 
+Test(rules, reads_those_of_the_public_sets)
+{
+    cr_assert_eq(rules_load(POLKU_SOURCE_DIR "/deploy/mappings/bpi2013/polku.yaml", NULL, &symbols, &arena, &rules, NULL, &err),
+                 PK_OK, "%s", err.text);
+    cr_assert_eq(rules_load(POLKU_SOURCE_DIR "/deploy/mappings/olist/polku.yaml", NULL, &symbols, &arena, &rules, NULL, &err),
+                 PK_OK, "%s", err.text);
+    cr_assert_eq(rules.namespace_count, 2);
+    cr_assert(rules.name_space[0].unique, "who it is");
+    cr_assert_not(rules.name_space[1].unique, "one of each of the person's orders");
+    cr_assert_lt(rules.name_space[0].priority, rules.name_space[1].priority);
+}
+
 Test(rules, what_is_left_out_has_the_documented_value)
 {
     cr_assert_eq(load(HEAD, NULL), PK_OK, "%s", err.text);
