@@ -178,7 +178,8 @@ static bool meets_too_many(struct solver *solver, const struct identity_person *
 static void find_shared(struct solver *solver)
 {
     const struct identity *identity = solver->identity;
-    size_t *end = PK_NEW_ARRAY(solver->arena, size_t, identity->persons + 1); /* meetings by person, one behind another */
+    /* Meetings by person, one person's behind another's. */
+    size_t *end = PK_NEW_ARRAY(solver->arena, size_t, identity->persons + 1);
     for (size_t i = 0; i < identity->meetings; i++)
         for (uint32_t k = 0; solver->clear[i] && k < identity->meeting[i]->count; k++)
             end[identity->meeting[i]->person[k]->place + 1]++;
@@ -331,7 +332,9 @@ static void check_link(struct solver *solver, struct identity_link *link, struct
     struct identity_person *person = solver->seat[few->place].watch;
     for (uint32_t i = solver->seat[few->place].watched; i > 0; i--, person = person->next) {
         const struct seat *seat = &solver->seat[person->place];
-        struct identity_person *other = seat->space ? pk_map_get(&solver->held, key_of(many->place, seat->space)) : NULL;
+        struct identity_person *other = NULL;
+        if (seat->space)
+            other = pk_map_get(&solver->held, key_of(many->place, seat->space));
         if (other)
             refuse(link, LINK_UNIQUE, turned ? other : person, turned ? person : other);
         for (const struct apart_end *apart = seat->apart; apart; apart = apart->next)

@@ -155,8 +155,9 @@ static unsigned persons_of(const struct world *world, const struct happening *ev
     for (unsigned i = 0; i < event->count; i++) {
         if (world->person[event->who[i]].blocked && !with_blocked)
             continue;
+        int priority = world->person[event->who[i]].rules->priority;
         unsigned at = count++;
-        for (; at > 0 && world->person[ret[at - 1]].rules->priority > world->person[event->who[i]].rules->priority; at--)
+        for (; at > 0 && world->person[ret[at - 1]].rules->priority > priority; at--)
             ret[at] = ret[at - 1];
         ret[at] = event->who[i];
     }
@@ -254,9 +255,11 @@ static void reference_links(const struct world *world, struct answer *answer)
 
 static bool kept_apart(const struct world *world, unsigned a, unsigned b)
 {
-    for (unsigned i = 0; i < world->aparts; i++)
-        if ((world->apart[i][0] == a && world->apart[i][1] == b) || (world->apart[i][0] == b && world->apart[i][1] == a))
+    for (unsigned i = 0; i < world->aparts; i++) {
+        const unsigned *end = world->apart[i];
+        if ((end[0] == a && end[1] == b) || (end[0] == b && end[1] == a))
             return true;
+    }
     return false;
 }
 
@@ -421,7 +424,8 @@ static void build(const struct world *world, bool sparse, struct chance *shuffle
     for (unsigned i = 0; i < built->identity.meetings; i++)
         built->meetings[i] = &built->meeting[i];
     for (unsigned i = 0; i < world->aparts; i++)
-        built->apart[i] = (struct identity_apart){&built->person[world->apart[i][0]], &built->person[world->apart[i][1]]};
+        built->apart[i] = (struct identity_apart){.a = &built->person[world->apart[i][0]],
+                                                  .b = &built->person[world->apart[i][1]]};
     for (size_t i = world->persons; shuffle && i > 1; i--) {
         unsigned j = chance_below(shuffle, (unsigned)i);
         struct identity_person *swap = built->in_order[i - 1];
@@ -518,7 +522,7 @@ static const char *check_invariants(const struct world *world, const struct answ
 {
     for (unsigned i = 0; i < world->persons; i++)
         for (unsigned j = 0; j < i; j++) {
-            HOLDS(!one_customer(answer, i, j) || !same_unique(world, i, j), "two of a unique namespace in one customer");
+            HOLDS(!one_customer(answer, i, j) || !same_unique(world, i, j), "two of a unique namespace are one");
             HOLDS(!one_customer(answer, i, j) || !kept_apart(world, i, j), "one customer of two kept apart");
             HOLDS(!one_customer(answer, i, j) || answer->together[i][j], "a customer beyond its component");
         }
@@ -716,7 +720,8 @@ Test(identity_property, the_solver_says_what_the_page_says)
             " unique, %" PRIu64 " apart, %" PRIu64 " oversize; %" PRIu64 " merged to be unlinked\n",
             cases, covered.shared, covered.made, covered.unique, covered.apart, covered.oversize, covered.merged);
     if (cases >= 1000)
-        cr_expect(covered.shared && covered.made && covered.unique && covered.apart && covered.oversize && covered.merged,
+        cr_expect(covered.shared && covered.made && covered.unique && covered.apart && covered.oversize &&
+                      covered.merged,
                   "the cases miss something");
 }
 
@@ -779,7 +784,8 @@ static size_t giant_solve(struct giant *giant, const char *what)
         customers += pk_hash_eq(giant->identity.person[i]->customer, giant->identity.person[i]->hash);
     for (size_t i = 0; i < giant->identity.links; i++)
         refused += giant->identity.link[i].refused != LINK_MADE;
-    fprintf(stderr, "identity_property: %s: %zu persons, %zu meetings, %zu links, %zu refused, %zu customers: %.3f s, %zu MB\n",
+    fprintf(stderr,
+            "identity_property: %s: %zu persons, %zu meetings, %zu links, %zu refused, %zu customers: %.3f s, %zu MB\n",
             what, giant->identity.persons, giant->identity.meetings, giant->identity.links, refused, customers,
             giant->seconds, arena.held >> 20);
     cr_expect_lt(giant->seconds, 5.0, "%s", what);
