@@ -24,7 +24,7 @@ static void add_fact_columns(struct pk_buf *sql)
 #define P(kind, column, member) X(kind, column, member)
 #define W(kind, column, member)
 #include "store_interaction.def"
-    pk_buf_text(sql, "i.journey_id");
+    pk_buf_text(sql, "i.journey_id, i.identifiers, i.identifier_namespaces");
 }
 
 static void add_journey_columns(struct pk_buf *sql)
@@ -150,10 +150,44 @@ static const struct {
     {"put obligations", put_obligations_sql},
 };
 
-/* The statement's text with its @pieces@ filled in. */
-static void statement_sql(enum statement statement, struct pk_buf *sql)
+/* What is in schema polku, whatever schema a store writes to: arrival, dictionary, decisions. */
+static const char *const shared_names[] = {
+    "claim",      "decision",          "dictionary",  "fence",           "intern",
+    "quarantine", "restore_decisions", "rules_state", "stream_position",
+};
+
+static const char *schema_of(const struct store *store)
 {
-    pk_buf_reset(sql);
+    return store->config.schema ? store->config.schema : "polku";
+}
+
+static bool is_shared(const char *name)
+{
+    size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyz_");
+    for (size_t i = 0; i < PK_COUNT(shared_names); i++)
+        if (strlen(shared_names[i]) == len && !memcmp(shared_names[i], name, len))
+            return true;
+    return false;
+}
+
+/* `polku.` becomes the store's schema. */
+static void put_schema(const struct store *store, struct pk_buf *sql, struct pk_buf *ret)
+{
+    pk_buf_reset(ret);
+    const char *rest = sql->ptr, *at;
+    while ((at = strstr(rest, "polku."))) {
+        const char *name = at + strlen("polku.");
+        pk_buf_add(ret, rest, (size_t)(at - rest));
+        pk_buf_printf(ret, "%s.", is_shared(name) ? "polku" : schema_of(store));
+        rest = name;
+    }
+    pk_buf_text(ret, rest);
+}
+
+/* The statement's text with its @pieces@ filled in. */
+static void statement_sql(const struct store *store, enum statement statement, struct pk_buf *ret)
+{
+    struct pk_buf text PK_AUTO(pk_buf_done) = {0}, *sql = &text;
     const char *rest = statements[statement].sql, *at;
     while ((at = strchr(rest, '@'))) {
         pk_buf_add(sql, rest, (size_t)(at - rest));
@@ -164,6 +198,7 @@ static void statement_sql(enum statement statement, struct pk_buf *sql)
         rest = end + 1;
     }
     pk_buf_text(sql, rest);
+    put_schema(store, sql, ret);
 }
 
 /* ---- errors ---- */
@@ -227,8 +262,16 @@ static enum pk_status fail_of(struct store *store, enum statement statement, con
                    status == PK_STOP ? store_advice(state) : "");
 }
 
+static void drop_early(struct store *store)
+{
+    for (size_t i = 0; i < store->early.len; i++)
+        PQclear(store->early.ptr[i]);
+    store->early.len = 0;
+}
+
 static void drop_connection(struct store *store)
 {
+    drop_early(store);
     PQfinish(store->conn);
     store->conn = NULL;
     store->tx = TX_NONE;
@@ -246,22 +289,6 @@ enum pk_status store_ready(struct store *store, struct pk_err *err)
 }
 
 /* ---- round trips ---- */
-
-void store_send(struct store *store, enum statement statement)
-{
-    const char *value[WIRE_MAX_PARAMS];
-    int len[WIRE_MAX_PARAMS], format[WIRE_MAX_PARAMS];
-    wire_finish(&store->params, value, len, format);
-    *pk_vec_push(&store->sent) = statement;
-    if (!PQsendQueryPrepared(store->conn, statements[statement].name, store->params.count, value, len, format, 1))
-        store->send_failed = true;
-}
-
-void store_send_mark(struct store *store)
-{
-    if (!PQpipelineSync(store->conn))
-        store->send_failed = true;
-}
 
 static int64_t now_ms(void)
 {
@@ -285,7 +312,8 @@ static bool must_leave(struct store *store)
  * False if the connection broke or nothing came for too long. */
 static bool wait_result(struct store *store)
 {
-    enum { LOOK_UP_MS = 200 }; /* a signal may come right before the wait */
+    enum { LOOK_UP_MS = 200, STEP_MS = 20 }; /* a signal may come right before the wait */
+    int64_t look_up = store->config.step ? STEP_MS : LOOK_UP_MS;
     int64_t deadline = now_ms() + store->silence_ms;
     for (;;) {
         int unsent = PQflush(store->conn);
@@ -293,17 +321,19 @@ static bool wait_result(struct store *store)
             return false;
         if (!PQisBusy(store->conn))
             return true;
-        int64_t left = store->silence_ms < 0 ? LOOK_UP_MS : deadline - now_ms();
+        int64_t left = store->silence_ms < 0 ? look_up : deadline - now_ms();
         if (left <= 0 || must_leave(store))
             return false;
         struct pollfd fd = {PQsocket(store->conn), (short)(POLLIN | (unsent ? POLLOUT : 0)), 0};
-        int ready = poll(&fd, 1, (int)PK_MIN(left, (int64_t)LOOK_UP_MS));
+        int ready = poll(&fd, 1, (int)PK_MIN(left, look_up));
         if (ready < 0 && errno != EINTR)
             return false;
         if (ready > 0 && (fd.revents & (POLLIN | POLLERR | POLLHUP)) && !PQconsumeInput(store->conn))
             return false;
         if (ready > 0)
             deadline = now_ms() + store->silence_ms;
+        else if (store->config.step)
+            store->config.step(store->config.step_context, NULL);
     }
 }
 
@@ -315,12 +345,49 @@ static PGresult *next_result(struct store *store)
     return PQgetResult(store->conn);
 }
 
+static void before_send(struct store *store, enum statement statement)
+{
+    if (store->config.step)
+        store->config.step(store->config.step_context, statements[statement].what);
+    *pk_vec_push(&store->sent) = statement;
+}
+
+/* With config.step: waits for the answer of what was just sent. */
+static void after_send(struct store *store)
+{
+    if (!store->config.step || store->send_failed)
+        return;
+    PGresult *result = PQsendFlushRequest(store->conn) ? next_result(store) : NULL;
+    if (result)
+        *pk_vec_push(&store->early) = result;
+    if (!result || next_result(store)) /* NULL ends one statement */
+        store->send_failed = true;
+}
+
+void store_send(struct store *store, enum statement statement)
+{
+    const char *value[WIRE_MAX_PARAMS];
+    int len[WIRE_MAX_PARAMS], format[WIRE_MAX_PARAMS];
+    wire_finish(&store->params, value, len, format);
+    before_send(store, statement);
+    if (!PQsendQueryPrepared(store->conn, statements[statement].name, store->params.count, value, len, format, 1))
+        store->send_failed = true;
+    after_send(store);
+}
+
+void store_send_mark(struct store *store)
+{
+    if (!PQpipelineSync(store->conn))
+        store->send_failed = true;
+}
+
 /* Reads the results of one round trip; *ret_status and `err` tell the first error. False if the connection broke. */
 static bool read_results(struct store *store, PGresult **ret_result, enum pk_status *ret_status, struct pk_err *err)
 {
     enum pk_status status = PK_OK;
     for (size_t i = 0; i < store->sent.len; i++) {
-        PGresult *result = next_result(store);
+        bool early = i < store->early.len;
+        PGresult *result = early ? store->early.ptr[i] : next_result(store);
         ExecStatusType state = PQresultStatus(result); /* PGRES_FATAL_ERROR for NULL */
         if (!result) {
             if (status == PK_OK)
@@ -328,6 +395,8 @@ static bool read_results(struct store *store, PGresult **ret_result, enum pk_sta
                                       statements[store->sent.ptr[i]].what, broken_text(store));
             return false;
         }
+        if (early)
+            store->early.ptr[i] = NULL;
         if (state == PGRES_TUPLES_OK || state == PGRES_COMMAND_OK) {
             ret_result[i] = result;
         } else {
@@ -337,7 +406,7 @@ static bool read_results(struct store *store, PGresult **ret_result, enum pk_sta
         }
         if (status == PK_LOST)
             return false;
-        result = next_result(store); /* NULL ends one statement */
+        result = early ? NULL : next_result(store); /* NULL ends one statement */
         if (result) {
             PQclear(result);
             *ret_status = pk_fail(err, PK_LOST, "%s: more results than expected", statements[store->sent.ptr[i]].what);
@@ -365,6 +434,7 @@ enum pk_status store_read_results(struct store *store, PGresult **ret_result, st
                          count ? statements[store->sent.ptr[count - 1]].what : "mark", broken_text(store));
     store->sent.len = 0;
     store->send_failed = false;
+    drop_early(store);
     if (status != PK_OK || !ret_result)
         for (size_t i = 0; i < count; i++) {
             PQclear(result[i]);
@@ -491,8 +561,10 @@ static enum pk_status check_schema(struct store *store, struct pk_err *err)
         return pk_fail(err, PK_STOP, "the database's schema has number %d, this program knows %d: install the newer program",
                        number, STORE_SCHEMA);
 
-    result = PQexec(store->conn, "SELECT 'polku.promise'::regtype::oid, 'polku.target'::regtype::oid,"
-                                 " 'polku.rating'::regtype::oid, 'polku.money'::regtype::oid");
+    struct pk_buf sql PK_AUTO(pk_buf_done) = {0};
+    pk_buf_printf(&sql, "SELECT '%1$s.promise'::regtype::oid, '%1$s.target'::regtype::oid, '%1$s.rating'::regtype::oid,"
+                        " '%1$s.money'::regtype::oid", schema_of(store));
+    result = PQexec(store->conn, sql.ptr);
     if (PQresultStatus(result) != PGRES_TUPLES_OK)
         return fail_plain(store, result, "look for the schema's types", err);
     uint32_t *const type[] = {&store->promise_type, &store->target_type, &store->rating_type, &store->money_type};
@@ -508,7 +580,7 @@ static enum pk_status prepare_statements(struct store *store, struct pk_err *err
     if (PQsetnonblocking(store->conn, 1) != 0 || !PQenterPipelineMode(store->conn))
         return pk_fail(err, PK_STOP, "libpq refuses pipeline mode: %s", broken_text(store));
     for (enum statement s = 0; s < STATEMENT_COUNT; s++) {
-        statement_sql(s, &sql);
+        statement_sql(store, s, &sql);
         *pk_vec_push(&store->sent) = s;
         if (!PQsendPrepare(store->conn, statements[s].name, sql.ptr, 0, NULL))
             store->send_failed = true;
@@ -536,6 +608,7 @@ enum pk_status store_open(const struct store_config *config, struct symbols *sym
     store->config = *config;
     store->config.conninfo = pk_strdup(config->conninfo ? config->conninfo : "");
     store->config.application_name = pk_strdup(config->application_name ? config->application_name : "polku-consumer");
+    store->config.schema = config->schema ? pk_strdup(config->schema) : NULL;
     store->symbols = symbols;
 
     enum pk_status status = open_session(store, err);
@@ -562,9 +635,11 @@ void store_close(struct store *store)
     drop_connection(store);
     free((char *)store->config.conninfo);
     free((char *)store->config.application_name);
+    free((char *)store->config.schema);
     pk_vec_done(&store->id_of_sym);
     pk_vec_done(&store->sym_of_id);
     pk_vec_done(&store->sent);
+    pk_vec_done(&store->early);
     wire_done(&store->params);
     free(store);
 }
@@ -649,22 +724,29 @@ enum pk_status store_check_rules(struct store *store, const struct rules *rules,
     wire_uuid(&store->params, rules->file_hash);
     wire_int4(&store->params, DERIVATION_VERSION);
     wire_uuid(&store->params, key_check);
+    wire_uuid(&store->params, rules->hashing_hash);
     store_send(store, STATEMENT_RULES_STORE);
     store_send_plain(store, STATEMENT_RULES_READ);
     if ((status = store_collect(store, result, err)) != PK_OK)
         return status;
 
-    struct pk_hash rules_hash = wire_get_hash(result[1], 0, 0), stored_key = wire_get_hash(result[1], 0, 2);
+    struct pk_hash rules_hash = wire_get_hash(result[1], 0, 0), stored_key = wire_get_hash(result[1], 0, 2),
+                   hashing = wire_get_hash(result[1], 0, 3); /* zero: a database made before it was kept */
     int version = wire_get_int4(result[1], 0, 1);
     PQclear(result[0]);
     PQclear(result[1]);
     if (!pk_hash_eq(stored_key, key_check))
         return pk_fail(err, PK_STOP, "the database was derived with another hash key: give the key with which it was begun");
+    if (!pk_hash_zero(hashing) && !pk_hash_eq(hashing, rules->hashing_hash))
+        return pk_fail(err, PK_STOP, "the rules file hashes identifiers in another way than the database was derived with "
+                                     "(normalisers, blocked values or the country): give the former file, or read the events "
+                                     "again from Kafka into an empty database");
     if (version != DERIVATION_VERSION)
-        return pk_fail(err, PK_STOP, "the database was derived by version %d of the derivation, this program has %d: rebuild it",
-                       version, DERIVATION_VERSION);
+        return pk_fail(err, PK_STOP, "the database was derived by version %d of the derivation, this program has %d: "
+                                     "run polku-consumer rebuild", version, DERIVATION_VERSION);
     if (!pk_hash_eq(rules_hash, rules->file_hash))
-        return pk_fail(err, PK_STOP, "the database was derived with another rules file: give that file, or rebuild it");
+        return pk_fail(err, PK_STOP, "the database was derived with another rules file: give that file, or run polku-consumer "
+                                     "rebuild");
     return PK_OK;
 }
 
@@ -816,9 +898,10 @@ enum pk_status store_query(struct store *store, const char *sql,
     if (status != PK_OK)
         return status;
     PGresult *result;
-    *pk_vec_push(&store->sent) = STATEMENT_QUERY;
+    before_send(store, STATEMENT_QUERY);
     if (!PQsendQueryParams(store->conn, sql, 0, NULL, NULL, NULL, NULL, 0))
         store->send_failed = true;
+    after_send(store);
     if ((status = store_collect(store, &result, err)) != PK_OK)
         return status;
     int columns = PK_MIN(PQnfields(result), MAX_COLUMNS);

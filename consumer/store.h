@@ -17,7 +17,7 @@
 
 #include <signal.h>
 
-enum { STORE_SCHEMA = 3 }; /* number of the newest file in sql/migrations that this program needs */
+enum { STORE_SCHEMA = 4 }; /* number of the newest file in sql/migrations that this program needs */
 
 struct store;
 
@@ -26,6 +26,15 @@ struct store_config {
     int64_t statement_timeout_us, lock_timeout_us, idle_timeout_us;
     const char *application_name;
     const volatile sig_atomic_t *stop; /* once it is set, an answer is waited for 2 s more in all, then PK_LOST; may be NULL */
+    const char *schema; /* a plain lower-case name; NULL = "polku". Another one (a rebuild) holds everything but what store.c:
+                         * shared_names lists, which is in polku for all */
+
+    /* For tests that interleave several stores; may be NULL. Called before each statement is sent, with what it is for, and
+     * then each is answered before the next is sent; what it gave is told where it always is (an error of a pipeline's
+     * statement at its end). Called with NULL again and again while PostgreSQL has been at a statement for 20 ms or longer: it
+     * waits for a lock that another store must give up. */
+    void (*step)(void *context, const char *what);
+    void *step_context;
 };
 
 /* Connects, prepares statements, reads the dictionary, checks the migration version.
@@ -35,8 +44,9 @@ enum pk_status store_open(const struct store_config *config, struct symbols *sym
 enum pk_status store_reopen(struct store *store, struct pk_err *err); /* after PK_LOST */
 void store_close(struct store *store);
 
-/* Compares the rules' hash and the derivation's version with those stored; stores them in an empty
- * database. PK_STOP if they differ ("rebuild"). Also a check value of the hash key (H of a fixed text). */
+/* Compares what the rows were derived with: a check value of the hash key (H of a fixed text), the rules and the
+ * derivation's version; stores them in an empty database. PK_STOP with what to do if they differ: the events read again from
+ * Kafka (another key, other hashing), or a rebuild. */
 enum pk_status store_check_rules(struct store *store, const struct rules *rules, struct pk_hash key_check,
                                  struct pk_err *err);
 
@@ -67,7 +77,7 @@ struct store_keys {
     size_t count;
 };
 struct store_facts {
-    struct fact *fact; /* in no particular order; traits are not set */
+    struct fact *fact; /* in no particular order; traits, person and device are not set */
     size_t count;
 };
 struct store_journeys {
@@ -79,6 +89,11 @@ struct store_obligations {
     size_t count;
 };
 
+struct store_meetings {
+    struct store_meeting *meeting;
+    size_t count;
+};
+
 /* Keys that exist among `hash`, with their cells' versions and all their customers. One round trip. */
 enum pk_status store_load_keys(struct store *store, const struct pk_hash *hash, size_t count, struct pk_arena *arena,
                                struct store_keys *ret, struct pk_err *err);
@@ -87,6 +102,13 @@ enum pk_status store_load_customers(struct store *store, const struct pk_hash *c
                                     struct pk_arena *arena, struct store_facts *ret_facts,
                                     struct store_journeys *ret_journeys, struct store_obligations *ret_obligations,
                                     struct pk_err *err);
+/* Meetings of these persons, each once: all of them, or where `meeting` is not NULL only (hash[i], meeting[i]). */
+enum pk_status store_load_meetings(struct store *store, const struct pk_hash *hash, const struct pk_hash *meeting,
+                                   size_t count, struct pk_arena *arena, struct store_meetings *ret, struct pk_err *err);
+/* The events that carry a name (as a person, device or case) within its window, each once. Found through the
+ * customers of the name. */
+enum pk_status store_load_seen(struct store *store, const struct store_window *window, size_t count,
+                               struct pk_arena *arena, struct store_facts *ret, struct pk_err *err);
 /* Events without a customer whose relates_to is among `hash`. */
 enum pk_status store_load_nameless(struct store *store, const struct pk_hash *relates, size_t count,
                                    struct pk_arena *arena, struct store_facts *ret, struct pk_err *err);

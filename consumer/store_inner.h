@@ -36,6 +36,7 @@ struct store {
     bool saving;                /* between store_save_send and store_save_finish */
     bool send_failed;
     PK_VEC(enum statement) sent; /* in this round trip */
+    PK_VEC(PGresult *) early;    /* with config.step: answers of those that were sent */
     struct wire_params params;
     int64_t next_cell, end_cell;
     uint8_t month_known[(2200 - 1990) * 12];

@@ -114,6 +114,30 @@ static void send_hashes(struct store *store, enum statement statement, const str
 
 /* ---- rows ---- */
 
+static struct pk_hash *read_hashes(struct pk_arena *arena, const PGresult *result, int row, int column, uint32_t *ret_count)
+{
+    struct wire_list list = wire_get_list(result, row, column);
+    struct pk_hash *hash = list.count ? PK_NEW_ARRAY(arena, struct pk_hash, list.count) : NULL;
+    for (uint32_t i = 0; i < list.count; i++)
+        memcpy(hash[i].byte, list.ptr + 20 * (size_t)i + 4, 16);
+    *ret_count = list.count;
+    return hash;
+}
+
+static void read_identifiers(struct store *store, struct pk_arena *arena, const PGresult *result, int row, int column,
+                             struct fact *fact)
+{
+    struct wire_list hash = wire_get_list(result, row, column), name_space = wire_get_list(result, row, column + 1);
+    uint32_t count = PK_MIN(PK_MIN(hash.count, name_space.count), (uint32_t)FACT_MAX_IDENTIFIERS);
+    struct fact_identifier *identifier = count ? PK_NEW_ARRAY(arena, struct fact_identifier, count) : NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        memcpy(identifier[i].hash.byte, hash.ptr + 20 * (size_t)i + 4, 16);
+        identifier[i].name_space = store_sym(store, (int32_t)pk_get_be32(name_space.ptr + 8 * (size_t)i + 4));
+    }
+    fact->identifier = identifier;
+    fact->identifier_count = (uint8_t)count;
+}
+
 static void read_fact(struct store *store, struct pk_arena *arena, const PGresult *result, int row, struct fact *fact)
 {
     int column = 0;
@@ -124,6 +148,10 @@ static void read_fact(struct store *store, struct pk_arena *arena, const PGresul
     fact->has_promise = !pk_hash_zero(fact->promise.id);
     fact->stored = true;
     fact->stored_journey = wire_get_hash(result, row, column);
+    fact->stored_customer = fact->customer;
+    fact->stored_kind = fact->customer_kind;
+    fact->stored_sighted = fact->sighted;
+    read_identifiers(store, arena, result, row, column + 1, fact);
 }
 
 static struct sym_list read_symbols(struct store *store, struct pk_arena *arena, const PGresult *result, int row, int column)
@@ -151,6 +179,49 @@ static void read_obligation(struct store *store, struct pk_arena *arena, const P
     int column = 0;
 #define X(kind, name, member) obligation->member = READ_##kind(store, arena, result, row, column), column++;
 #include "store_obligation.def"
+}
+
+static struct store_keys read_keys(struct store *store, struct pk_arena *arena, const PGresult *result)
+{
+    size_t count = (size_t)PQntuples(result);
+    struct store_keys keys = {PK_NEW_ARRAY(arena, struct store_key, count), count};
+    for (size_t i = 0; i < count; i++) {
+        struct store_key *key = &keys.key[i];
+        int row = (int)i;
+        *key = (struct store_key){
+            .hash = wire_get_hash(result, row, 0),
+            .kind = (enum key_kind)wire_get_int2(result, row, 1),
+            .name_space = store_sym(store, wire_get_int4(result, row, 2)),
+            .flags = (uint32_t)wire_get_int4(result, row, 3),
+            .first_at_us = wire_get_time(result, row, 4),
+            .customer = wire_get_hash(result, row, 5),
+            .cell = wire_get_int8(result, row, 6),
+            .version = (uint64_t)wire_get_int8(result, row, 7),
+        };
+        key->user = read_hashes(arena, result, row, 8, &key->user_count);
+        key->apart = read_hashes(arena, result, row, 9, &key->apart_count);
+    }
+    return keys;
+}
+
+static struct store_meetings read_meetings(struct store *store, struct pk_arena *arena, const PGresult *result)
+{
+    size_t count = (size_t)PQntuples(result);
+    struct store_meetings meetings = {PK_NEW_ARRAY(arena, struct store_meeting, count), count};
+    for (size_t i = 0; i < count; i++) {
+        struct store_meeting *meeting = &meetings.meeting[i];
+        int row = (int)i;
+        *meeting = (struct store_meeting){
+            .id = wire_get_hash(result, row, 0),
+            .name_space = read_symbols(store, arena, result, row, 2).sym,
+            .first_at_us = wire_get_time(result, row, 3),
+            .first_sequence = wire_get_int8(result, row, 4),
+            .first_source = store_sym(store, wire_get_int4(result, row, 5)),
+            .first_event_id = pk_arena_str(arena, wire_get_text(result, row, 6)),
+        };
+        meeting->person = read_hashes(arena, result, row, 1, &meeting->count);
+    }
+    return meetings;
 }
 
 static struct store_facts read_facts(struct store *store, struct pk_arena *arena, const PGresult *result)
@@ -210,27 +281,53 @@ enum pk_status store_load_keys(struct store *store, const struct pk_hash *hash, 
     if ((status = end_load(store, &result, 1, err)) != PK_OK)
         return status;
 
-    size_t rows = (size_t)PQntuples(result);
-    struct store_keys keys = {PK_NEW_ARRAY(arena, struct store_key, rows), rows};
-    for (size_t i = 0; i < rows; i++) {
-        int row = (int)i;
-        struct wire_list also = wire_get_list(result, row, 5);
-        struct pk_hash *customer = also.count ? PK_NEW_ARRAY(arena, struct pk_hash, also.count) : NULL;
-        for (uint32_t k = 0; k < also.count; k++)
-            memcpy(customer[k].byte, also.ptr + 20 * (size_t)k + 4, 16);
-        keys.key[i] = (struct store_key){
-            .hash = wire_get_hash(result, row, 0),
-            .kind = (enum key_kind)wire_get_int2(result, row, 1),
-            .cell = wire_get_int8(result, row, 2),
-            .version = (uint64_t)wire_get_int8(result, row, 3),
-            .owner = wire_get_hash(result, row, 4),
-            .also = customer,
-            .also_count = also.count,
-        };
-    }
+    struct store_keys keys;
+    bool again = false;
+    do {
+        keys = read_keys(store, arena, result);
+        status = check_symbols(store, &again, err);
+    } while (status == PK_OK && again);
     PQclear(result);
-    *ret = keys;
-    return PK_OK;
+    if (status == PK_OK)
+        *ret = keys;
+    return status;
+}
+
+enum pk_status store_load_meetings(struct store *store, const struct pk_hash *hash, const struct pk_hash *meeting,
+                                   size_t count, struct pk_arena *arena, struct store_meetings *ret, struct pk_err *err)
+{
+    if (count == 0) {
+        *ret = (struct store_meetings){0};
+        return PK_OK;
+    }
+    enum pk_status status = begin_load(store, err);
+    if (status != PK_OK)
+        return status;
+    if (meeting) {
+        wire_reset(&store->params);
+        struct wire_param *identifier = wire_array(&store->params, WIRE_UUID), *id = wire_array(&store->params, WIRE_UUID);
+        for (size_t i = 0; i < count; i++) {
+            wire_add_uuid(identifier, hash[i]);
+            wire_add_uuid(id, meeting[i]);
+        }
+        store_send(store, STATEMENT_FIND_MEETINGS);
+    } else {
+        send_hashes(store, STATEMENT_LOAD_MEETINGS, hash, count);
+    }
+    PGresult *result;
+    if ((status = end_load(store, &result, 1, err)) != PK_OK)
+        return status;
+
+    struct store_meetings meetings;
+    bool again = false;
+    do {
+        meetings = read_meetings(store, arena, result);
+        status = check_symbols(store, &again, err);
+    } while (status == PK_OK && again);
+    PQclear(result);
+    if (status == PK_OK)
+        *ret = meetings;
+    return status;
 }
 
 enum pk_status store_load_customers(struct store *store, const struct pk_hash *customer, size_t count,
@@ -283,6 +380,37 @@ static enum pk_status load_facts(struct store *store, struct pk_arena *arena, st
     if (status == PK_OK)
         *ret = facts;
     return status;
+}
+
+/* Events lie within EVENT_MIN_TIME_US and EVENT_MAX_TIME_US: beyond them an end is without end. */
+static void add_end(struct wire_param *param, int64_t us)
+{
+    if (us < EVENT_MIN_TIME_US || us >= EVENT_MAX_TIME_US)
+        wire_add_int8(param, us < EVENT_MIN_TIME_US ? INT64_MIN : INT64_MAX); /* -infinity, infinity */
+    else
+        wire_add_time(param, us);
+}
+
+enum pk_status store_load_seen(struct store *store, const struct store_window *window, size_t count,
+                               struct pk_arena *arena, struct store_facts *ret, struct pk_err *err)
+{
+    if (count == 0) {
+        *ret = (struct store_facts){0};
+        return PK_OK;
+    }
+    enum pk_status status = begin_load(store, err);
+    if (status != PK_OK)
+        return status;
+    wire_reset(&store->params);
+    struct wire_param *name = wire_array(&store->params, WIRE_UUID), *from = wire_array(&store->params, WIRE_TIMESTAMPTZ),
+                      *to = wire_array(&store->params, WIRE_TIMESTAMPTZ);
+    for (size_t i = 0; i < count; i++) {
+        wire_add_uuid(name, window[i].name);
+        add_end(from, window[i].from_us);
+        add_end(to, window[i].to_us);
+    }
+    store_send(store, STATEMENT_LOAD_SEEN);
+    return load_facts(store, arena, ret, err);
 }
 
 enum pk_status store_load_nameless(struct store *store, const struct pk_hash *relates, size_t count,

@@ -51,10 +51,13 @@ static void save_cells(struct store *store, const struct changes *changes)
 static void save_keys(struct store *store, const struct changes *changes)
 {
     for (size_t from = 0; from < changes->key.len; from += PART) {
-        wire_reset(&store->params);
-        struct wire_param *hash = wire_array(&store->params, WIRE_UUID), *kind = wire_array(&store->params, WIRE_INT2),
-                          *name_space = wire_array(&store->params, WIRE_INT4),
-                          *cell = wire_array(&store->params, WIRE_INT8), *owner = wire_array(&store->params, WIRE_UUID);
+        struct wire_params *params = &store->params;
+        wire_reset(params);
+        struct wire_param *hash = wire_array(params, WIRE_UUID), *kind = wire_array(params, WIRE_INT2),
+                          *name_space = wire_array(params, WIRE_INT4), *cell = wire_array(params, WIRE_INT8),
+                          *owner = wire_array(params, WIRE_UUID), *flags = wire_array(params, WIRE_INT4),
+                          *first_at = wire_array(params, WIRE_TIMESTAMPTZ), *customer = wire_array(params, WIRE_UUID),
+                          *value = wire_array(params, WIRE_TEXT);
         for (size_t i = from; i < PK_MIN(from + PART, changes->key.len); i++) {
             const struct change_key *key = &changes->key.ptr[i];
             wire_add_uuid(hash, key->hash);
@@ -62,10 +65,159 @@ static void save_keys(struct store *store, const struct changes *changes)
             store_write_sym(store, name_space, key->name_space);
             wire_add_int8(cell, key->cell);
             wire_add_hash(owner, key->owner);
+            wire_add_int4(flags, (int32_t)key->flags);
+            wire_add_time(first_at, key->first_at_us);
+            wire_add_hash(customer, key->customer);
+            wire_add_text(value, key->value);
         }
         store_send(store, STATEMENT_ADD_KEYS);
     }
 }
+
+static void save_key_states(struct store *store, const struct changes *changes)
+{
+    for (size_t from = 0; from < changes->key_state.len; from += PART) {
+        wire_reset(&store->params);
+        struct wire_param *hash = wire_array(&store->params, WIRE_UUID), *flags = wire_array(&store->params, WIRE_INT4),
+                          *first_at = wire_array(&store->params, WIRE_TIMESTAMPTZ),
+                          *customer = wire_array(&store->params, WIRE_UUID);
+        for (size_t i = from; i < PK_MIN(from + PART, changes->key_state.len); i++) {
+            const struct change_key_state *state = &changes->key_state.ptr[i];
+            wire_add_uuid(hash, state->hash);
+            wire_add_int4(flags, (int32_t)state->flags);
+            wire_add_time(first_at, state->first_at_us);
+            wire_add_hash(customer, state->customer);
+        }
+        store_send(store, STATEMENT_SET_KEYS);
+    }
+}
+
+/* ---- meetings ---- */
+
+/* The members of all rows are one array, cut at first and last. */
+static void add_meetings(struct store *store, const struct change_meeting *row, size_t count)
+{
+    struct wire_params *params = &store->params;
+    wire_reset(params);
+    struct wire_param *member = wire_array(params, WIRE_UUID), *name_space = wire_array(params, WIRE_INT4),
+                      *person = wire_array(params, WIRE_UUID), *id = wire_array(params, WIRE_UUID),
+                      *at = wire_array(params, WIRE_TIMESTAMPTZ), *sequence = wire_array(params, WIRE_INT8),
+                      *source = wire_array(params, WIRE_INT4), *event = wire_array(params, WIRE_TEXT),
+                      *first = wire_array(params, WIRE_INT4), *last = wire_array(params, WIRE_INT4);
+    for (size_t i = 0; i < count; i++) {
+        const struct store_meeting *meeting = row[i].meeting;
+        wire_add_uuid(person, row[i].person);
+        wire_add_uuid(id, meeting->id);
+        wire_add_time(at, meeting->first_at_us);
+        wire_add_int8(sequence, meeting->first_sequence);
+        wire_add_int4(source, store_id(store, meeting->first_source));
+        wire_add_text(event, meeting->first_event_id);
+        wire_add_int4(first, (int32_t)member->count + 1);
+        wire_add_int4(last, (int32_t)(member->count + meeting->count));
+        for (uint32_t k = 0; k < meeting->count; k++) {
+            wire_add_uuid(member, meeting->person[k]);
+            wire_add_int4(name_space, store_id(store, meeting->name_space[k]));
+        }
+    }
+    store_send(store, STATEMENT_ADD_MEETINGS);
+}
+
+static void set_meetings(struct store *store, const struct change_meeting *row, size_t count)
+{
+    struct wire_params *params = &store->params;
+    wire_reset(params);
+    struct wire_param *person = wire_array(params, WIRE_UUID), *id = wire_array(params, WIRE_UUID),
+                      *at = wire_array(params, WIRE_TIMESTAMPTZ), *sequence = wire_array(params, WIRE_INT8),
+                      *source = wire_array(params, WIRE_INT4), *event = wire_array(params, WIRE_TEXT);
+    for (size_t i = 0; i < count; i++) {
+        const struct store_meeting *meeting = row[i].meeting;
+        wire_add_uuid(person, row[i].person);
+        wire_add_uuid(id, meeting->id);
+        wire_add_time(at, meeting->first_at_us);
+        wire_add_int8(sequence, meeting->first_sequence);
+        wire_add_int4(source, store_id(store, meeting->first_source));
+        wire_add_text(event, meeting->first_event_id);
+    }
+    store_send(store, STATEMENT_SET_MEETINGS);
+}
+
+static void remove_meetings(struct store *store, const struct change_meeting *row, size_t count)
+{
+    wire_reset(&store->params);
+    struct wire_param *person = wire_array(&store->params, WIRE_UUID), *id = wire_array(&store->params, WIRE_UUID);
+    for (size_t i = 0; i < count; i++) {
+        wire_add_uuid(person, row[i].person);
+        wire_add_uuid(id, row[i].meeting->id);
+    }
+    store_send(store, STATEMENT_REMOVE_MEETINGS);
+}
+
+static void save_meetings(struct store *store, const struct changes *changes)
+{
+    for (size_t i = 0; i < changes->meeting_gone.len; i += PART)
+        remove_meetings(store, changes->meeting_gone.ptr + i, PK_MIN(changes->meeting_gone.len - i, (size_t)PART));
+    for (size_t i = 0; i < changes->meeting_first.len; i += PART)
+        set_meetings(store, changes->meeting_first.ptr + i, PK_MIN(changes->meeting_first.len - i, (size_t)PART));
+    for (size_t i = 0; i < changes->meeting_new.len; i += PART)
+        add_meetings(store, changes->meeting_new.ptr + i, PK_MIN(changes->meeting_new.len - i, (size_t)PART));
+}
+
+/* ---- decisions ---- */
+
+static void restore_decisions(struct store *store, const struct changes *changes)
+{
+    struct wire_params *params = &store->params;
+    wire_reset(params);
+    struct wire_param *kind = wire_array(params, WIRE_INT2), *a = wire_array(params, WIRE_UUID),
+                      *b = wire_array(params, WIRE_UUID), *by = wire_array(params, WIRE_TEXT),
+                      *note = wire_array(params, WIRE_TEXT);
+    for (size_t i = 0; i < changes->decision.len; i++) {
+        const struct change_decision *decision = &changes->decision.ptr[i];
+        if (!decision->restore)
+            continue;
+        wire_add_int2(kind, decision->kind);
+        wire_add_uuid(a, decision->a);
+        wire_add_hash(b, decision->b);
+        wire_add_text(by, decision->by);
+        wire_add_text(note, decision->note);
+    }
+    if (kind->count > 0)
+        store_send(store, STATEMENT_RESTORE_DECISIONS);
+}
+
+static void add_decisions(struct store *store, const struct changes *changes)
+{
+    struct wire_params *params = &store->params;
+    wire_reset(params);
+    struct wire_param *kind = wire_array(params, WIRE_INT2), *a = wire_array(params, WIRE_UUID),
+                      *b = wire_array(params, WIRE_UUID), *kind_a = wire_array(params, WIRE_INT2),
+                      *kind_b = wire_array(params, WIRE_INT2), *name_space_a = wire_array(params, WIRE_INT4),
+                      *name_space_b = wire_array(params, WIRE_INT4), *by = wire_array(params, WIRE_TEXT),
+                      *note = wire_array(params, WIRE_TEXT);
+    for (size_t i = 0; i < changes->decision.len; i++) {
+        const struct change_decision *decision = &changes->decision.ptr[i];
+        if (decision->restore)
+            continue;
+        wire_add_int2(kind, decision->kind);
+        wire_add_uuid(a, decision->a);
+        wire_add_hash(b, decision->b);
+        wire_add_int2(kind_a, decision->kind_a);
+        store_write_sym(store, name_space_a, decision->name_space_a);
+        if (decision->kind == DECIDE_APART) {
+            wire_add_int2(kind_b, decision->kind_b);
+            store_write_sym(store, name_space_b, decision->name_space_b);
+        } else {
+            wire_add_null(kind_b);
+            wire_add_null(name_space_b);
+        }
+        wire_add_text(by, decision->by.ptr ? decision->by : PK_STR(""));
+        wire_add_text(note, decision->note);
+    }
+    if (kind->count > 0)
+        store_send(store, STATEMENT_ADD_DECISIONS);
+}
+
+/* ---- customers ---- */
 
 static void save_sightings(struct store *store, const struct changes *changes)
 {
@@ -235,20 +387,27 @@ static void save_facts(struct store *store, struct fact *const *fact, size_t cou
     store_send(store, STATEMENT_ADD_FACTS);
 }
 
-static void save_rejourneys(struct store *store, const struct changes *changes)
+static void save_moves(struct store *store, const struct changes *changes)
 {
-    if (changes->rejourney.len == 0)
-        return;
-    wire_reset(&store->params);
-    struct wire_param *at = wire_array(&store->params, WIRE_TIMESTAMPTZ), *hash = wire_array(&store->params, WIRE_UUID),
-                      *journey = wire_array(&store->params, WIRE_UUID);
-    for (size_t i = 0; i < changes->rejourney.len; i++) {
-        const struct change_rejourney *change = &changes->rejourney.ptr[i];
-        wire_add_time(at, change->at_us);
-        wire_add_uuid(hash, change->event_hash);
-        wire_add_hash(journey, change->journey);
+    for (size_t from = 0; from < changes->move.len; from += PART) {
+        wire_reset(&store->params);
+        struct wire_param *at = wire_array(&store->params, WIRE_TIMESTAMPTZ), *hash = wire_array(&store->params, WIRE_UUID),
+                          *journey = wire_array(&store->params, WIRE_UUID), *customer = wire_array(&store->params, WIRE_UUID),
+                          *kind = wire_array(&store->params, WIRE_INT2), *sighted = wire_array(&store->params, WIRE_UUID);
+        for (size_t i = from; i < PK_MIN(from + PART, changes->move.len); i++) {
+            const struct change_move *move = &changes->move.ptr[i];
+            wire_add_time(at, move->at_us);
+            wire_add_uuid(hash, move->event_hash);
+            wire_add_hash(journey, move->journey);
+            wire_add_hash(customer, move->customer);
+            if (pk_hash_zero(move->customer))
+                wire_add_null(kind);
+            else
+                wire_add_int2(kind, move->customer_kind);
+            wire_add_hash(sighted, move->sighted);
+        }
+        store_send(store, STATEMENT_MOVE_FACTS);
     }
-    store_send(store, STATEMENT_REJOURNEY);
 }
 
 /* The newest times per partition, for bi.freshness. */
@@ -499,7 +658,11 @@ static void save_all(struct store *store, const struct changes *changes)
     remove_facts(store, changes);
     for (size_t i = 0; i < changes->fact.len; i += PART)
         save_facts(store, changes->fact.ptr + i, PK_MIN(changes->fact.len - i, (size_t)PART));
-    save_rejourneys(store, changes);
+    save_moves(store, changes);
+    save_key_states(store, changes);
+    save_meetings(store, changes);
+    restore_decisions(store, changes);
+    add_decisions(store, changes);
     save_sightings(store, changes);
     send_hashes(store, STATEMENT_DROP_CUSTOMERS, changes->customer_gone.ptr, changes->customer_gone.len);
     save_customers(store, changes);

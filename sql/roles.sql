@@ -72,7 +72,8 @@ BEGIN
         GRANT SELECT, INSERT, UPDATE ON polku.stream_position, polku.interaction_hourly, polku.obligation_hourly TO polku_writer;
         GRANT SELECT, INSERT, DELETE ON polku.quarantine TO polku_writer;
         GRANT SELECT, INSERT, UPDATE, DELETE ON polku.interaction, polku.journey, polku.obligation, polku.customer,
-            polku.identifier, polku.sighting, polku.guard_cell TO polku_writer;
+            polku.identifier, polku.sighting, polku.guard_cell, polku.identity_meeting TO polku_writer;
+        GRANT SELECT, INSERT, UPDATE ON polku.decision TO polku_writer;
         GRANT USAGE ON SEQUENCE polku.guard_cell_id, polku.stream_slot TO polku_writer;
         GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA polku TO polku_writer;
     END IF;

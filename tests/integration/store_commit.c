@@ -262,7 +262,7 @@ Test(store_commit, rows_are_found_by_key_however_the_tables_have_grown)
             *pk_vec_push(&s.changes.fact) = fact[i];
             OK(store_new_cell(quick, &guard[i].cell, &err));
             *pk_vec_push(&s.changes.new_cell) = guard[i].cell;
-            *pk_vec_push(&s.changes.key) = (struct change_key){hash[i], KEY_CASE, 0, guard[i].cell, hash[i]};
+            *pk_vec_push(&s.changes.key) = (struct change_key){hash[i], KEY_CASE, 0, guard[i].cell, hash[i], .first_at_us = PK_NO_TIME};
         }
         OK(support_save(&s, quick, &err));
         token = s.changes.token;
@@ -280,7 +280,7 @@ Test(store_commit, rows_are_found_by_key_however_the_tables_have_grown)
 
         for (int i = 0; i < rows; i++) {
             *pk_vec_push(&s.changes.guard) = (struct change_guard){guard[i].cell, token};
-            *pk_vec_push(&s.changes.rejourney) = (struct change_rejourney){fact[i]->at_us, hash[i], hash[i]};
+            *pk_vec_push(&s.changes.move) = (struct change_move){fact[i]->at_us, hash[i], hash[i], .sighted = hash[i]};
             if (i % 2 == 0) {
                 *pk_vec_push(&s.changes.replaced) = fact[i];
                 *pk_vec_push(&s.changes.fact) = fact[i];
@@ -308,7 +308,7 @@ Test(store_commit, a_locked_try_fences_loads_and_saves_in_one_transaction)
 {
     int64_t cell = new_cell();
     struct pk_hash key = support_hash(&s);
-    *pk_vec_push(&s.changes.key) = (struct change_key){key, KEY_PERSON, 0, cell, {{0}}};
+    *pk_vec_push(&s.changes.key) = (struct change_key){key, KEY_PERSON, 0, cell, .first_at_us = PK_NO_TIME};
     OK(support_save(&s, store, &err));
 
     const int64_t known[] = {cell, 123456}; /* one that is gone is ignored */

@@ -49,6 +49,15 @@ static void same_fact(const struct fact *a, const struct fact *b)
     SAME(content_hash);
     SAME_HASH(customer);
     SAME(customer_kind);
+    SAME_HASH(sighted);
+    same_hash(b->customer, b->stored_customer, "stored_customer");
+    same_hash(b->sighted, b->stored_sighted, "stored_sighted");
+    cr_assert_eq(b->customer_kind, b->stored_kind);
+    SAME(identifier_count);
+    for (uint32_t i = 0; i < a->identifier_count; i++) {
+        same_hash(a->identifier[i].hash, b->identifier[i].hash, "an identifier");
+        cr_assert_eq(a->identifier[i].name_space, b->identifier[i].name_space);
+    }
     SAME_HASH(case_key);
     SAME_HASH(relates);
     SAME(type); SAME(channel); SAME(brand); SAME(unit); SAME(outcome); SAME(reason);
@@ -248,8 +257,9 @@ Test(store_round_trip, keys_come_back_with_cell_version_and_customers)
         customer[i] = support_hash(&s);
     OK(store_new_cell(store, &cell, &err));
     *pk_vec_push(&s.changes.new_cell) = cell;
-    *pk_vec_push(&s.changes.key) = (struct change_key){key[0], KEY_PERSON, support_sym(&s, "email"), cell, customer[0]};
-    *pk_vec_push(&s.changes.key) = (struct change_key){key[1], KEY_OBLIGATION, 0, cell, {{0}}};
+    *pk_vec_push(&s.changes.key) = (struct change_key){
+        key[0], KEY_PERSON, support_sym(&s, "email"), cell, customer[0], KEY_LENDS | KEY_UNIQUE, EVENT_MIN_TIME_US, customer[2], PK_STR("ä@b")};
+    *pk_vec_push(&s.changes.key) = (struct change_key){key[1], KEY_OBLIGATION, 0, cell, .first_at_us = PK_NO_TIME};
     for (int i = 1; i < 4; i++)
         *pk_vec_push(&s.changes.sighting) = (struct change_sighting){key[1], customer[i]};
     *pk_vec_push(&s.changes.customer) = (struct change_customer){customer[0], KEY_PERSON, support_sym(&s, "email")};
@@ -268,10 +278,16 @@ Test(store_round_trip, keys_come_back_with_cell_version_and_customers)
         cr_assert_eq(k->cell, cell);
         cr_assert_eq(k->version, token);
         cr_assert_eq(k->kind, first ? KEY_PERSON : KEY_OBLIGATION);
-        same_hash(k->owner, first ? customer[0] : (struct pk_hash){0}, "owner");
-        cr_assert_eq(k->also_count, first ? 0 : 3);
-        for (uint32_t c = 0; c < k->also_count; c++)
-            cr_assert(pk_hash_eq(k->also[c], customer[1]) || pk_hash_eq(k->also[c], customer[2]) || pk_hash_eq(k->also[c], customer[3]));
+        cr_assert_eq(k->name_space, first ? support_sym(&s, "email") : 0);
+        cr_assert_eq(k->flags, first ? KEY_LENDS | KEY_UNIQUE : 0);
+        same_time(k->first_at_us, first ? EVENT_MIN_TIME_US : PK_NO_TIME, "first_at_us");
+        same_hash(k->customer, first ? customer[2] : (struct pk_hash){0}, "customer");
+        cr_assert_eq(k->apart_count, 0);
+        cr_assert_eq(k->user_count, first ? 1 : 4);
+        for (uint32_t c = 0; c < k->user_count; c++)
+            cr_assert(first ? pk_hash_eq(k->user[c], customer[0])
+                            : pk_hash_zero(k->user[c]) || pk_hash_eq(k->user[c], customer[1]) || pk_hash_eq(k->user[c], customer[2]) ||
+                                  pk_hash_eq(k->user[c], customer[3]));
     }
     cr_assert_str_eq(support_sql(&s, "SELECT string_agg(concat_ws(' ', kind, namespace), ', ' ORDER BY kind) FROM bi.customer"), "case, person email");
 
@@ -289,13 +305,13 @@ Test(store_round_trip, events_move_between_journeys_and_a_displaced_copy_is_repl
     OK(support_save(&s, store, &err));
 
     const struct pk_hash journey = support_hash(&s);
-    *pk_vec_push(&s.changes.rejourney) = (struct change_rejourney){fact->at_us, fact->event_hash, journey};
+    *pk_vec_push(&s.changes.move) = (struct change_move){fact->at_us, fact->event_hash, journey, customer};
     OK(support_save(&s, store, &err));
     char uuid[37];
     support_uuid(journey, uuid);
     cr_assert_str_eq(support_sql(&s, "SELECT journey_id FROM polku.interaction"), uuid);
 
-    *pk_vec_push(&s.changes.rejourney) = (struct change_rejourney){fact->at_us, fact->event_hash, {{0}}};
+    *pk_vec_push(&s.changes.move) = (struct change_move){fact->at_us, fact->event_hash, .customer = customer};
     OK(support_save(&s, store, &err));
     cr_assert_str_eq(support_sql(&s, "SELECT journey_id FROM polku.interaction"), "");
 

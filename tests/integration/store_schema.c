@@ -98,12 +98,12 @@ Test(store_schema, gaps_and_doubles_in_the_numbers_are_refused)
 
 Test(store_schema, a_migration_applies_as_a_whole_or_not_at_all)
 {
-    copy_sql("printf 'CREATE TABLE polku.half (a int);\nSELECT 1/0;\n' > migrations/0004_broken.sql");
+    copy_sql("printf 'CREATE TABLE polku.half (a int);\nSELECT 1/0;\n' > migrations/0005_broken.sql");
     cr_assert_eq(migrate(dir), PK_STOP);
-    cr_assert(strstr(err.text, "0004_broken.sql: division by zero"), "%s", err.text);
-    cr_assert_str_eq(support_sql(&s, "SELECT max(number) || ' ' || (to_regclass('polku.half') IS NULL) FROM polku.schema_migration"), "3 true");
+    cr_assert(strstr(err.text, "0005_broken.sql: division by zero"), "%s", err.text);
+    cr_assert_str_eq(support_sql(&s, "SELECT max(number) || ' ' || (to_regclass('polku.half') IS NULL) FROM polku.schema_migration"), "4 true");
 
-    copy_sql("printf 'CREATE TABLE polku.half (a int); COMMIT;\n' > migrations/0004_broken.sql");
+    copy_sql("printf 'CREATE TABLE polku.half (a int); COMMIT;\n' > migrations/0005_broken.sql");
     cr_assert_eq(migrate(dir), PK_STOP);
     cr_assert(strstr(err.text, "must not contain COMMIT"), "%s", err.text);
 }
@@ -176,7 +176,8 @@ Test(store_schema, a_reader_reads_bi_and_nothing_else)
 {
     OK(migrate(SQL));
     static const char *const view[] = {"interaction", "journey", "obligation", "customer", "interaction_hourly", "obligation_hourly",
-                                       "freshness", "quarantine", "quarantine_by_reason"};
+                                       "freshness", "quarantine", "quarantine_by_reason", "identity_link", "identity_conflict",
+                                       "customer_redirect", "identity_shared", "identity_oversize"};
     cr_assert_eq(atoi(support_sql(&s, "SELECT count(*) FROM pg_views WHERE schemaname = 'bi'")), (int)PK_COUNT(view));
     for (size_t i = 0; i < PK_COUNT(view); i++) {
         char sql[100];
@@ -207,10 +208,10 @@ Test(store_schema, a_writer_does_what_the_consumer_needs_and_owns_nothing)
         struct fact *fact = support_fact(&s, customer);
         if (round == 0) {
             *pk_vec_push(&c->new_cell) = cell;
-            *pk_vec_push(&c->key) = (struct change_key){customer, KEY_PERSON, support_sym(&s, "email"), cell, customer};
+            *pk_vec_push(&c->key) = (struct change_key){customer, KEY_PERSON, support_sym(&s, "email"), cell, customer, .first_at_us = PK_NO_TIME};
         } else {
             *pk_vec_push(&c->guard) = (struct change_guard){cell, c->token};
-            *pk_vec_push(&c->rejourney) = (struct change_rejourney){fact->at_us, fact->event_hash, customer};
+            *pk_vec_push(&c->move) = (struct change_move){fact->at_us, fact->event_hash, customer, customer};
             *pk_vec_push(&c->journey_gone) = customer;
             *pk_vec_push(&c->obligation_gone) = customer;
             *pk_vec_push(&c->customer_gone) = customer;

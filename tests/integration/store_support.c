@@ -64,7 +64,15 @@ void support_done(struct support *s)
 
 struct store *support_open(struct support *s, struct symbols *symbols)
 {
+    return support_open_as(s, symbols, &(struct store_config){0});
+}
+
+struct store *support_open_as(struct support *s, struct symbols *symbols, const struct store_config *more)
+{
     const struct store_config config = {
+        .schema = more->schema,
+        .step = more->step,
+        .step_context = more->step_context,
         .conninfo = s->conninfo,
         .statement_timeout_us = 20 * PK_SECOND_US,
         .lock_timeout_us = 3 * PK_SECOND_US,
@@ -219,7 +227,9 @@ struct fact *support_fact(struct support *s, struct pk_hash customer)
     char *id = pk_arena_alloc(&s->arena, EVENT_MAX_ID);
     memset(id, 'i', EVENT_MAX_ID);
     f->event_id = some(s) ? PK_STR("tapahtuma-ä/1") : (struct pk_str){id, 1 + support_random(s, EVENT_MAX_ID)};
-    f->customer_kind = pk_hash_zero(customer) ? KEY_PERSON : (enum key_kind)support_random(s, 3);
+    static const enum key_kind kind[] = {KEY_PERSON, KEY_DEVICE, KEY_CASE, KEY_SHARED};
+    f->customer_kind = pk_hash_zero(customer) ? KEY_PERSON : kind[support_random(s, PK_COUNT(kind))];
+    f->sighted = some_hash(s);
     f->case_key = some_hash(s);
     f->relates = some_hash(s);
     f->type = any_sym(s);
@@ -246,10 +256,10 @@ struct fact *support_fact(struct support *s, struct pk_hash customer)
         f->journey->id = support_hash(s);
     }
 
-    f->identifier_count = some(s) ? (uint32_t)support_random(s, EVENT_MAX_IDENTIFIERS + 1) : 0;
+    f->identifier_count = some(s) ? (uint8_t)support_random(s, FACT_MAX_IDENTIFIERS + 1) : 0;
     struct fact_identifier *identifier = PK_NEW_ARRAY(&s->arena, struct fact_identifier, f->identifier_count + 1);
     for (uint32_t i = 0; i < f->identifier_count; i++)
-        identifier[i] = (struct fact_identifier){some_hash(s), any_sym(s)};
+        identifier[i] = (struct fact_identifier){.hash = some_hash(s), .name_space = any_sym(s)};
     f->identifier = identifier;
     f->staff = some_hash(s);
     f->topic = some_text(s);

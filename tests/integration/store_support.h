@@ -22,6 +22,8 @@ void support_init(struct support *s, bool migrated);
 void support_done(struct support *s);
 
 struct store *support_open(struct support *s, struct symbols *symbols); /* must succeed */
+/* With the schema and the step of `more`. */
+struct store *support_open_as(struct support *s, struct symbols *symbols, const struct store_config *more);
 
 /* Runs SQL as superuser; the first value of the last statement as text ("" for null or none). Valid until the next call. */
 const char *support_sql(struct support *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
