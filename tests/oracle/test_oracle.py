@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The oracle against examples worked out by hand from docs/semantics.md."""
 
+import copy
 import glob
 import hashlib
 import json
@@ -12,10 +13,13 @@ import sys
 import tempfile
 import unittest
 
+import yaml
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
 
+import compare                # noqa: E402
 import generate               # noqa: E402
 import polku_oracle as oracle  # noqa: E402
 
@@ -213,6 +217,454 @@ class Identifiers(unittest.TestCase):
         self.assertEqual(SMALL.namespace('crm/customer_id').priority, 20)
         self.assertIsNone(SMALL.namespace('a/b/customer_id'))
         self.assertIsNone(SMALL.namespace('customer_id'))
+
+
+# ---------------------------------------------------------------- identity
+
+IDENTITY = oracle.Rules(yaml.load("""
+identity:
+  phone_country: "358"
+  blocked_values: [none]
+  max_component: 4
+  namespaces:
+    - {name: "*/customer_id", class: person, priority: 20, unique: true}
+    - {name: "*/loyalty_id", class: person, priority: 30, unique: true}
+    - {name: email, class: person, priority: 50, normalise: email, max_links: 3}
+    - {name: card, class: person, priority: 55, max_people: 2, shared_lookback: 50s}
+    - {name: phone, class: person, priority: 60, blocked: ["7"]}
+    - {name: vehicle, class: device, priority: 110, lookback: 40s, lookahead: 20s}
+    - {name: tablet, class: device, priority: 120, lookback: 60s}
+    - {name: cookie, class: device, priority: 130}
+    - {name: kiosk, class: kiosk, priority: 140}
+    - {name: counter, class: kiosk, priority: 150, lookback: 2h}
+journeys: {gap: 60s, reopen_gap: 30s, case_gap: 300s, max_span: 600s, max_events: 40}
+obligations:
+  kinds:
+    - {kind: callback, opens: [{type: callback.requested}], fulfils: [{type: callback.reached}], within: 60s}
+""", yaml.BaseLoader))
+SHORT = {'c': 'crm/customer_id', 'd': 'shop/customer_id', 'l': 'crm/loyalty_id', 'e': 'email', 'k': 'card', 'p': 'phone',
+         'v': 'vehicle', 't': 'tablet', 'w': 'cookie', 'x': 'kiosk', 'y': 'counter', 'u': 'unknown', 'case': 'case_id'}
+
+
+def hash_of(short):
+    """'c1' -> hash of crm/customer_id 1; 'case1' of case 1."""
+    letters = short.rstrip('0123456789')
+    return h(SHORT[letters], short[len(letters):])
+
+
+def told(event_id, seconds, names='', case=None, kind='contact.inbound', **fields):
+    """An event `seconds` after T0 with identifiers in short: 'c1 e1 t1'."""
+    identifiers = [{'namespace': SHORT[n[0]], 'value': n[1:]} for n in names.split()]
+    if case:
+        fields['case_id'] = case[4:]
+    return event(event_id, round(seconds * SECOND), kind, who=None, **dict(fields, identifiers=identifiers))
+
+
+def decided(*decisions):
+    """'block c1', 'unlink c1', 'apart c1 c2'."""
+    found = []
+    for kind, a, *b in (decision.split() for decision in decisions):
+        found.append(dict({'kind': kind, 'a': hash_of(a).hex()}, **{'b': hash_of(x).hex() for x in b}))
+    return oracle.Decisions(found)
+
+
+def resolve(events, *decisions):
+    derived = oracle.Deriver(IDENTITY, KEY, SCHEMA, decided(*decisions)).derive(events)
+    assert not derived.invalid, derived.invalid
+    return derived
+
+
+NAMES = {hash_of('%s%d' % (letters, n)): '%s%d' % (letters, n) for letters in SHORT for n in range(40)}
+
+
+def whose(events, *decisions):
+    """Event id -> customer in short, None without one."""
+    return {e.field['event_id']: NAMES.get(e.customer) for e in resolve(events, *decisions).events}
+
+
+def sets(events, *decisions):
+    """Customers as sets of persons: 'c1 e1', sorted, the customer's id first; shared persons are in none."""
+    found = {}
+    for person, customer in resolve(events, *decisions).identity.customer_of.items():
+        found.setdefault(customer, set()).add(person)
+    return sorted(' '.join([NAMES[c]] + sorted(NAMES[p] for p in people - {c})) for c, people in found.items())
+
+
+def links(events, *decisions):
+    """'c1-e1' -> made or why it is refused."""
+    return {'%s-%s' % (NAMES[r['a']], NAMES[r['b']]): r['refused']
+            for r in oracle.table_rows(resolve(events, *decisions), 'identity_link')}
+
+
+def shared(events, *decisions):
+    return sorted(NAMES[p] for p in resolve(events, *decisions).identity.shared)
+
+
+def by_hash(*short):
+    return sorted(short, key=hash_of)
+
+
+class Sharing(unittest.TestCase):
+    def test_counter_example_a_family_phone_with_two_numbers_joins_nobody_whichever_came_first(self):
+        for first, second in (('l1', 'l2'), ('l2', 'l1')):
+            events = [told('1', 0, first + ' p1'), told('2', 9, second + ' p1')]
+            self.assertEqual(shared(events), ['p1'])
+            self.assertEqual(sets(events), ['l1', 'l2'])
+            self.assertEqual(links(events), {})
+            self.assertEqual(whose(events), {'1': first, '2': second})
+
+    def test_max_people_is_of_one_single_full_namespace(self):
+        self.assertEqual(shared([told('1', 0, 'c1 p1'), told('2', 1, 'd1 p1'), told('3', 2, 'l1 p1')]), [])
+        self.assertEqual(shared([told('1', 0, 'c1 p1'), told('2', 1, 'd1 p1'), told('3', 2, 'd2 p1')]), ['p1'])
+
+    def test_max_people_counts_distinct_persons_of_unique_namespaces_and_is_inclusive(self):
+        two = [told('1', 0, 'c1 k1'), told('2', 1, 'c2 k1'), told('3', 2, 'c1 k1'), told('4', 3, 'p1 k1'),
+               told('5', 4, 'p2 k1'), told('6', 5, 'p3 k1')]
+        self.assertEqual(shared(two), [])
+        self.assertEqual(shared(two + [told('7', 6, 'c3 k1')]), ['k1'])
+
+    def test_max_links_counts_distinct_persons_and_is_inclusive(self):
+        three = [told('1', 0, 'e1 p1'), told('2', 1, 'e1 p2'), told('3', 2, 'e1 p3'), told('4', 3, 'e1 p3')]
+        self.assertEqual(shared(three), [])
+        self.assertEqual(shared(three + [told('5', 4, 'e1 p4')]), ['e1'])
+        self.assertEqual(shared([told('1', 0, 'e1 p1 p2'), told('2', 1, 'p3 e1 p4')]), ['e1'])
+
+    def test_devices_and_unknown_namespaces_are_not_met(self):
+        self.assertEqual(shared([told(str(n), n, 'e1 t%d w%d u%d' % (n, n, n)) for n in range(1, 9)]), [])
+
+    def test_max_links_defaults_to_50(self):
+        events = [event(str(n), n, 'x', who=None, identifiers=[{'namespace': 'phone', 'value': '1'},
+                                                               {'namespace': 'card', 'value': str(n)}])
+                  for n in range(100, 151)]
+        self.assertEqual((shared(events[:50]), shared(events)), ([], ['p1']))
+
+    def test_a_unique_namespace_has_no_max_people(self):
+        events = [told('1', 0, 'c1 l1'), told('2', 1, 'c2 l1'), told('3', 2, 'c3 l1')]
+        self.assertEqual(shared(events), [])
+        self.assertEqual(sets(events), ['c1 l1', 'c2', 'c3'])
+
+    def test_a_contradictory_event_neither_shares_nor_links(self):
+        events = [told('1', 0, 'c1 c2 p1')]
+        self.assertEqual((shared(events), links(events), sets(events)), ([], {}, ['c1', 'c2', 'p1']))
+        # One value twice is one person; two issuers are two namespaces; two of a namespace that is not unique are none.
+        for names in ('c1 c1 p1', 'c1 d1 p1', 'c1 p1 p2'):
+            self.assertNotEqual(links([told('1', 0, names)]), {}, names)
+
+    def test_shared_and_unlinked_persons_are_met_blocked_ones_are_not(self):
+        events = [told('1', 0, 'c1 p1'), told('2', 1, 'c2 p1'),      # p1 is shared
+                  told('3', 2, 'e1 p1'), told('4', 3, 'e1 p2'), told('5', 4, 'e1 p3'), told('6', 5, 'e1 p4')]
+        self.assertEqual(shared(events), ['e1', 'p1'])
+        self.assertEqual(shared(events, 'unlink p2', 'unlink e1'), ['e1', 'p1'])
+        self.assertEqual(shared(events, 'block p2'), ['p1'])
+        self.assertEqual(shared(events, 'block c1'), ['e1'])
+
+
+class Customers(unittest.TestCase):
+    def test_the_strongest_links_each_other(self):
+        self.assertEqual(links([told('1', 0, 'p1 e1 c1')]), {'c1-e1': 'made', 'c1-p1': 'made'})
+        # Of equal priority the position decides; in a pair the smaller hash is a.
+        pair = ['-'.join(by_hash('e2', other)) for other in ('e1', 'e3')]
+        self.assertEqual(links([told('1', 0, 'e2 e1 e3')]), dict.fromkeys(pair, 'made'))
+
+    def test_the_strongest_is_the_first_that_is_not_shared(self):
+        events = [told('s%d' % n, n, 'e1 p%d' % n) for n in range(11, 15)] + [told('1', 9, 'e1 k1 p1')]
+        self.assertEqual(shared(events), ['e1'])
+        self.assertEqual(links(events), {'k1-p1': 'made'})
+        self.assertEqual(whose(events)['1'], 'k1')
+
+    def test_the_first_event_of_a_link_is_the_first_in_event_order(self):
+        events = [told('9', 5, 'c1 e1'), told('2', 3, 'c1 e1', sequence=1), told('3', 3, 'e1 c1'),
+                  told('1', 2, 'c1 c2 e1')]
+        row = one(list(oracle.table_rows(resolve(events), 'identity_link')))
+        self.assertEqual((row['first_at'], row['source'], row['event_id']), (T0 + 3 * SECOND, 's', '3'))
+
+    def test_counter_example_two_numbers_in_a_chain_stay_two_and_the_weaker_link_is_refused(self):
+        events = [told('1', 0, 'e1 p1'), told('2', 1, 'c1 e1'), told('3', 2, 'c2 p1')]
+        for turn in (events, [dict(e, occurred_at=T0 - e['occurred_at'] + T0) for e in events]):
+            self.assertEqual(links(turn), {'c1-e1': 'made', 'c2-p1': 'made', 'e1-p1': 'unique'})
+            self.assertEqual(sets(turn), ['c1 e1', 'c2 p1'])
+
+    def test_a_chain_number_card_number_refuses_the_later_link(self):
+        for first, second in (('c1', 'c2'), ('c2', 'c1')):
+            events = [told('1', 0, first + ' k1'), told('2', 1, second + ' k1')]
+            self.assertEqual(links(events), {first + '-k1': 'made', second + '-k1': 'unique'})
+            self.assertEqual(sets(events), sorted([first + ' k1', second]))
+
+    def test_priority_goes_before_time(self):
+        # c1-k1 before l1-k1, though it came later: (20, 55) before (30, 55)
+        events = [told('1', 0, 'l1 k1'), told('2', 1, 'c1 l2'), told('3', 2, 'c1 k1')]
+        self.assertEqual(links(events), {'l1-k1': 'unique', 'c1-l2': 'made', 'c1-k1': 'made'})
+
+    def test_priority_of_b_goes_before_time(self):
+        events = [told('1', 0, 'd1 p1'), told('2', 1, 'd1 k1'), told('3', 2, 'c1 p1'), told('4', 3, 'c2 k1')]
+        found = oracle.Deriver(without_limit(), KEY, SCHEMA).derive(events).identity
+        # c2-k1 and d1-k1 go before c1-p1 and d1-p1: (20, 55) before (20, 60)
+        self.assertEqual({(NAMES[l.a.hash], NAMES[l.b.hash]): l.refused for l in found.links},
+                         {('d1', 'k1'): None, ('c2', 'k1'): None, ('d1', 'p1'): None, ('c1', 'p1'): 'unique'})
+
+    def test_of_one_event_the_hashes_decide(self):
+        first, second = by_hash('p1', 'p2')
+        number = {'p1': 'c1', 'p2': 'c2'}
+        events = [told('1', 0, 'c1 p1'), told('2', 1, 'c2 p2'), told('3', 2, 'e1 p1 p2')]
+        found = oracle.Deriver(without_limit(), KEY, SCHEMA).derive(events).identity
+        self.assertEqual(NAMES[found.customer_of[hash_of('e1')]], number[first])
+        self.assertEqual({NAMES[l.b.hash]: l.refused for l in found.links if l.a.hash == hash_of('e1')},
+                         {first: None, second: 'unique'})
+        low, middle, high = by_hash('p1', 'p2', 'p3')
+        events = [told('1', 0, 'c1 ' + low), told('2', 1, 'c2 ' + high), told('3', 2, ' '.join((middle, high, low)))]
+        found = oracle.Deriver(without_limit(), KEY, SCHEMA).derive(events).identity
+        self.assertEqual(NAMES[found.customer_of[hash_of(middle)]], 'c1')
+
+    def test_links_between_one_set_are_not_refused(self):
+        events = [told('1', 0, 'c1 e1'), told('2', 1, 'c1 p1'), told('3', 2, 'e1 p1')]
+        self.assertEqual(links(events), {'c1-e1': 'made', 'c1-p1': 'made', 'e1-p1': 'made'})
+        self.assertEqual(links(events, 'unlink c1'), {'e1-p1': 'made'})
+
+    def test_a_component_counts_refused_links_and_beyond_the_limit_all_are_refused(self):
+        four = [told('1', 0, 'e1 p1'), told('2', 1, 'c1 e1'), told('3', 2, 'c2 p1')]
+        other = [told('8', 3, 'c8 e8')]
+        self.assertEqual(sets(four + other), ['c1 e1', 'c2 p1', 'c8 e8'])
+        five = four + [told('4', 3, 'c2 e2')]
+        self.assertEqual(links(five + other), {'c1-e1': 'oversize', 'c2-p1': 'oversize', 'c2-e2': 'oversize',
+                                               'e1-p1': 'oversize', 'c8-e8': 'made'})
+        self.assertEqual(sets(five + other), ['c1', 'c2', 'c8 e8', 'e1', 'e2', 'p1'])
+        found = {NAMES[r['identifier']]: r['oversize'] for r in oracle.table_rows(resolve(five + other), 'identifier')}
+        self.assertEqual(found, {'c1': True, 'c2': True, 'e1': True, 'e2': True, 'p1': True, 'c8': False, 'e8': False})
+
+    def test_unlinking_one_person_makes_an_oversize_component_small(self):
+        five = [told('1', 0, 'c1 e1'), told('2', 1, 'e1 p1'), told('3', 2, 'p1 k1'), told('4', 3, 'k1 l1')]
+        self.assertEqual(sets(five), ['c1', 'e1', 'k1', 'l1', 'p1'])
+        self.assertEqual(sets(five, 'unlink l1'), ['c1 e1 k1 p1', 'l1'])
+        self.assertEqual(sets(five, 'block p1'), ['c1 e1', 'l1 k1'])
+
+    def test_the_id_is_of_the_strongest_then_the_earliest_then_the_smallest_hash(self):
+        self.assertEqual(sets([told('1', 0, 'e1'), told('2', 1, 'c1 e1')]), ['c1 e1'])
+        self.assertEqual(sets([told('1', 0, 'c1'), told('2', 1, 'c1 d1')]), ['c1 d1'])
+        self.assertEqual(sets([told('1', 0, 'd1'), told('2', 1, 'c1 d1')]), ['d1 c1'])
+        self.assertEqual(sets([told('1', 0, 'e2 e1')]), [' '.join(by_hash('e1', 'e2'))])
+
+    def test_the_first_time_counts_contradictory_events_too(self):
+        events = [told('1', 0, 'e1'), told('2', 1, 'e1 e2'), told('3', -1, 'c1 c2 e2')]
+        self.assertEqual(sets(events), ['c1', 'c2', 'e2 e1'])
+        found = {NAMES[r['identifier']]: r['first_at'] - T0 for r in oracle.table_rows(resolve(events), 'identifier')}
+        self.assertEqual(found, {'e1': 0, 'e2': -SECOND, 'c1': -SECOND, 'c2': -SECOND})
+
+    def test_a_person_without_links_is_a_customer_alone(self):
+        self.assertEqual(sets([told('1', 0, 'p1'), told('2', 1, 'c1')]), ['c1', 'p1'])
+
+    def test_blocked_values_of_a_namespace_are_of_it_alone(self):
+        self.assertEqual(sets([told('1', 0, 'p7 e7 c7')]), ['c7 e7'])
+        events = [event(v, 0, 'x', who=None, identifiers=[{'namespace': 'phone', 'value': v}])
+                  for v in ('040 1234599', '+358401234599', ' \t358401234599')]
+        self.assertEqual(len(oracle.Deriver(SMALL, KEY, SCHEMA).derive(events).customers), 0)
+        mail = {'namespace': 'email', 'value': ' iNFO@example.com'}
+        self.assertEqual(one(rows([event('1', 0, 'x', who=None, identifiers=[mail])], 'interaction', SMALL))['customer'], None)
+
+
+def without_limit():
+    rules = copy.copy(IDENTITY)
+    rules.max_component = 1000
+    return rules
+
+
+class Borrowing(unittest.TestCase):
+    """The event in question is '1'."""
+
+    def owner(self, *events, decisions=()):
+        return whose(list(events), *decisions)['1']
+
+    def test_an_own_person_goes_before_everything(self):
+        self.assertEqual(self.owner(told('1', 0, 't1 p1', 'case1'), told('2', -1, 'c2 t1', 'case1')), 'p1')
+
+    def test_own_is_the_strongest_also_of_a_contradictory_event(self):
+        self.assertEqual(self.owner(told('1', 0, 'e1 c2 c1')), 'c2')
+        self.assertEqual(self.owner(told('1', 1, 't1'), told('2', 0, 'c2 c1 t1')), 'c2')
+
+    def test_lookback_is_inclusive(self):
+        for at, customer in ((0, 'c1'), (40, 'c1'), (40.000001, 'v1')):
+            self.assertEqual(self.owner(told('1', at, 'v1'), told('0', 0, 'c1 v1')), customer, at)
+
+    def test_lookahead_is_inclusive(self):
+        for at, customer in ((0.000001, 'c1'), (20, 'c1'), (20.000001, 'v1')):
+            self.assertEqual(self.owner(told('1', 0, 'v1'), told('2', at, 'c1 v1')), customer, at)
+
+    def test_at_one_time_a_sighting_is_before_whatever_its_place_in_event_order(self):
+        for name in ('x1', 'v1'):       # also of a kiosk, which has no lookahead
+            self.assertEqual(self.owner(told('1', 0, name), told('2', 0, 'c1 ' + name, sequence=5)), 'c1')
+        self.assertEqual(self.owner(told('1', 0, 'v1'), told('0', 0, 'c1 v1'), told('2', 0, 'c2 v1')), 'c2')
+        self.assertEqual(self.owner(told('1', 0, 'v1'), told('2', 0, 'c1 v1'), told('3', 1, 'c2 v1')), 'c1')
+
+    def test_before_goes_before_after_even_if_that_is_nearer(self):
+        self.assertEqual(self.owner(told('1', 0, 'v1'), told('0', -40, 'c1 v1'), told('2', 0.000001, 'c2 v1')), 'c1')
+        self.assertEqual(self.owner(told('1', 0, 'v1'), told('0', -40.000001, 'c1 v1'), told('2', 20, 'c2 v1')), 'c2')
+
+    def test_of_all_names_the_last_sighting_before_wins_each_within_its_own_lookback(self):
+        event_1 = told('1', 0, 'v1 t1')
+        self.assertEqual(self.owner(event_1, told('2', -10, 'c1 v1'), told('3', -5, 'c2 t1')), 'c2')
+        self.assertEqual(self.owner(event_1, told('2', -5, 'c1 v1'), told('3', -10, 'c2 t1')), 'c1')
+        self.assertEqual(self.owner(event_1, told('2', -41, 'c1 v1'), told('3', -60, 'c2 t1')), 'c2')
+        self.assertEqual(self.owner(event_1, told('2', -40, 'c1 v1'), told('3', -39.9, 'c2 w1')), 'c1')
+        same = [told('2', -5, 'c1 v1', sequence=1), told('3', -5, 'c2 t1')]
+        self.assertEqual(self.owner(event_1, *same), 'c1')
+
+    def test_of_all_names_the_first_sighting_after_wins_each_within_its_own_lookahead(self):
+        event_1 = told('1', 0, 'v1 t1')
+        self.assertEqual(self.owner(event_1, told('2', 10, 'c1 v1'), told('3', 5, 'c2 t1')), 'c2')
+        self.assertEqual(self.owner(event_1, told('2', 21, 'c1 v1'), told('3', 60, 'c2 t1')), 'c2')
+        self.assertEqual(self.owner(event_1, told('2', 21, 'c1 v1'), told('3', 60.000001, 'c2 t1')), 'v1')
+
+    def test_counter_example_two_people_on_one_tablet(self):
+        events = [told('1', 0, 't1'), told('2', 1, 'c1 t1'), told('3', 2, 't1'), told('4', 3, 'c2 t1'), told('5', 4, 't1'),
+                  told('6', 64, 't1'), told('7', 124.000002, 't1')]
+        self.assertEqual(whose(events), {'1': 'c1', '2': 'c1', '3': 'c1', '4': 'c2', '5': 'c2', '6': 't1', '7': 't1'})
+
+    def test_counter_example_a_login_on_a_kiosk_does_not_take_the_visit_before_it(self):
+        self.assertEqual(self.owner(told('1', 0, 'x1'), told('2', 0.000001, 'c1 x1')), 'x1')
+        self.assertEqual(self.owner(told('1', 0, 'w1'), told('2', 1, 'c1 w1')), 'c1')
+
+    def test_defaults_of_device_kiosk_and_shared_person(self):
+        for name, before, after in (('w1', 30 * 86400, 30 * 86400), ('x1', 1800, 0), ('y1', 7200, 0), ('t1', 60, 60),
+                                    ('p1', 7 * 86400, 7 * 86400)):
+            share = [told('8', 900 * 86400, 'c8 p1'), told('9', 900 * 86400, 'c9 p1')]
+            for at, customer in ((-before, 'c1'), (-before - 0.000001, name), (after, 'c1'), (after + 0.000001, name)):
+                found = self.owner(told('1', 0, name), told('2', at, 'c1 ' + name), *share)
+                self.assertEqual(found, customer, (name, at))
+
+    def test_a_shared_person_is_a_name_with_shared_lookback_both_ways(self):
+        share = [told('7', 900, 'c7 k1'), told('8', 901, 'c8 k1'), told('9', 902, 'c9 k1')]
+        for at, customer in ((-50, 'c1'), (-50.000001, 'k1'), (50, 'c1'), (50.000001, 'k1')):
+            self.assertEqual(self.owner(told('1', 0, 'k1'), told('2', at, 'c1 k1'), *share), customer, at)
+        # Not shared it is the own person, and no sighting of others matters.
+        self.assertEqual(self.owner(told('1', 0, 'k1'), told('2', -1, 'c1 k1', kind='x'), told('3', 1, 'c2 k1')), 'c1')
+
+    def test_a_case_is_one_more_device_with_case_gap_both_ways(self):
+        for at, customer in ((-300, 'c1'), (-300.000001, 'case1'), (300, 'c1'), (300.000001, 'case1')):
+            self.assertEqual(self.owner(told('1', 0, '', 'case1'), told('2', at, 'c1', 'case1')), customer, at)
+
+    def test_the_sightings_own_person_counts_not_its_strongest_name_and_its_customer_follows_the_links(self):
+        self.assertEqual(self.owner(told('1', 0, 't1'), told('2', -1, 'p1 t1'), told('3', 500, 'c1 p1')), 'c1')
+
+    def test_an_event_that_borrows_is_no_sighting(self):
+        events = [told('2', 0, 'c1 v1'), told('3', 1, 'v1 t1'), told('1', 2, 't1')]
+        self.assertEqual(whose(events), {'2': 'c1', '3': 'c1', '1': 't1'})
+
+    def test_anonymous_events_belong_to_their_strongest_name(self):
+        share = [told('8', 10 ** 7, 'c8 p1'), told('9', 10 ** 7, 'c9 p1 p2'), told('7', 10 ** 7, 'c7 p2')]
+        for names, case, customer, kind, namespace in (
+                ('w1 t1 p1', 'case1', 't1', 'device', 'tablet'), ('x1 p1', 'case1', 'x1', 'device', 'kiosk'),
+                ('t2 t1', None, 't2', 'device', 'tablet'), ('p2 p1', 'case1', 'p2', 'shared', 'phone'),
+                ('u1', 'case1', 'case1', 'case', None), ('u1', None, None, None, None), ('', None, None, None, None)):
+            derived = resolve([told('1', 0, names, case)] + share)
+            found = derived.events[0]
+            self.assertEqual((NAMES.get(found.customer), found.known_by), (customer, (kind, namespace)), names)
+            row = [(r['kind'], r['namespace']) for r in oracle.table_rows(derived, 'customer') if r['customer'] == found.customer]
+            self.assertEqual(row, [(kind, namespace)] if customer else [])
+
+    def test_kind_and_namespace_of_a_person_are_those_of_the_customer_id(self):
+        found = one(list(oracle.table_rows(resolve([told('1', 0, 'p1'), told('2', 9, 'c1 p1'), told('3', 0, 'e1 p1')]), 'customer')))
+        self.assertEqual((NAMES[found['customer']], found['kind'], found['namespace']), ('c1', 'person', 'crm/customer_id'))
+
+    def test_a_customer_without_an_event_has_no_row(self):
+        derived = resolve([told('1', 0, 'c1 p1'), told('2', 1, 'c2 p1'), told('3', 2, 'c3 c4 e1')])
+        self.assertEqual({NAMES[r['customer']] for r in oracle.table_rows(derived, 'customer')}, {'c1', 'c2', 'c3'})
+        found = {NAMES[r['identifier']]: r['customer'] and NAMES[r['customer']] for r in oracle.table_rows(derived, 'identifier')}
+        self.assertEqual(found, {'c1': 'c1', 'c2': 'c2', 'c3': 'c3', 'c4': 'c4', 'e1': 'e1', 'p1': None})
+
+    def test_history_before_a_login_has_its_journey_and_promise_under_the_person(self):
+        events = [told('1', 0, 'w1', kind='callback.requested'), told('2', 50, 'c1', kind='callback.reached')]
+        derived = resolve(events)
+        self.assertEqual((len(derived.journeys), one(derived.obligations).closed), (2, False))
+        derived = resolve(events + [told('3', 86400, 'w1 c1')])
+        self.assertEqual([j.events for j in derived.journeys], [2, 1])
+        self.assertEqual({NAMES[j.customer] for j in derived.journeys}, {'c1'})
+        self.assertTrue(one(derived.obligations).closed)
+
+    def test_an_explicit_promise_is_opened_by_the_first_event_with_a_customer(self):
+        record = {'id': 'p', 'kind': 'k'}
+        events = [told('1', 0, '', kind='promise.made', obligation=record),
+                  told('2', 1, 'w1', kind='promise.made', obligation=record)]
+        opened = one(resolve(events + [told('3', 2, 'c1 w1')]).obligations)
+        self.assertEqual((opened.opener.field['event_id'], NAMES[opened.opener.customer]), ('2', 'c1'))
+
+
+class Decided(unittest.TestCase):
+    def test_block_counts_as_a_blocked_value_everywhere(self):
+        events = [told('1', 0, 'c1 e1 t1', 'case1'), told('2', 1, 'e1'), told('3', 2, 't1'), told('4', 3, '', 'case1')]
+        self.assertEqual(whose(events), dict.fromkeys('1234', 'c1'))
+        self.assertEqual(whose(events, 'block c1'), dict.fromkeys('1234', 'e1'))
+        self.assertEqual(whose(events, 'block e1'), {'1': 'c1', '2': None, '3': 'c1', '4': 'c1'})
+        self.assertEqual(whose(events, 'block t1', 'block case1'), {'1': 'c1', '2': 'c1', '3': None, '4': None})
+        self.assertEqual(len(list(oracle.table_rows(resolve(events, 'block e1'), 'identifier'))), 1)
+
+    def test_block_of_a_person_that_contradicts_or_is_shared(self):
+        self.assertEqual(sets([told('1', 0, 'c1 c2 p1')], 'block c2'), ['c1 p1'])
+        family = [told('1', 0, 'c1 p1'), told('2', 1, 'c2 p1')]
+        self.assertEqual(sets(family, 'block c2'), ['c1 p1'])
+
+    def test_a_blocked_case_is_null_in_journeys_and_promises_and_stays_in_the_event(self):
+        derived = resolve([told('1', 0, 'c1', 'case1', kind='callback.requested')], 'block case1')
+        self.assertIsNone(one(derived.journeys).case)
+        self.assertIsNone(one(list(oracle.table_rows(derived, 'obligation')))['case'])
+        found = one(list(oracle.table_rows(derived, 'interaction')))
+        self.assertEqual(NAMES[found['case']], 'case1')
+        derived = resolve([told('1', 0, 'c1 e1')], 'block c1')
+        found = one(list(oracle.table_rows(derived, 'interaction')))
+        self.assertIn(oracle.format_uuid(hash_of('c1')), found['identifiers'])
+
+    def test_unlink_one_makes_no_links_and_the_strongest_of_the_others_does(self):
+        events = [told('1', 0, 'c1 e1 p1'), told('2', 1, 'e1 t1'), told('3', 2, 't1')]
+        self.assertEqual(links(events, 'unlink c1'), {'e1-p1': 'made'})
+        self.assertEqual(sets(events, 'unlink c1'), ['c1', 'e1 p1'])
+        self.assertEqual(links(events, 'unlink e1'), {'c1-p1': 'made'})
+        self.assertEqual(whose(events, 'unlink e1'), {'1': 'c1', '2': 'e1', '3': 'e1'})
+        self.assertEqual(whose(events, 'unlink c1'), {'1': 'c1', '2': 'e1', '3': 'e1'})
+
+    def test_unlink_two_refuses_a_set_that_holds_both_either_way_round(self):
+        for decision in ('apart c1 p1', 'apart p1 c1'):
+            self.assertEqual(links([told('1', 0, 'c1 p1')], decision), {'c1-p1': 'apart'})
+            chain = [told('1', 0, 'p1 e1'), told('2', 1, 'c1 e1')]
+            self.assertEqual(links(chain, decision), {'c1-e1': 'made', 'e1-p1': 'apart'})
+            self.assertEqual(sets(chain, decision), ['c1 e1', 'p1'])
+
+    def test_two_are_kept_apart_across_joined_sets(self):
+        events = [told('1', 0, 'c1 e1'), told('2', 1, 'k1 p1'), told('3', 2, 'e1 k1')]
+        self.assertEqual(sets(events), ['c1 e1 k1 p1'])
+        for decision in ('apart c1 p1', 'apart k1 c1', 'apart p1 e1'):
+            self.assertEqual(len(sets(events, decision)), 2, decision)
+        self.assertEqual(links(events, 'apart p1 c1'), {'c1-e1': 'made', 'e1-k1': 'made', 'k1-p1': 'apart'})
+        self.assertEqual(links(events, 'apart c1 p9'), {'c1-e1': 'made', 'e1-k1': 'made', 'k1-p1': 'made'})
+
+    def test_merge_then_unlink_equals_never_merged(self):
+        apart = [told('1', 0, 'c1', kind='callback.requested'), told('2', 10, 'p1 t1'), told('3', 20, 't1'),
+                 told('4', 30, 'p1', kind='callback.reached')]
+        merged = apart + [told('5', 40, 'c1 p1')]
+        self.assertEqual(sets(merged), ['c1 p1'])
+        for decision in ('unlink p1', 'unlink c1', 'apart c1 p1'):
+            found, expected = whose(merged, decision), whose(apart)
+            self.assertEqual({k: found[k] for k in '1234'}, expected)
+            self.assertEqual(sets(merged, decision), sets(apart))
+            self.assertFalse(one(resolve(merged, decision).obligations).closed)
+        self.assertTrue(one(resolve(merged).obligations).closed)
+
+    def test_the_order_of_decisions_and_repeats_do_not_matter(self):
+        events = [told('1', 0, 'c1 e1 p1'), told('2', 1, 'e1 k1')]
+        decisions = ['unlink p1', 'apart c1 k1', 'block t1', 'apart k1 c1', 'unlink p1']
+        self.assertEqual(sets(events, *decisions), sets(events, *reversed(decisions)))
+
+    def test_decisions_that_are_none(self):
+        one_hash, other = 'a' * 32, 'b' * 32
+        for wrong in ({'kind': 'merge', 'a': one_hash}, {'kind': 'block', 'a': one_hash, 'b': other}, {'kind': 'unlink'},
+                      {'kind': 'apart', 'a': one_hash}, {'kind': 'apart', 'a': one_hash, 'b': one_hash},
+                      {'kind': 'block', 'a': 'x'}, {'kind': 'block', 'a': one_hash, 'why': ''}, ['block']):
+            with self.assertRaises(oracle.InputError):
+                oracle.Decisions([wrong])
+
+    def test_decisions_of_a_database_and_links_as_both_sides_tell_them(self):
+        found = compare.decisions_of(['block\t%s\t\\N' % oracle.format_uuid(b'a' * 16),
+                                      'apart\t%s\t%s' % (oracle.format_uuid(b'b' * 16), oracle.format_uuid(b'c' * 16))])
+        self.assertEqual((found.blocked, found.unlinked, found.apart), ({b'a' * 16}, set(), {(b'b' * 16, b'c' * 16)}))
+        self.assertEqual(compare.comparable('identity_link', ['x\tunique', 'y\tmade', 'z\t\\N', 'v\toversize']),
+                         ['v\tt', 'x\tt', 'y\tf', 'z\tf'])
 
 
 class Journeys(unittest.TestCase):
@@ -612,22 +1064,126 @@ class Views(unittest.TestCase):
         self.assertEqual((found['kind'], found['opened'], found['kept'], found['open']), ('callback', 2, 1, 1))
 
 
-class Generated(unittest.TestCase):
-    def derived(self, events):
-        return oracle.Deriver(SMALL, KEY, SCHEMA).derive(events)
+GENERATOR_KEY = oracle.read_key(generate.KEY)   # what the generator's decisions are about
 
-    def lines(self, events):
-        derived = self.derived(events)
+
+class Generated(unittest.TestCase):
+    def derived(self, events, decisions=()):
+        return oracle.Deriver(SMALL, GENERATOR_KEY, SCHEMA, oracle.Decisions(decisions)).derive(events)
+
+    def cases(self, seeds):
+        """-> (seed, Derived, Decisions): with decisions, with few people in every second one."""
+        for seed in range(seeds):
+            generator = generate.Generator(seed, people=3 if seed % 2 else 6, events=100)
+            events = generator.generate()
+            decisions = generator.decisions()
+            yield seed, self.derived(events, decisions), oracle.Decisions(decisions)
+
+    def test_borrowing_by_the_letter_of_the_definition(self):
+        """The same without indexes: every sighting of every name is looked at."""
+        for seed, derived, _ in self.cases(20):
+            identity = derived.identity
+            sightings = []
+            for e in derived.events:
+                own = [p.hash for p in e.persons if p.hash not in identity.shared]
+                if own:
+                    names = {d.hash for d in e.devices} | {p.hash for p in e.persons if p.hash in identity.shared} | {e.case}
+                    sightings.append((e, own[0], names - {None}))
+            for e in derived.events:
+                if any(p.hash not in identity.shared for p in e.persons):
+                    continue
+                reach = [(d.hash, d.rule.lookback, d.rule.lookahead) for d in e.devices] + \
+                    [(p.hash, p.rule.shared_lookback, p.rule.shared_lookback) for p in e.persons] + \
+                    [(e.case, SMALL.case_gap, SMALL.case_gap)]
+                before = [(s.order, own) for s, own, names in sightings for name, back, _ in reach
+                          if name in names and 0 <= e.time - s.time <= back]
+                after = [(s.order, own) for s, own, names in sightings for name, _, ahead in reach
+                         if name in names and 0 < s.time - e.time <= ahead]
+                if before or after:
+                    own = max(before)[1] if before else min(after)[1]
+                    self.assertEqual(e.customer, identity.customer_of[own], 'seed %d' % seed)
+                else:
+                    self.assertEqual(e.customer, next((name for name, _, _ in reach if name), None), 'seed %d' % seed)
+
+    def test_customers_keep_what_they_promise(self):
+        for seed, derived, decisions in self.cases(40):
+            identity = derived.identity
+            people = {}
+            for person, customer in identity.customer_of.items():
+                people.setdefault(customer, []).append(identity.persons[person])
+            for found in people.values():
+                unique = [p.namespace for p in found if p.rule.unique]
+                self.assertEqual(len(unique), len(set(unique)), 'seed %d' % seed)
+                self.assertEqual(min(p.rule.priority for p in found),
+                                 identity.persons[identity.customer_of[found[0].hash]].rule.priority, 'seed %d' % seed)
+            for a, b in decisions.apart:
+                self.assertNotEqual(identity.customer_of.get(a, a), identity.customer_of.get(b, b), 'seed %d' % seed)
+            for link in identity.links:     # refused exactly if its ends are in different customers
+                ends = {identity.customer_of[link.a.hash], identity.customer_of[link.b.hash]}
+                self.assertEqual(link.refused is not None, len(ends) == 2, 'seed %d' % seed)
+                self.assertFalse({link.a.hash, link.b.hash} & (decisions.unlinked | decisions.blocked | identity.shared))
+            for e in derived.events:
+                self.assertEqual(e.customer is None, not (e.persons or e.devices or e.case), 'seed %d' % seed)
+                if e.customer is not None and not e.traits.passive:
+                    self.assertIsNotNone(e.journey)
+                    self.assertEqual(e.journey.customer, e.customer)
+
+    def test_the_generator_reaches_the_corners_of_identity(self):
+        met = dict.fromkeys((
+            'made', 'unique', 'apart', 'oversize', 'contradictory', 'shared by people', 'shared by links alone',
+            'anonymous device', 'anonymous case', 'anonymous shared', 'nobody', 'before', 'after', 'at one time',
+            'exactly lookback', 'a microsecond past lookback', 'exactly lookahead', 'a microsecond past lookahead', 'kiosk',
+            'merged', 'id by time', 'blocked by a decision'), 0)
+        for seed, derived, decisions in self.cases(80):
+            identity = derived.identity
+            for link in identity.links:
+                met[link.refused or 'made'] += 1
+            for person in identity.shared:
+                unique = {p.hash for e in derived.events for p in e.persons if p.rule.unique and
+                          person in {q.hash for q in e.persons}}
+                met['shared by people' if unique else 'shared by links alone'] += 1
+            sightings = [(e, {d.hash for d in e.devices}) for e in derived.events
+                         if any(p.hash not in identity.shared for p in e.persons)]
+            for person, customer in identity.customer_of.items():
+                met['merged'] += person != customer
+                met['id by time'] += person < customer and \
+                    identity.persons[person].rule.priority == identity.persons[customer].rule.priority
+            for e in derived.events:
+                met['contradictory'] += identity._contradicts(e)
+                met['blocked by a decision'] += bool(decisions.blocked & set(e.identifiers))
+                if any(p.hash not in identity.shared for p in e.persons):
+                    continue
+                kind = e.known_by[0]
+                if kind != 'person':
+                    met['anonymous ' + kind if kind else 'nobody'] += 1
+                for s, names in sightings:
+                    for d in e.devices:
+                        if d.hash in names:
+                            past = e.time - s.time
+                            met['before'] += kind == 'person' and past > 0
+                            met['after'] += kind == 'person' and past < 0
+                            met['at one time'] += past == 0
+                            met['exactly lookback'] += past == d.rule.lookback
+                            met['a microsecond past lookback'] += past == d.rule.lookback + 1
+                            met['exactly lookahead'] += -past == d.rule.lookahead != 0
+                            met['a microsecond past lookahead'] += -past == d.rule.lookahead + 1
+                            met['kiosk'] += d.namespace == 'kiosk' and kind == 'person'
+        self.assertEqual([name for name, count in met.items() if not count], [], met)
+
+    def lines(self, events, decisions=()):
+        derived = self.derived(events, decisions)
         return {name: oracle.table_lines(derived, name, T0) for name in oracle.TABLES}
 
     def test_the_order_of_input_does_not_matter_and_redelivery_changes_nothing(self):
         for seed in range(6):
-            events = generate.Generator(seed, events=120).generate()
-            expected = self.lines(events)
+            generator = generate.Generator(seed, events=120)
+            events, decisions = generator.generate(), generator.decisions()
+            expected = self.lines(events, decisions)
             for shuffle in range(3):
                 random.Random(shuffle).shuffle(events)
-                self.assertEqual(self.lines(events), expected, 'seed %d' % seed)
-            self.assertEqual(self.lines(events + events[:40]), expected, 'seed %d' % seed)
+                random.Random(shuffle).shuffle(decisions)
+                self.assertEqual(self.lines(events, decisions), expected, 'seed %d' % seed)
+            self.assertEqual(self.lines(events + events[:40], decisions), expected, 'seed %d' % seed)
 
     def test_aggregates_add_up(self):
         for seed in range(10):
@@ -667,15 +1223,21 @@ class Generated(unittest.TestCase):
         self.assertEqual([name for name, count in met.items() if not count], [], met)
 
     def test_the_command_line(self):
+        def generated(seed):
+            generator = generate.Generator(seed)
+            return generator.generate(), generator.decisions()
+        seed, (events, decisions) = next((n, found) for n in range(5, 50) for found in [generated(n)] if found[1])
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, 'events.jsonl')
-            script = [sys.executable, '-B', os.path.join(HERE, 'generate.py'), '--seed', '5', '--out', path]
-            self.assertIn(b'seed 5', subprocess.run(script, check=True, stderr=subprocess.PIPE).stderr)
+            decided_path = os.path.join(folder, 'decisions.jsonl')
+            script = [sys.executable, '-B', os.path.join(HERE, 'generate.py'), '--seed', str(seed), '--out', path,
+                      '--decisions-out', decided_path]
+            self.assertIn(b'seed %d' % seed, subprocess.run(script, check=True, stderr=subprocess.PIPE).stderr)
             script = [sys.executable, '-B', os.path.join(HERE, 'polku_oracle.py'), 'derive', '--rules', generate.RULES,
-                      '--key-file', generate.KEY, '--table', 'journey', path]
+                      '--key-file', generate.KEY, '--decisions', decided_path, '--table', 'identifier', path]
             printed = subprocess.run(script, check=True, capture_output=True).stdout.decode()
-        expected = oracle.table_lines(self.derived(generate.Generator(5).generate()), 'journey')
-        self.assertEqual(printed, '\n'.join(['\t'.join(oracle.JOURNEY)] + expected) + '\n')
+        expected = oracle.table_lines(self.derived(events, decisions), 'identifier')
+        self.assertEqual(printed, '\n'.join(['\t'.join(oracle.IDENTIFIER)] + expected) + '\n')
 
 
 if __name__ == '__main__':
