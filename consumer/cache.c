@@ -52,17 +52,24 @@ static void charge(struct cache *cache, struct cache_cell *cell, size_t more, si
 static size_t key_bytes(const struct cache_key *key)
 {
     enum { MAP_SHARE = 2 * sizeof(struct pk_map_entry), MALLOC_SHARE = 32 };
-    return sizeof *key + key->user_count * sizeof *key->user + key->state_bytes + MAP_SHARE + MALLOC_SHARE;
+    return sizeof *key + key->user_count * sizeof *key->user + key->meeting_count * sizeof *key->meeting +
+           key->state_bytes + MAP_SHARE + MALLOC_SHARE;
+}
+
+static void free_key(struct cache *cache, struct cache_key *key)
+{
+    pk_map_remove(&cache->keys, key->hash);
+    free(key->state);
+    free(key->user);
+    free(key->meeting);
+    free(key);
 }
 
 static void drop(struct cache *cache, struct cache_cell *cell)
 {
     for (struct cache_key *key = cell->key, *next; key; key = next) {
         next = key->next;
-        pk_map_remove(&cache->keys, key->hash);
-        free(key->state);
-        free(key->user);
-        free(key);
+        free_key(cache, key);
     }
     pk_map_remove(&cache->cells, cell_key(cell->id));
     unlink_cell(cache, cell);
@@ -106,11 +113,10 @@ struct cache_cell *cache_put_cell(struct cache *cache, int64_t id, uint64_t vers
     return cell;
 }
 
-void cache_put_key(struct cache *cache, struct cache_cell *cell, struct pk_hash hash, enum key_kind kind,
-                   const struct pk_hash *user, uint32_t user_count, bool keep_state,
+void cache_put_key(struct cache *cache, struct cache_cell *cell, const struct cache_key *from, bool keep_state,
                    struct customer *state, size_t state_bytes)
 {
-    struct cache_key *key = cache_find(cache, hash);
+    struct cache_key *key = cache_find(cache, from->hash);
     size_t before = 0;
     if (key) {
         before = key_bytes(key);
@@ -118,23 +124,45 @@ void cache_put_key(struct cache *cache, struct cache_cell *cell, struct pk_hash 
             free(key->state);
     } else {
         key = pk_alloc(sizeof *key);
-        key->hash = hash;
+        key->hash = from->hash;
         key->cell = cell;
         key->next = cell->key;
         cell->key = key;
-        pk_map_put(&cache->keys, hash, key);
+        pk_map_put(&cache->keys, from->hash, key);
     }
-    if (key->user_count != user_count)
-        key->user = pk_realloc(key->user, user_count * sizeof *user);
-    if (user_count)
-        memcpy(key->user, user, user_count * sizeof *user);
-    key->user_count = user_count;
-    key->kind = kind;
+    if (key->user_count != from->user_count)
+        key->user = pk_realloc(key->user, from->user_count * sizeof *key->user);
+    if (from->user_count)
+        memcpy(key->user, from->user, from->user_count * sizeof *key->user);
+    key->user_count = from->user_count;
+    if (key->meeting_count != from->meeting_count)
+        key->meeting = pk_realloc(key->meeting, from->meeting_count * sizeof *key->meeting);
+    if (from->meeting_count)
+        memcpy(key->meeting, from->meeting, from->meeting_count * sizeof *key->meeting);
+    key->meeting_count = from->meeting_count;
+    key->kind = from->kind;
+    key->name_space = from->name_space;
+    key->flags = from->flags;
+    key->first_at_us = from->first_at_us;
+    key->customer = from->customer;
     if (!keep_state) {
         key->state = state;
         key->state_bytes = state_bytes;
     }
     charge(cache, cell, key_bytes(key), before);
+}
+
+void cache_drop_key(struct cache *cache, struct pk_hash hash)
+{
+    struct cache_key *key = cache_find(cache, hash);
+    if (!key)
+        return;
+    struct cache_key **at = &key->cell->key;
+    while (*at != key)
+        at = &(*at)->next;
+    *at = key->next;
+    charge(cache, key->cell, 0, key_bytes(key));
+    free_key(cache, key);
 }
 
 void cache_evict(struct cache *cache)

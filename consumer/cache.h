@@ -8,12 +8,23 @@
 
 #include "derive.h"
 
+struct cache_meeting { /* a meeting that the database has; its other members do not matter here */
+    struct pk_hash id;
+    int64_t first_at_us;
+};
+
 struct cache_key {
     struct pk_hash hash;
     enum key_kind kind;
+    sym_t name_space;
+    uint32_t flags;          /* enum key_flag */
+    int64_t first_at_us;     /* persons, as in store_key */
+    struct pk_hash customer; /* likewise */
     struct cache_cell *cell;
-    struct pk_hash *user; /* customers met with it; [0] is the owner; zero = events without a customer */
+    struct pk_hash *user; /* customers met with it; zero = events without a customer */
     uint32_t user_count;
+    struct cache_meeting *meeting; /* some of those that begin with this person */
+    uint32_t meeting_count;
     struct customer *state; /* if it is itself a customer's id and that one's state is known, else NULL */
     size_t state_bytes;
     struct cache_key *next; /* in the cell */
@@ -45,11 +56,12 @@ void cache_drop(struct cache *cache, int64_t cell);
 
 /* After a commit: the cell now has this version. Makes it if it is not held. */
 struct cache_cell *cache_put_cell(struct cache *cache, int64_t id, uint64_t version);
-/* Adds or replaces a key of that cell. Takes over `state` (may be NULL); with `keep_state` the state that
- * is held stays and `state` is NULL. */
-void cache_put_key(struct cache *cache, struct cache_cell *cell, struct pk_hash hash, enum key_kind kind,
-                   const struct pk_hash *user, uint32_t user_count, bool keep_state,
+/* Adds or replaces a key of that cell: `key` gives all members from hash to customer, and users and meetings, which are
+ * copied. Takes over `state` (may be NULL); with `keep_state` the state that is held stays and `state` is NULL. */
+void cache_put_key(struct cache *cache, struct cache_cell *cell, const struct cache_key *key, bool keep_state,
                    struct customer *state, size_t state_bytes);
+/* Forgets one key, if it is held. */
+void cache_drop_key(struct cache *cache, struct pk_hash hash);
 /* Drops the cells that were not used for longest until the budget holds. */
 void cache_evict(struct cache *cache);
 

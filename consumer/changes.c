@@ -4,8 +4,9 @@
 #include <stdlib.h>
 
 #define CHANGES_LISTS(X)                                                                                             \
-    X(guard) X(new_cell) X(key) X(sighting) X(customer) X(customer_gone) X(replaced) X(fact) X(rejourney) X(journey) \
-    X(journey_gone) X(obligation) X(obligation_gone) X(interactions) X(obligations) X(quarantine)
+    X(guard) X(new_cell) X(key) X(key_state) X(meeting_new) X(meeting_first) X(meeting_gone) X(decision) X(sighting) \
+    X(customer) X(customer_gone) X(replaced) X(fact) X(move) X(journey) X(journey_gone) X(obligation)                \
+    X(obligation_gone) X(interactions) X(obligations) X(quarantine)
 
 void changes_reset(struct changes *changes)
 {

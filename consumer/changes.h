@@ -21,15 +21,48 @@ struct store_span { /* one partition's share of the batch */
     int64_t next_offset;      /* where it will stand */
 };
 
+/* identifier.flags in SQL */
+enum key_flag {
+    KEY_IS_SHARED = 1,   /* persons: docs/semantics.md 3.2 */
+    KEY_IS_OVERSIZE = 2, /* persons: its component is set aside */
+    KEY_LENDS = 4,       /* some event that borrows, or did, carries it (never taken back) */
+    KEY_BLOCKED = 8,     /* decisions that are in force */
+    KEY_ALONE = 16,
+    KEY_APART = 32,      /* decisions keep it apart from others */
+    KEY_UNIQUE = 64,     /* persons: its namespace is unique (for views) */
+    KEY_DECISIONS = KEY_BLOCKED | KEY_ALONE | KEY_APART,
+};
+
 /* A key that exists, as loaded. */
 struct store_key {
     struct pk_hash hash;
     enum key_kind kind;
+    sym_t name_space;   /* 0 for cases and obligations */
+    uint32_t flags;     /* enum key_flag */
+    int64_t first_at_us;     /* persons: of all events that carry it; PK_NO_TIME = none */
+    struct pk_hash customer; /* persons that are not shared or blocked; else zero */
     int64_t cell;
     uint64_t version; /* of the cell, in the same snapshot */
-    struct pk_hash owner;           /* first customer met with; zero = events without a customer */
-    const struct pk_hash *also;     /* further customers (table sighting) */
-    uint32_t also_count;
+    const struct pk_hash *user; /* customers with events that carry it, as they are called now; a superset, distinct;
+                                 * zero = events without a customer */
+    uint32_t user_count;
+    const struct pk_hash *apart; /* persons that a decision keeps apart from it */
+    uint32_t apart_count;
+};
+
+struct store_meeting { /* see identity.h */
+    struct pk_hash id;
+    struct pk_hash *person; /* by (priority, position) */
+    sym_t *name_space;
+    uint32_t count;
+    int64_t first_at_us, first_sequence;
+    sym_t first_source;
+    struct pk_str first_event_id;
+};
+
+struct store_window { /* a name and a time, both ends inclusive; INT64_MIN, INT64_MAX = without end */
+    struct pk_hash name;
+    int64_t from_us, to_us;
 };
 
 struct change_guard { /* a used cell and the version it was read with */
@@ -42,6 +75,29 @@ struct change_key {
     sym_t name_space; /* 0 for cases and obligations */
     int64_t cell;
     struct pk_hash owner;
+    uint32_t flags;
+    int64_t first_at_us;
+    struct pk_hash customer; /* as in store_key */
+    struct pk_str value;     /* `store: clear`, else null */
+};
+struct change_key_state { /* of a key that exists */
+    struct pk_hash hash;
+    uint32_t flags;
+    int64_t first_at_us;
+    struct pk_hash customer;
+};
+struct change_meeting { /* one row for each of its persons: the one named is `person` */
+    struct pk_hash person;
+    const struct store_meeting *meeting;
+};
+enum decision_kind { DECIDE_BLOCK, DECIDE_UNLINK, DECIDE_APART };
+struct change_decision { /* by a person, through a command; docs/semantics.md 3.6 */
+    enum decision_kind kind;
+    bool restore; /* takes back the one of the same kind and hashes that is in force */
+    struct pk_hash a, b;           /* b: APART only, and then a < b */
+    enum key_kind kind_a, kind_b;  /* person, device or case */
+    sym_t name_space_a, name_space_b;
+    struct pk_str by, note; /* who, why */
 };
 struct change_sighting {
     struct pk_hash key, customer;
@@ -51,9 +107,10 @@ struct change_customer {
     enum key_kind kind;
     sym_t name_space;
 };
-struct change_rejourney { /* a stored event that now belongs to another journey (zero = none) */
+struct change_move { /* a stored event that now belongs to another journey or customer (zero = none) */
     int64_t at_us;
-    struct pk_hash event_hash, journey;
+    struct pk_hash event_hash, journey, customer, sighted;
+    enum key_kind customer_kind;
 };
 struct change_interactions { /* difference of one bucket of interaction_hourly */
     int64_t hour_us;
@@ -85,7 +142,8 @@ struct change_quarantine {
 };
 
 /* All that one batch changes. Arrays are sorted by the caller in the order in which rows are locked:
- * guards by cell, keys by hash, facts by (at_us, event_hash), journeys and obligations by id, buckets by all key members. */
+ * guards by cell, keys by hash, meetings by (person, id), facts by (at_us, event_hash), journeys and obligations by id,
+ * buckets by all key members. */
 struct changes {
     const struct store_span *span;
     size_t spans;
@@ -94,12 +152,17 @@ struct changes {
     uint64_t token; /* the new version of every guarded and new cell */
     PK_VEC(int64_t) new_cell;
     PK_VEC(struct change_key) key;
+    PK_VEC(struct change_key_state) key_state;
+    PK_VEC(struct change_meeting) meeting_new;   /* to insert */
+    PK_VEC(struct change_meeting) meeting_first; /* its first event is another one now */
+    PK_VEC(struct change_meeting) meeting_gone;
+    PK_VEC(struct change_decision) decision;
     PK_VEC(struct change_sighting) sighting;
     PK_VEC(struct change_customer) customer;
     PK_VEC(struct pk_hash) customer_gone;
     PK_VEC(struct fact *) replaced; /* stored events to delete first: a copy with a smaller hash won */
     PK_VEC(struct fact *) fact;     /* to insert, journey from fact->journey */
-    PK_VEC(struct change_rejourney) rejourney;
+    PK_VEC(struct change_move) move;
     PK_VEC(struct journey *) journey; /* insert where `old` is NULL, else update; likewise obligations */
     PK_VEC(struct pk_hash) journey_gone;
     PK_VEC(struct obligation *) obligation;

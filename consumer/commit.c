@@ -229,6 +229,7 @@ static enum pk_status load(struct committer *c, enum store_mode mode, const stru
     struct store_facts facts = {0};
     struct store_journeys journeys = {0};
     struct store_obligations obligations = {0};
+    struct store_meetings meetings = {0};
     enum pk_status status = PK_OK;
     switch (need->kind) {
     case NEED_KEYS:
@@ -240,6 +241,16 @@ static enum pk_status load(struct committer *c, enum store_mode mode, const stru
         if (status == PK_OK)
             workset_put_customers(&c->workset, need, facts.fact, facts.count, journeys.journey, journeys.count,
                                   obligations.obligation, obligations.count);
+        return status;
+    case NEED_MEETINGS:
+        status = store_load_meetings(c->store, need->hash, need->meeting, need->count, &c->arena, &meetings, err);
+        if (status == PK_OK)
+            workset_put_meetings(&c->workset, need, meetings.meeting, meetings.count);
+        return status;
+    case NEED_SEEN:
+        status = store_load_seen(c->store, need->window, need->count, &c->arena, &facts, err);
+        if (status == PK_OK)
+            workset_put_seen(&c->workset, need, facts.fact, facts.count);
         return status;
     case NEED_NAMELESS:
         status = store_load_nameless(c->store, need->hash, need->count, &c->arena, &facts, err);
@@ -272,7 +283,7 @@ static enum pk_status gather(struct committer *c, enum store_mode mode, struct p
     }
     struct ws_need need = {NEED_NOTHING, NULL, NULL, 0};
     while (status == PK_OK) {
-        status = workset_need(&c->workset, &need);
+        status = workset_need(&c->workset, &need, err);
         if (status != PK_OK || need.kind == NEED_NOTHING)
             break;
         if (!begun)

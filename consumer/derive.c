@@ -296,6 +296,18 @@ static void compare_obligations(const struct group *group, const struct group_re
     pk_map_done(&stored);
 }
 
+static void save_move(const struct fact *fact, struct changes *changes)
+{
+    struct pk_hash journey = fact->journey ? fact->journey->id : (struct pk_hash){{0}};
+    bool nobody = pk_hash_zero(fact->customer);
+    if (!fact->stored || (pk_hash_eq(journey, fact->stored_journey) && pk_hash_eq(fact->customer, fact->stored_customer) &&
+                          pk_hash_eq(fact->sighted, fact->stored_sighted) &&
+                          (nobody || fact->customer_kind == fact->stored_kind)))
+        return;
+    *pk_vec_push(&changes->move) =
+        (struct change_move){fact->at_us, fact->event_hash, journey, fact->customer, fact->sighted, fact->customer_kind};
+}
+
 void derive_group(const struct meaning *meaning, struct pk_arena *arena, struct group *group,
                   struct group_result *ret, struct changes *changes, struct metrics *metrics)
 {
@@ -304,12 +316,8 @@ void derive_group(const struct meaning *meaning, struct pk_arena *arena, struct 
     derive_all(meaning, arena, group, ret);
     compare_journeys(group, ret, changes);
     compare_obligations(group, ret, changes, metrics);
-    for (size_t i = 0; i < group->facts; i++) {
-        const struct fact *fact = group->fact[i];
-        struct pk_hash journey = fact->journey ? fact->journey->id : (struct pk_hash){{0}};
-        if (fact->stored && !pk_hash_eq(journey, fact->stored_journey))
-            *pk_vec_push(&changes->rejourney) = (struct change_rejourney){fact->at_us, fact->event_hash, journey};
-    }
+    for (size_t i = 0; i < group->facts; i++)
+        save_move(group->fact[i], changes);
 }
 
 void group_done(struct group_result *result)

@@ -63,7 +63,7 @@ struct group_result {
 };
 
 /* Sorts group->fact, derives, sets fact->journey, and adds the differences to `changes` and `metrics`:
- * journeys, obligations, stored events that moved to another journey. Call group_done after. */
+ * journeys, obligations, stored events that moved to another journey or customer. Call group_done after. */
 void derive_group(const struct meaning *meaning, struct pk_arena *arena, struct group *group,
                   struct group_result *ret, struct changes *changes, struct metrics *metrics);
 void group_done(struct group_result *result);

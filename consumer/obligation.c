@@ -57,8 +57,6 @@ static void sort_by_id(struct opening *opening, size_t count)
 size_t obligation_openings(const struct meaning *meaning, const struct fact *fact, struct opening ret[OPENINGS_MAX])
 {
     size_t count = 0;
-    if (pk_hash_zero(fact->customer))
-        return 0;
     if (fact->has_promise)
         ret[count++] = (struct opening){fact->promise.id, valid_rule(meaning->rules, fact->promise.kind, fact->at_us),
                                         true};
@@ -149,7 +147,7 @@ static void open_one(struct ledger *ledger, struct fact *fact, const struct open
 void ledger_open(struct ledger *ledger, struct fact *fact)
 {
     struct opening opening[OPENINGS_MAX];
-    size_t count = obligation_openings(ledger->meaning, fact, opening);
+    size_t count = pk_hash_zero(fact->customer) ? 0 : obligation_openings(ledger->meaning, fact, opening);
     for (size_t i = 0; i < count; i++)
         if (!opening[i].explicit_ || !find(ledger, opening[i].id))
             open_one(ledger, fact, &opening[i]);

@@ -45,9 +45,10 @@ struct meaning {
     struct matcher *matcher;
     const struct symbols *symbols;
     const struct fact_hasher *hasher;
+    struct fact_maker *maker; /* for the names of loaded facts */
 };
 
-/* What one event opens, a function of the event alone: at most one per kind. */
+/* What one event opens if it has a customer, a function of the event alone: at most one per kind. */
 struct opening {
     struct pk_hash id; /* ledger id */
     const struct rules_kind *rule; /* NULL for an explicit record whose kind has no valid rule */

@@ -351,7 +351,7 @@ static enum pk_status set_up(struct pipeline *p, struct pk_err *err)
     const struct pipeline_config *config = p->config;
     matcher_init(&p->matcher, config->rules, config->symbols);
     fact_maker_init(&p->maker, config->rules, config->hasher, config->symbols, &p->matcher);
-    p->meaning = (struct meaning){config->rules, &p->matcher, config->symbols, config->hasher};
+    p->meaning = (struct meaning){config->rules, &p->matcher, config->symbols, config->hasher, &p->maker};
     p->decoder = (struct decoder){config->schemas, &p->maker, {config->max_ahead_us}, config->rules->horizon_us};
     p->batch[0].arena.keep_bytes = p->batch[1].arena.keep_bytes = 64 << 20;
     p->shown_at_us = clock_us();

@@ -10,7 +10,7 @@
 
 enum {
     RULES_VERSION = 1,    /* the `version:` that this program reads */
-    DERIVATION_VERSION = 1, /* raised whenever derive() changes what it gives for the same events and rules */
+    DERIVATION_VERSION = 2, /* raised whenever derive() changes what it gives for the same events and rules */
     RULES_MAX_KINDS = 64, /* entries under obligations.kinds: a mask has one bit for each */
 };
 
@@ -37,7 +37,7 @@ struct rules_match_list { /* one match is enough; empty = never */
     size_t count;
 };
 
-enum rules_class { RULES_PERSON, RULES_DEVICE };
+enum rules_class { RULES_PERSON, RULES_DEVICE, RULES_KIOSK }; /* a kiosk is a device with other defaults, whose cell nobody joins */
 enum rules_normaliser { RULES_NONE, RULES_EMAIL, RULES_PHONE };
 
 struct rules_namespace {
@@ -46,7 +46,13 @@ struct rules_namespace {
     enum rules_class class_;
     int priority; /* distinct; smaller is stronger */
     bool unique;  /* two values of one full namespace are two people */
+    bool store_clear; /* the normalised value is kept beside its hash (identifier.value) */
     enum rules_normaliser normalise;
+    const struct pk_str *blocked; /* beside rules.blocked; in ASCII lower case */
+    size_t blocked_count;
+    uint32_t max_people; /* persons; UINT32_MAX = no limit */
+    uint32_t max_links;  /* persons */
+    int64_t lookback_us, lookahead_us; /* of sightings; persons: shared_lookback, both */
 };
 
 enum trait {
@@ -70,12 +76,15 @@ struct rules_kind {
 
 struct rules {
     struct pk_hash file_hash; /* BLAKE2b-128 of the file's bytes, unkeyed */
+    struct pk_hash hashing_hash; /* of all that decides what identifiers hash to: normalisers, blocked values, country.
+                                  * Where it changes, a rebuild from stored hashes cannot do; the events are read again */
     int64_t horizon_us;
     struct pk_str phone_country; /* digits, without "+" */
     const struct pk_str *blocked; /* in ASCII lower case */
     size_t blocked_count;
     const struct rules_namespace *name_space;
     size_t namespace_count;
+    uint32_t max_component; /* persons joined by links; more are set aside */
     int64_t gap_us, reopen_gap_us, case_gap_us, max_span_us, skew_us;
     int64_t max_events;
     struct rules_match_list trait[TRAIT_COUNT];

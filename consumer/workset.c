@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
-#include "workset.h"
+#include "workset_inner.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 /* ---- the keys of an event ---- */
 
-enum role { ROLE_CUSTOMER, ROLE_CASE, ROLE_RELATES, ROLE_PROMISE, ROLE_OPENING };
-enum { KEYS_MAX = 4 + OPENINGS_MAX };
+enum { KEYS_MAX = FACT_MAX_IDENTIFIERS + 5 + OPENINGS_MAX };
 
 struct named_key {
     struct pk_hash hash;
     enum key_kind kind;
     enum role role;
+    const struct fact_name *name; /* persons and devices */
 };
 
-/* Through its case an event meets other customers only if it acts on or opens what an `across` rule covers.
- * Everything else that has a case stays apart, else a case that a publisher gives to everybody would make one
- * group of them all. */
+/* Through its case an event meets other customers' obligations only if it acts on or opens what an `across` rule
+ * covers. Everything else that has a case stays apart, else a case that a publisher gives to everybody would make
+ * one group of them all. */
 static bool crosses(const struct meaning *meaning, const struct fact *fact, const struct opening *opening,
                     size_t openings)
 {
-    if (!meaning->rules->any_across)
+    if (!meaning->rules->any_across || pk_hash_zero(fact->case_key))
         return false;
     for (size_t i = 0; i < openings; i++)
         if (opening[i].rule && opening[i].rule->across)
@@ -35,34 +35,34 @@ static bool crosses(const struct meaning *meaning, const struct fact *fact, cons
     return false;
 }
 
-/* Customer, case, what it relates to, and every name by which others may relate to what it opens. */
-static size_t keys_of(const struct meaning *meaning, const struct fact *fact, struct named_key ret[KEYS_MAX])
+/* Its names (persons, devices, case) first, then what it relates to, and every name by which others may relate to what
+ * it opens. */
+static size_t keys_of(const struct meaning *meaning, const struct fact *fact, struct named_key ret[KEYS_MAX],
+                      size_t *ret_names)
 {
-    size_t count = 0;
-    bool somebody = !pk_hash_zero(fact->customer);
+    size_t count = 0, openings = 0;
     struct opening opening[OPENINGS_MAX];
-    size_t openings = obligation_openings(meaning, fact, opening);
-    if (somebody)
-        ret[count++] = (struct named_key){fact->customer, fact->customer_kind, ROLE_CUSTOMER};
-    if (!pk_hash_zero(fact->case_key) && !pk_hash_eq(fact->case_key, fact->customer) &&
-        crosses(meaning, fact, opening, openings))
-        ret[count++] = (struct named_key){fact->case_key, KEY_CASE, ROLE_CASE};
+    for (unsigned i = 0; i < fact->person_count; i++)
+        ret[count++] = (struct named_key){fact->person[i].hash, KEY_PERSON, ROLE_PERSON, &fact->person[i]};
+    for (unsigned i = 0; i < fact->device_count; i++)
+        ret[count++] = (struct named_key){fact->device[i].hash, KEY_DEVICE, ROLE_DEVICE, &fact->device[i]};
+    if (!pk_hash_zero(fact->case_key))
+        ret[count++] = (struct named_key){fact->case_key, KEY_CASE, ROLE_CASE, NULL};
+    *ret_names = count;
+    if (count > 0) /* without any name it has no customer, and opens nothing */
+        openings = obligation_openings(meaning, fact, opening);
+    if (crosses(meaning, fact, opening, openings))
+        ret[count++] = (struct named_key){fact_key(fact->case_key, KEY_CROSSING), KEY_CROSSING, ROLE_CROSSING, NULL};
     if (!pk_hash_zero(fact->relates))
-        ret[count++] = (struct named_key){fact->relates, KEY_OBLIGATION, ROLE_RELATES};
-    if (!somebody)
-        return count;
+        ret[count++] =
+            (struct named_key){fact_key(fact->relates, KEY_OBLIGATION), KEY_OBLIGATION, ROLE_RELATES, NULL};
     for (size_t i = 0; i < openings; i++)
-        ret[count++] = (struct named_key){opening[i].id, KEY_OBLIGATION,
-                                          opening[i].explicit_ ? ROLE_PROMISE : ROLE_OPENING};
+        ret[count++] = (struct named_key){fact_key(opening[i].id, KEY_OBLIGATION), KEY_OBLIGATION,
+                                          opening[i].explicit_ ? ROLE_PROMISE : ROLE_OPENING, NULL};
     if (openings)
-        ret[count++] = (struct named_key){fact->event_hash, KEY_OBLIGATION, ROLE_OPENING};
+        ret[count++] =
+            (struct named_key){fact_key(fact->event_hash, KEY_OBLIGATION), KEY_OBLIGATION, ROLE_OPENING, NULL};
     return count;
-}
-
-/* May two customers who used this key influence each other's rows? */
-static bool couples(const struct workset *ws, enum key_kind kind)
-{
-    return kind == KEY_OBLIGATION || (kind == KEY_CASE && ws->meaning->rules->any_across);
 }
 
 /* ---- finding and making entries ---- */
@@ -87,30 +87,43 @@ static struct ws_cell *cell_of(struct workset *ws, int64_t id, uint64_t version)
     return cell;
 }
 
-/* A hash may be a customer's and also name an obligation (an event of source "phone" with a number as its
- * id): then it couples, whichever came first. */
-static struct ws_key *key_of(struct workset *ws, struct pk_hash hash, enum key_kind kind)
+struct ws_key *ws_key_of(struct workset *ws, struct pk_hash hash, enum key_kind kind)
 {
     struct ws_key *key = pk_map_get(&ws->keys, hash);
     if (!key) {
         key = PK_NEW(ws->arena, struct ws_key);
         key->hash = hash;
         key->kind = kind;
+        key->first_at_us = key->stored_first_at_us = PK_NO_TIME;
+        /* May two customers who used it influence each other's rows? */
+        key->couples = kind == KEY_OBLIGATION || kind == KEY_CROSSING;
         pk_map_put(&ws->keys, hash, key);
         *pk_vec_push(&ws->key_list) = key;
     }
-    key->couples |= couples(ws, kind);
     return key;
 }
 
-static struct ws_customer *customer_of(struct workset *ws, struct pk_hash id, enum key_kind kind)
+static struct ws_key *key_of_name(struct workset *ws, const struct named_key *from)
+{
+    struct ws_key *key = ws_key_of(ws, from->hash, from->kind);
+    if (from->name) {
+        key->kind = from->kind; /* it may have been met as a customer before */
+        key->rules = from->name->rules;
+        key->name_space = from->name->name_space;
+        if (from->name->value.ptr)
+            key->value = from->name->value;
+    }
+    return key;
+}
+
+struct ws_customer *ws_customer_of(struct workset *ws, struct pk_hash id, enum key_kind kind)
 {
     struct ws_customer *customer = pk_map_get(&ws->customers, id);
     if (!customer) {
         customer = PK_NEW(ws->arena, struct ws_customer);
         customer->id = id;
         customer->kind = kind;
-        customer->key = key_of(ws, id, kind);
+        customer->key = ws_key_of(ws, id, kind == KEY_SHARED ? KEY_PERSON : kind);
         customer->parent = customer;
         pk_map_put(&ws->customers, id, customer);
         *pk_vec_push(&ws->customer_list) = customer;
@@ -118,11 +131,17 @@ static struct ws_customer *customer_of(struct workset *ws, struct pk_hash id, en
     return customer;
 }
 
-static struct ws_customer *root_of(struct ws_customer *customer)
+struct ws_customer *ws_root(struct ws_customer *customer)
 {
     while (customer->parent != customer)
         customer = customer->parent = customer->parent->parent;
     return customer;
+}
+
+void ws_join(struct ws_customer *a, struct ws_customer *b)
+{
+    a->slow = b->slow = true;
+    ws_root(a)->parent = ws_root(b);
 }
 
 static bool has_user(const struct ws_key *key, struct pk_hash user)
@@ -138,7 +157,7 @@ static bool has_user(const struct ws_key *key, struct pk_hash user)
 }
 
 /* A case of everybody (a publisher's default) has as many users as there are customers. */
-static void add_user(struct workset *ws, struct ws_key *key, struct pk_hash user)
+void ws_add_user(struct workset *ws, struct ws_key *key, struct pk_hash user)
 {
     enum { INDEXED_FROM = 32 };
     if (has_user(key, user))
@@ -150,7 +169,65 @@ static void add_user(struct workset *ws, struct ws_key *key, struct pk_hash user
         pk_map_put(&key->user_index, key->user[i], (void *)((uintptr_t)i + 1));
 }
 
-/* ---- beginning ---- */
+/* What the database calls a customer may have become another's in this batch. */
+static struct pk_hash as_called_now(struct workset *ws, struct pk_hash user)
+{
+    const struct ws_key *key = ws->regrouped ? pk_map_get(&ws->keys, user) : NULL;
+    return key && ws_is_person(key) && !pk_hash_zero(key->customer) ? key->customer : user;
+}
+
+/* ---- facts ---- */
+
+void ws_take_persons(struct workset *ws, struct ws_fact *entry)
+{
+    const struct fact *fact = entry->fact;
+    if (entry->person || fact->person_count == 0)
+        return;
+    entry->person = pk_arena_alloc(ws->arena, fact->person_count * sizeof *entry->person);
+    for (unsigned i = 0; i < fact->person_count; i++) {
+        struct named_key from = {fact->person[i].hash, KEY_PERSON, ROLE_PERSON, &fact->person[i]};
+        entry->person[i] = key_of_name(ws, &from);
+    }
+}
+
+void ws_take_keys(struct workset *ws, struct ws_fact *entry)
+{
+    if (entry->key)
+        return;
+    struct named_key key[KEYS_MAX];
+    size_t names, count = keys_of(ws->meaning, entry->fact, key, &names);
+    entry->key_count = (uint8_t)count;
+    entry->names = (uint8_t)names;
+    entry->key = pk_arena_alloc(ws->arena, (count + 1) * sizeof *entry->key);
+    entry->role = pk_arena_alloc(ws->arena, count + 1);
+    for (size_t k = 0; k < count; k++) {
+        entry->key[k] = key_of_name(ws, &key[k]);
+        entry->role[k] = (uint8_t)key[k].role;
+    }
+    entry->person = entry->key; /* they come first */
+}
+
+/* One event is at most once in a batch and at most once in the database. */
+static struct pk_hash place_of(const struct fact *fact)
+{
+    struct pk_hash place = fact->event_hash;
+    pk_put_be64(place.byte, pk_get_be64(place.byte) ^ (uint64_t)fact->at_us);
+    return place;
+}
+
+struct ws_fact *ws_stored(struct workset *ws, struct fact *fact)
+{
+    struct ws_fact *entry = pk_map_get(&ws->stored, place_of(fact));
+    if (entry)
+        return entry;
+    entry = PK_NEW(ws->arena, struct ws_fact);
+    entry->fact = fact;
+    entry->stored = true;
+    fact_take_names(ws->meaning->maker, ws->arena, fact);
+    fact->traits = match_traits(ws->meaning->matcher, fact);
+    pk_map_put(&ws->stored, place_of(fact), entry);
+    return entry;
+}
 
 void workset_begin(struct workset *ws, const struct meaning *meaning, struct pk_arena *arena, struct cache *cache,
                    bool check_all, struct fact **fact, size_t count)
@@ -160,22 +237,28 @@ void workset_begin(struct workset *ws, const struct meaning *meaning, struct pk_
     ws->facts = count;
     for (size_t i = 0; i < count; i++) {
         struct ws_fact *entry = &ws->fact[i];
-        struct named_key key[KEYS_MAX];
         entry->fact = fact[i];
-        entry->fact->journey = NULL;
-        entry->key_count = (uint8_t)keys_of(meaning, fact[i], key);
-        entry->key = pk_arena_alloc(arena, entry->key_count * sizeof *entry->key);
-        entry->role = pk_arena_alloc(arena, entry->key_count);
-        for (size_t k = 0; k < entry->key_count; k++) {
-            entry->key[k] = key_of(ws, key[k].hash, key[k].kind);
-            entry->role[k] = (uint8_t)key[k].role;
+        fact[i]->journey = NULL;
+        fact[i]->customer = fact[i]->sighted = (struct pk_hash){{0}};
+        fact[i]->customer_kind = KEY_PERSON;
+        ws_take_keys(ws, entry);
+        for (unsigned k = 0; k < entry->names; k++)
+            *PK_PUSH(arena, entry->key[k], ours) = entry;
+    }
+}
+
+void workset_decide(struct workset *ws, const struct change_decision *decision, size_t count)
+{
+    ws->decision = decision;
+    ws->decisions = count;
+    for (size_t i = 0; i < count; i++) {
+        const struct change_decision *d = &decision[i];
+        for (int end = 0; end < (d->kind == DECIDE_APART ? 2 : 1); end++) {
+            struct ws_key *key = ws_key_of(ws, end ? d->b : d->a, end ? d->kind_b : d->kind_a);
+            key->name_space = end ? d->name_space_b : d->name_space_a;
+            key->rules = fact_namespace(ws->meaning->rules, symbol_text(ws->meaning->symbols, key->name_space));
+            key->decided = true;
         }
-        if (pk_hash_zero(fact[i]->customer))
-            continue;
-        entry->customer = customer_of(ws, fact[i]->customer, fact[i]->customer_kind);
-        if (fact[i]->customer_kind != KEY_CASE) /* cases have none, like the other cases and obligations */
-            entry->customer->name_space = entry->customer->key->name_space = fact[i]->customer_namespace;
-        *PK_PUSH(arena, entry->customer, fact) = entry;
     }
 }
 
@@ -185,11 +268,17 @@ void workset_done(struct workset *ws)
         group_done(ws->groups.ptr[i]);
     for (size_t i = 0; i < ws->key_list.len; i++)
         pk_map_done(&ws->key_list.ptr[i]->user_index);
-    pk_map_done(&ws->keys);
-    pk_map_done(&ws->cells);
-    pk_map_done(&ws->customers);
-    pk_map_done(&ws->displaced_index);
+    struct pk_map *map[] = {&ws->keys, &ws->cells, &ws->customers, &ws->stored, &ws->meetings};
+    for (size_t i = 0; i < PK_COUNT(map); i++)
+        pk_map_done(map[i]);
     pk_vec_done(&ws->key_list);
+    pk_vec_done(&ws->meeting_list);
+    pk_vec_done(&ws->pulled);
+    pk_vec_done(&ws->traced);
+    pk_vec_done(&ws->owned_anew);
+    pk_vec_done(&ws->evaluated);
+    pk_vec_done(&ws->spreading);
+    pk_vec_done(&ws->moved);
     pk_vec_done(&ws->cell_list);
     pk_vec_done(&ws->customer_list);
     pk_vec_done(&ws->displaced);
@@ -201,7 +290,7 @@ void workset_done(struct workset *ws)
     *ws = (struct workset){0};
 }
 
-/* ---- step 1: the keys ---- */
+/* ---- the keys ---- */
 
 static bool key_from_cache(struct workset *ws, struct ws_key *key)
 {
@@ -214,13 +303,26 @@ static bool key_from_cache(struct workset *ws, struct ws_key *key)
         return false;
     }
     key->cell = cell_of(ws, held->cell->id, held->cell->version);
-    key->kind = held->kind;
-    key->couples |= couples(ws, held->kind);
     key->looked_up = key->in_database = true;
+    key->kind = held->kind;
+    key->flags = key->stored_flags = held->flags;
+    key->first_at_us = key->stored_first_at_us = held->first_at_us;
+    key->customer = key->stored_customer = held->customer;
+    key->known_meeting = held->meeting;
+    key->known_meetings = held->meeting_count;
+    if (!key->name_space)
+        key->name_space = held->name_space;
     for (uint32_t i = 0; i < held->user_count; i++)
-        add_user(ws, key, held->user[i]);
+        ws_add_user(ws, key, as_called_now(ws, held->user[i]));
     key->stored_users = key->user_count;
     return true;
+}
+
+/* A key that is met as a customer or as a member of a meeting: its namespace says what it is. */
+static void find_rules(struct workset *ws, struct ws_key *key)
+{
+    if (!key->rules && key->name_space && (key->kind == KEY_PERSON || key->kind == KEY_DEVICE))
+        key->rules = fact_namespace(ws->meaning->rules, symbol_text(ws->meaning->symbols, key->name_space));
 }
 
 static bool need_keys(struct workset *ws, struct ws_need *ret)
@@ -230,13 +332,17 @@ static bool need_keys(struct workset *ws, struct ws_need *ret)
     ws->keys_asked = ws->key_list.len;
     for (; i < ws->key_list.len; i++) {
         struct ws_key *key = ws->key_list.ptr[i];
-        if (key->looked_up || key_from_cache(ws, key))
+        if (key->looked_up)
             continue;
+        if (key_from_cache(ws, key)) {
+            find_rules(ws, key);
+            continue;
+        }
         if (!missing)
             missing = pk_arena_alloc(ws->arena, (ws->key_list.len - i) * sizeof *missing);
         missing[count++] = key->hash;
     }
-    *ret = (struct ws_need){NEED_KEYS, missing, NULL, count};
+    *ret = (struct ws_need){.kind = NEED_KEYS, .hash = missing, .count = count};
     return count > 0;
 }
 
@@ -255,45 +361,35 @@ enum pk_status workset_put_keys(struct workset *ws, const struct ws_need *need, 
         if (key->cell->version != row[i].version)
             return pk_fail(err, PK_STALE, "another process changed a cell that was cached");
         key->kind = row[i].kind;
-        key->couples |= couples(ws, row[i].kind);
+        if (row[i].name_space)
+            key->name_space = row[i].name_space;
+        find_rules(ws, key);
         key->in_database = true;
-        add_user(ws, key, row[i].owner);
-        for (uint32_t u = 0; u < row[i].also_count; u++)
-            add_user(ws, key, row[i].also[u]);
+        key->flags = key->stored_flags = row[i].flags;
+        key->first_at_us = key->stored_first_at_us = row[i].first_at_us;
+        key->customer = key->stored_customer = row[i].customer;
+        for (uint32_t u = 0; u < row[i].user_count; u++)
+            ws_add_user(ws, key, as_called_now(ws, row[i].user[u]));
         key->stored_users = key->user_count;
+        for (uint32_t u = 0; u < row[i].apart_count; u++)
+            *PK_PUSH(ws->arena, key, apart) = row[i].apart[u];
     }
     return PK_OK;
 }
 
-/* ---- step 2: who influences whom ---- */
+/* ---- which events are stored already ---- */
 
-/* Customers that met at one key and may influence each other form one group and go the slow path. */
-static void couple(struct workset *ws)
+/* A try that does not check all asks only where a stored copy is likely or matters: the unique index of the table finds the
+ * others, and the next try checks all. */
+static bool may_be_stored(const struct workset *ws, const struct ws_fact *entry)
 {
-    for (size_t i = 0; i < ws->facts && !ws->users_added; i++) {
-        struct ws_fact *entry = &ws->fact[i];
-        for (size_t k = 0; k < entry->key_count; k++)
-            add_user(ws, entry->key[k], entry->fact->customer);
-    }
-    ws->users_added = true;
-    for (size_t i = 0; i < ws->key_list.len; i++) {
-        struct ws_key *key = ws->key_list.ptr[i];
-        if (key->user_count < 2 || !key->couples)
-            continue;
-        struct ws_customer *first = NULL;
-        for (uint32_t u = 0; u < key->user_count; u++) {
-            if (pk_hash_zero(key->user[u]))
-                continue;
-            struct ws_customer *customer = customer_of(ws, key->user[u], KEY_PERSON);
-            customer->slow = customer->coupled = true;
-            if (first)
-                root_of(customer)->parent = root_of(first);
-            first = customer;
-        }
-    }
+    if (ws->check_all || !entry->customer || entry->customer->slow)
+        return true;
+    for (unsigned k = 0; k < entry->names && !entry->own; k++)
+        if (entry->key[k]->in_database)
+            return true;
+    return false;
 }
-
-/* ---- step 3: which events are stored already ---- */
 
 static bool need_events(struct workset *ws, struct ws_need *ret)
 {
@@ -301,21 +397,15 @@ static bool need_events(struct workset *ws, struct ws_need *ret)
     size_t count = 0;
     for (size_t i = 0; i < ws->facts; i++) {
         struct ws_fact *entry = &ws->fact[i];
-        if (entry->checked || entry->dropped || (!ws->check_all && entry->customer && !entry->customer->slow))
+        if (entry->checked || entry->dropped || !may_be_stored(ws, entry))
             continue;
         if (!ask)
             ask = pk_arena_alloc(ws->arena, (ws->facts - i) * sizeof *ask);
         entry->checked = true;
         ask[count++] = entry->fact;
     }
-    *ret = (struct ws_need){NEED_EVENTS, NULL, ask, count};
+    *ret = (struct ws_need){.kind = NEED_EVENTS, .fact = ask, .count = count};
     return count > 0;
-}
-
-/* One event is at most once in a batch, so (time, hash) finds it. */
-static bool same_event(const struct fact *a, const struct fact *b)
-{
-    return a->at_us == b->at_us && pk_hash_eq(a->event_hash, b->event_hash);
 }
 
 static int compare_stored(const void *left, const void *right)
@@ -324,32 +414,15 @@ static int compare_stored(const void *left, const void *right)
     return a->at_us != b->at_us ? (a->at_us < b->at_us ? -1 : 1) : pk_hash_cmp(a->event_hash, b->event_hash);
 }
 
-static bool is_displaced(const struct workset *ws, const struct fact *stored)
+static void displace(struct workset *ws, struct fact *fact, struct ws_fact *winner)
 {
-    if (!pk_map_get(&ws->displaced_index, stored->event_hash))
-        return false;
-    for (size_t i = 0; i < ws->displaced.len; i++) /* one id may stand at several times */
-        if (same_event(ws->displaced.ptr[i], stored))
-            return true;
-    return false;
-}
-
-static void displace(struct workset *ws, struct fact *stored, struct ws_customer *winner)
-{
-    stored->traits = match_traits(ws->meaning->matcher, stored);
+    struct ws_fact *stored = ws_stored(ws, fact);
+    stored->displaced = true;
+    stored->winner = winner;
     *pk_vec_push(&ws->displaced) = stored;
-    pk_map_put(&ws->displaced_index, stored->event_hash, stored);
-    if (!pk_hash_zero(stored->customer)) {
-        struct ws_customer *loser = customer_of(ws, stored->customer, stored->customer_kind);
-        loser->slow = true;
-        if (winner) { /* one group: rows named after the event change hands, they do not come and go */
-            winner->slow = true;
-            root_of(loser)->parent = root_of(winner);
-        }
-        return;
-    }
-    if (!pk_hash_zero(stored->relates)) /* whoever has that obligation loses an act */
-        key_of(ws, stored->relates, KEY_OBLIGATION);
+    ws_take_keys(ws, stored);
+    if (stored->fact->person_count)
+        ws_recount(ws, stored);
 }
 
 void workset_put_events(struct workset *ws, const struct ws_need *need, struct fact *fact, size_t facts)
@@ -367,10 +440,14 @@ void workset_put_events(struct workset *ws, const struct ws_need *need, struct f
             continue;
         const struct fact *wanted = entry->fact;
         struct fact **found = bsearch(&wanted, stored, facts, sizeof *stored, compare_stored);
-        if (!found || is_displaced(ws, *found))
+        if (!found)
             continue;
+        if ((*found)->content_hash != entry->fact->content_hash && !ws->check_all) {
+            ws->contradicted = true; /* what was made of this copy so far may be wrong */
+            return;
+        }
         if ((*found)->content_hash > entry->fact->content_hash) {
-            displace(ws, *found, entry->customer);
+            displace(ws, *found, entry);
             continue;
         }
         entry->dropped = true;
@@ -379,7 +456,79 @@ void workset_put_events(struct workset *ws, const struct ws_need *need, struct f
     }
 }
 
-/* ---- step 4: the fast path ---- */
+/* ---- every event has its customer ---- */
+
+static void settle_displaced(struct workset *ws)
+{
+    for (size_t i = 0; i < ws->displaced.len; i++) {
+        struct ws_fact *stored = ws->displaced.ptr[i];
+        struct ws_customer *winner = stored->winner->customer;
+        if (pk_hash_zero(stored->fact->stored_customer))
+            continue; /* its keys are here: whoever has the obligation that it names loses an act */
+        struct ws_customer *loser = ws_customer_of(ws, stored->fact->stored_customer, stored->fact->stored_kind);
+        loser->slow = true;
+        if (winner) /* one group: rows named after the event change hands, they do not come and go */
+            ws_join(loser, winner);
+    }
+}
+
+static void settle(struct workset *ws)
+{
+    ws->settled = true;
+    for (size_t i = 0; i < ws->facts; i++) {
+        struct ws_fact *entry = &ws->fact[i];
+        if (entry->dropped || pk_hash_zero(entry->fact->customer))
+            continue;
+        entry->customer = ws_customer_of(ws, entry->fact->customer, entry->fact->customer_kind);
+        *PK_PUSH(ws->arena, entry->customer, fact) = entry;
+    }
+    settle_displaced(ws);
+    if (ws->regrouped)
+        for (size_t i = 0; i < ws->key_list.len; i++)
+            for (uint32_t u = 0; u < ws->key_list.ptr[i]->stored_users; u++) {
+                struct ws_key *key = ws->key_list.ptr[i];
+                struct pk_hash now = as_called_now(ws, key->user[u]);
+                if (!has_user(key, now)) { /* in its place: what it was called before has no events any more */
+                    key->user[u] = now;
+                    if (key->user_index.count)
+                        pk_map_put(&key->user_index, now, (void *)((uintptr_t)u + 1));
+                }
+            }
+    for (size_t i = 0; i < ws->facts; i++) {
+        struct ws_fact *entry = &ws->fact[i];
+        for (size_t k = 0; k < entry->key_count && !entry->dropped; k++)
+            ws_add_user(ws, entry->key[k], entry->fact->customer);
+    }
+    for (size_t i = 0; i < ws->moved.len; i++) {
+        struct ws_fact *entry = ws->moved.ptr[i];
+        for (size_t k = 0; k < entry->key_count; k++)
+            ws_add_user(ws, entry->key[k], entry->fact->customer);
+    }
+}
+
+/* ---- who influences whom ---- */
+
+/* Customers that met at one key and may influence each other form one group and go the slow path. */
+static void couple(struct workset *ws)
+{
+    for (size_t i = 0; i < ws->key_list.len; i++) {
+        struct ws_key *key = ws->key_list.ptr[i];
+        if (key->user_count < 2 || !key->couples)
+            continue;
+        struct ws_customer *first = NULL;
+        for (uint32_t u = 0; u < key->user_count; u++) {
+            if (pk_hash_zero(key->user[u]))
+                continue;
+            struct ws_customer *customer = ws_customer_of(ws, key->user[u], KEY_PERSON);
+            customer->slow = customer->coupled = true;
+            if (first)
+                ws_root(customer)->parent = ws_root(first);
+            first = customer;
+        }
+    }
+}
+
+/* ---- the fast path ---- */
 
 static bool append_all(struct workset *ws, struct ws_customer *customer)
 {
@@ -419,15 +568,15 @@ static void take_fast_path(struct workset *ws)
     }
 }
 
-/* ---- step 5: the slow path's history ---- */
+/* ---- the slow path's history ---- */
 
-static bool need_customers(struct workset *ws, struct ws_need *ret)
+static bool need_customers(struct workset *ws, bool regrouped, struct ws_need *ret)
 {
     struct pk_hash *missing = NULL;
     size_t count = 0;
     for (size_t i = 0; i < ws->customer_list.len; i++) {
         struct ws_customer *customer = ws->customer_list.ptr[i];
-        if (!customer->slow || customer->loaded)
+        if (!(regrouped ? customer->regrouped : customer->slow) || customer->loaded)
             continue;
         customer->loaded = true;
         if (!customer->key->in_database)
@@ -436,8 +585,17 @@ static bool need_customers(struct workset *ws, struct ws_need *ret)
             missing = pk_arena_alloc(ws->arena, (ws->customer_list.len - i) * sizeof *missing);
         missing[count++] = customer->id;
     }
-    *ret = (struct ws_need){NEED_CUSTOMERS, missing, NULL, count};
+    *ret = (struct ws_need){.kind = NEED_CUSTOMERS, .hash = missing, .count = count};
     return count > 0;
+}
+
+/* Through them others may influence this customer. */
+static void take_coupling_keys(struct workset *ws, const struct fact *fact)
+{
+    struct named_key key[KEYS_MAX];
+    size_t names, count = keys_of(ws->meaning, fact, key, &names);
+    for (size_t k = names; k < count; k++)
+        ws_key_of(ws, key[k].hash, key[k].kind);
 }
 
 void workset_put_customers(struct workset *ws, const struct ws_need *need, struct fact *fact, size_t facts,
@@ -446,15 +604,17 @@ void workset_put_customers(struct workset *ws, const struct ws_need *need, struc
 {
     (void)need;
     for (size_t i = 0; i < facts; i++) {
-        struct ws_customer *customer = pk_map_get(&ws->customers, fact[i].customer);
+        struct ws_fact *entry = ws_stored(ws, &fact[i]);
+        struct ws_customer *customer = pk_map_get(&ws->customers, fact[i].stored_customer);
         assert(customer && customer->loaded);
-        fact[i].traits = match_traits(ws->meaning->matcher, &fact[i]);
-        *PK_PUSH(ws->arena, customer, stored) = &fact[i];
-        struct named_key key[KEYS_MAX]; /* through them others may influence this customer */
-        size_t count = keys_of(ws->meaning, &fact[i], key);
-        for (size_t k = 0; k < count; k++)
-            if (couples(ws, key[k].kind))
-                key_of(ws, key[k].hash, key[k].kind);
+        if (!entry->of_customer)
+            *PK_PUSH(ws->arena, customer, stored) = entry;
+        entry->of_customer = true;
+        if (customer->regrouped && !entry->owned_anew && !entry->displaced) {
+            entry->owned_anew = true;
+            *pk_vec_push(&ws->owned_anew) = entry;
+        }
+        take_coupling_keys(ws, entry->fact);
     }
     for (size_t i = 0; i < journeys; i++)
         *pk_vec_push(&ws->journeys) = &journey[i];
@@ -470,33 +630,58 @@ static bool need_nameless(struct workset *ws, struct ws_need *ret)
     for (size_t i = 0; i < ws->key_list.len; i++) {
         struct ws_key *key = ws->key_list.ptr[i];
         bool nameless = false;
-        for (uint32_t u = 0; u < key->stored_users; u++)
+        for (uint32_t u = 0; u < key->stored_users && key->kind == KEY_OBLIGATION; u++)
             nameless |= pk_hash_zero(key->user[u]);
         if (key->asked || !nameless || key->user_count < 2)
             continue;
         key->asked = true;
         if (!missing)
             missing = pk_arena_alloc(ws->arena, (ws->key_list.len - i) * sizeof *missing);
-        missing[count++] = key->hash;
+        missing[count++] = fact_key(key->hash, KEY_OBLIGATION);
     }
-    *ret = (struct ws_need){NEED_NAMELESS, missing, NULL, count};
+    *ret = (struct ws_need){.kind = NEED_NAMELESS, .hash = missing, .count = count};
     return count > 0;
 }
 
 void workset_put_nameless(struct workset *ws, struct fact *fact, size_t facts)
 {
     for (size_t i = 0; i < facts; i++) {
-        fact[i].traits = match_traits(ws->meaning->matcher, &fact[i]);
-        *pk_vec_push(&ws->nameless) = &fact[i];
+        struct ws_fact *entry = ws_stored(ws, &fact[i]);
+        if (!entry->displaced)
+            *pk_vec_push(&ws->nameless) = entry->fact;
     }
 }
 
-enum pk_status workset_need(struct workset *ws, struct ws_need *ret)
+/* ---- what is needed next ---- */
+
+enum pk_status workset_need(struct workset *ws, struct ws_need *ret, struct pk_err *err)
 {
     for (;;) {
         size_t keys = ws->key_list.len;
+        if (ws->contradicted)
+            return pk_fail(err, PK_STALE, "an event is stored with another content");
         if (need_keys(ws, ret))
             return PK_OK;
+        if (ws->check_all && need_events(ws, ret))
+            return PK_OK;
+        if (!ws->identified && ws_identify(ws, ret)) {
+            if (ret->kind != NEED_NOTHING)
+                return PK_OK;
+            continue;
+        }
+        if (!ws->settled) {
+            if (need_customers(ws, true, ret))
+                return PK_OK;
+            if (ws_own(ws, ret)) {
+                if (ret->kind != NEED_NOTHING)
+                    return PK_OK;
+                continue;
+            }
+            if (ws->key_list.len != keys)
+                continue;
+            settle(ws);
+            continue;
+        }
         couple(ws);
         if (ws->key_list.len != keys)
             continue;
@@ -505,364 +690,13 @@ enum pk_status workset_need(struct workset *ws, struct ws_need *ret)
         if (ws->key_list.len != keys)
             continue;
         take_fast_path(ws); /* may send customers to the slow path, whose events are then asked for */
-        if (need_events(ws, ret) || need_customers(ws, ret))
+        if (need_events(ws, ret) || need_customers(ws, false, ret))
             return PK_OK;
         if (ws->key_list.len != keys)
             continue;
         if (need_nameless(ws, ret))
             return PK_OK;
-        *ret = (struct ws_need){NEED_NOTHING, NULL, NULL, 0};
+        *ret = (struct ws_need){.kind = NEED_NOTHING};
         return PK_OK;
     }
-}
-
-/* ---- saving: groups of the slow path ---- */
-
-static void add_group_fact(struct pk_arena *arena, struct group *group, size_t *cap, struct fact *fact)
-{
-    if (group->facts == *cap) {
-        uint32_t grown;
-        group->fact = pk_arena_grow(arena, group->fact, (uint32_t)group->facts, sizeof *group->fact, &grown);
-        *cap = grown;
-    }
-    group->fact[group->facts++] = fact;
-}
-
-struct group_build {
-    struct group group;
-    size_t cap;
-    struct group_result result;
-    size_t journeys, obligations;
-};
-
-static void collect_facts(struct workset *ws, struct pk_map *builds)
-{
-    for (size_t i = 0; i < ws->customer_list.len; i++) {
-        struct ws_customer *customer = ws->customer_list.ptr[i];
-        if (!customer->slow)
-            continue;
-        struct ws_customer *root = root_of(customer);
-        struct group_build *build = pk_map_get(builds, root->id);
-        if (!build) {
-            build = PK_NEW(ws->arena, struct group_build);
-            pk_map_put(builds, root->id, build);
-        }
-        for (uint32_t f = 0; f < customer->stored_count; f++)
-            if (!is_displaced(ws, customer->stored[f]))
-                add_group_fact(ws->arena, &build->group, &build->cap, customer->stored[f]);
-        for (uint32_t f = 0; f < customer->fact_count; f++)
-            if (!customer->fact[f]->dropped)
-                add_group_fact(ws->arena, &build->group, &build->cap, customer->fact[f]->fact);
-    }
-}
-
-static struct group_build *build_of(struct workset *ws, struct pk_map *builds, struct pk_hash customer_id)
-{
-    struct ws_customer *customer = pk_map_get(&ws->customers, customer_id);
-    return customer && customer->slow ? pk_map_get(builds, root_of(customer)->id) : NULL;
-}
-
-/* An event without a customer belongs to the group of those who use the key that it names. */
-static void collect_nameless(struct workset *ws, struct pk_map *builds, struct fact *fact)
-{
-    struct ws_key *key = pk_hash_zero(fact->relates) ? NULL : pk_map_get(&ws->keys, fact->relates);
-    for (uint32_t u = 0; key && u < key->user_count; u++) {
-        struct group_build *build = build_of(ws, builds, key->user[u]);
-        if (build) {
-            add_group_fact(ws->arena, &build->group, &build->cap, fact);
-            return;
-        }
-    }
-}
-
-static void collect_stored_rows(struct workset *ws, struct pk_map *builds)
-{
-    for (int fill = 0; fill < 2; fill++) { /* count, then copy into one array per group */
-        for (size_t i = 0; i < ws->journeys.len; i++) {
-            struct group_build *build = build_of(ws, builds, ws->journeys.ptr[i]->customer);
-            if (build && fill)
-                build->group.stored_journey[build->group.stored_journeys++] = *ws->journeys.ptr[i];
-            else if (build)
-                build->journeys++;
-        }
-        for (size_t i = 0; i < ws->obligations.len; i++) {
-            struct group_build *build = build_of(ws, builds, ws->obligations.ptr[i]->customer);
-            if (build && fill)
-                build->group.stored_obligation[build->group.stored_obligations++] = *ws->obligations.ptr[i];
-            else if (build)
-                build->obligations++;
-        }
-        if (fill)
-            break;
-        PK_MAP_EACH(builds, e)
-        {
-            struct group_build *build = e->value;
-            build->group.stored_journey = PK_NEW_ARRAY(ws->arena, struct journey, build->journeys + 1);
-            build->group.stored_obligation = PK_NEW_ARRAY(ws->arena, struct obligation, build->obligations + 1);
-        }
-    }
-}
-
-static void derive_groups(struct workset *ws, struct metrics *metrics, struct changes *changes)
-{
-    struct pk_map builds = {0};
-    collect_facts(ws, &builds);
-    for (size_t i = 0; i < ws->nameless.len; i++)
-        if (!is_displaced(ws, ws->nameless.ptr[i]))
-            collect_nameless(ws, &builds, ws->nameless.ptr[i]);
-    for (size_t i = 0; i < ws->facts; i++)
-        if (!ws->fact[i].customer && !ws->fact[i].dropped)
-            collect_nameless(ws, &builds, ws->fact[i].fact);
-    collect_stored_rows(ws, &builds);
-    PK_MAP_EACH(&builds, e)
-    {
-        struct group_build *build = e->value;
-        derive_group(ws->meaning, ws->arena, &build->group, &build->result, changes, metrics);
-        *pk_vec_push(&ws->groups) = &build->result;
-        ws->slow += build->group.facts;
-        for (size_t c = 0; c < build->result.customers; c++) {
-            struct ws_customer *customer = pk_map_get(&ws->customers, build->result.customer[c].id);
-            customer->result = &build->result.customer[c];
-            customer->result_group = &build->result;
-        }
-    }
-    pk_map_done(&builds);
-}
-
-/* ---- saving: keys and cells ---- */
-
-static size_t count_new_cells(struct workset *ws, const int64_t *id)
-{
-    size_t used = 0;
-    for (size_t i = 0; i < ws->facts; i++) {
-        struct ws_fact *entry = &ws->fact[i];
-        if (entry->dropped)
-            continue;
-        /* The customer's own key first, so that the others of the event can join its cell. */
-        for (size_t k = 0; k < entry->key_count; k++) {
-            struct ws_key *key = entry->key[k];
-            bool alone = !entry->customer || key == entry->customer->key;
-            if (key->in_database || key->cell)
-                continue;
-            if (!alone) {
-                key->cell = entry->customer->key->cell;
-                continue;
-            }
-            key->cell = PK_NEW(ws->arena, struct ws_cell);
-            key->cell->is_new = true;
-            *pk_vec_push(&ws->cell_list) = key->cell;
-        }
-    }
-    for (size_t i = 0; i < ws->cell_list.len; i++) {
-        struct ws_cell *cell = ws->cell_list.ptr[i];
-        if (!cell->is_new)
-            continue;
-        if (id)
-            cell->id = id[used];
-        used++;
-    }
-    return used;
-}
-
-size_t workset_new_cells(struct workset *ws)
-{
-    return count_new_cells(ws, NULL);
-}
-
-static void save_keys(struct workset *ws, struct changes *changes)
-{
-    /* Users of this batch again, without the events that turned out to be duplicates. */
-    for (size_t i = 0; i < ws->key_list.len; i++)
-        ws->key_list.ptr[i]->user_count = ws->key_list.ptr[i]->stored_users;
-    for (size_t i = 0; i < ws->facts; i++)
-        for (size_t k = 0; !ws->fact[i].dropped && k < ws->fact[i].key_count; k++)
-            add_user(ws, ws->fact[i].key[k], ws->fact[i].fact->customer);
-    for (size_t i = 0; i < ws->key_list.len; i++) {
-        const struct ws_key *key = ws->key_list.ptr[i];
-        if (key->user_count == key->stored_users)
-            continue;
-        bool named = key->kind == KEY_PERSON || key->kind == KEY_DEVICE;
-        if (!key->in_database)
-            *pk_vec_push(&changes->key) = (struct change_key){.hash = key->hash, .kind = key->kind,
-                                                              .name_space = named ? key->name_space : 0,
-                                                              .cell = key->cell->id, .owner = key->user[0]};
-        for (uint32_t u = key->in_database ? key->stored_users : 1; u < key->user_count; u++)
-            *pk_vec_push(&changes->sighting) = (struct change_sighting){key->hash, key->user[u]};
-    }
-    for (size_t i = 0; i < ws->cell_list.len; i++) {
-        const struct ws_cell *cell = ws->cell_list.ptr[i];
-        if (cell->is_new)
-            *pk_vec_push(&changes->new_cell) = cell->id;
-        else
-            *pk_vec_push(&changes->guard) = (struct change_guard){cell->id, cell->version};
-    }
-}
-
-/* ---- saving: events and customers ---- */
-
-static void quarantine_duplicate(const struct fact *fact, bool with_record, struct changes *changes)
-{
-    *pk_vec_push(&changes->quarantine) = (struct change_quarantine){
-        .topic = fact->topic_name,
-        .partition = fact->partition,
-        .offset = fact->offset,
-        .reason = REJECT_CONFLICTING_DUPLICATE,
-        .detail = PK_STR("another copy of the event has the smaller content hash"),
-        .received_at_us = fact->received_at_us,
-        .key = with_record ? fact->record_key : (struct pk_bytes){0},
-        .value = with_record ? fact->record_value : (struct pk_bytes){0},
-        .headers = with_record ? fact->record_headers : NULL,
-    };
-}
-
-static void save_facts(struct workset *ws, struct metrics *metrics, struct changes *changes)
-{
-    for (size_t i = 0; i < ws->facts; i++) {
-        if (ws->fact[i].dropped)
-            continue;
-        *pk_vec_push(&changes->fact) = ws->fact[i].fact;
-        metrics_add_event(metrics, ws->fact[i].fact, +1);
-    }
-    for (size_t i = 0; i < ws->displaced.len; i++) {
-        *pk_vec_push(&changes->replaced) = ws->displaced.ptr[i];
-        metrics_add_event(metrics, ws->displaced.ptr[i], -1);
-        quarantine_duplicate(ws->displaced.ptr[i], false, changes);
-    }
-    for (size_t i = 0; i < ws->lost.len; i++)
-        quarantine_duplicate(ws->lost.ptr[i], true, changes);
-}
-
-static void save_customers(struct workset *ws, struct changes *changes)
-{
-    for (size_t i = 0; i < ws->customer_list.len; i++) {
-        const struct ws_customer *customer = ws->customer_list.ptr[i];
-        bool before = customer->slow ? customer->stored_count > 0 : customer->key->in_database;
-        bool now = customer->slow ? customer->result != NULL : before;
-        const struct fact *fact = NULL;
-        for (uint32_t f = 0; f < customer->fact_count && !fact; f++)
-            if (!customer->fact[f]->dropped)
-                fact = customer->fact[f]->fact;
-        now |= fact != NULL;
-        if (now && !before)
-            *pk_vec_push(&changes->customer) =
-                (struct change_customer){customer->id, fact->customer_kind, customer->name_space};
-        else if (before && !now)
-            *pk_vec_push(&changes->customer_gone) = customer->id;
-    }
-}
-
-/* ---- saving: the order in which rows are locked ---- */
-
-#define COMPARE_HASH(name, type, member)                                                                             \
-    static int name(const void *left, const void *right)                                                             \
-    {                                                                                                                \
-        return pk_hash_cmp(((const type *)left)->member, ((const type *)right)->member);                             \
-    }
-COMPARE_HASH(compare_key, struct change_key, hash)
-COMPARE_HASH(compare_customer, struct change_customer, id)
-
-static int compare_hash(const void *left, const void *right)
-{
-    return memcmp(left, right, sizeof(struct pk_hash));
-}
-static int compare_sighting(const void *left, const void *right)
-{
-    return memcmp(left, right, sizeof(struct change_sighting));
-}
-static int compare_guard(const void *left, const void *right)
-{
-    const struct change_guard *a = left, *b = right;
-    return (a->cell > b->cell) - (a->cell < b->cell);
-}
-static int compare_rejourney(const void *left, const void *right)
-{
-    const struct change_rejourney *a = left, *b = right;
-    return a->at_us != b->at_us ? (a->at_us < b->at_us ? -1 : 1) : pk_hash_cmp(a->event_hash, b->event_hash);
-}
-static int compare_journey(const void *left, const void *right)
-{
-    return pk_hash_cmp((*(struct journey *const *)left)->id, (*(struct journey *const *)right)->id);
-}
-static int compare_obligation(const void *left, const void *right)
-{
-    return pk_hash_cmp((*(struct obligation *const *)left)->id, (*(struct obligation *const *)right)->id);
-}
-
-#define SORT(list, compare)                                                                                          \
-    if ((list).len > 1)                                                                                              \
-    qsort((list).ptr, (list).len, sizeof *(list).ptr, compare)
-
-static void sort_changes(struct changes *changes)
-{
-    SORT(changes->guard, compare_guard);
-    SORT(changes->key, compare_key);
-    SORT(changes->sighting, compare_sighting);
-    SORT(changes->customer, compare_customer);
-    SORT(changes->customer_gone, compare_hash);
-    SORT(changes->replaced, compare_stored);
-    SORT(changes->fact, compare_stored);
-    SORT(changes->rejourney, compare_rejourney);
-    SORT(changes->journey, compare_journey);
-    SORT(changes->journey_gone, compare_hash);
-    SORT(changes->obligation, compare_obligation);
-    SORT(changes->obligation_gone, compare_hash);
-}
-
-void workset_save(struct workset *ws, const int64_t *new_cell, struct metrics *metrics, struct changes *changes)
-{
-    count_new_cells(ws, new_cell);
-    for (size_t i = 0; i < ws->customer_list.len; i++) {
-        struct ws_customer *customer = ws->customer_list.ptr[i];
-        if (customer->slow || !customer->derivation)
-            continue;
-        derive_save(customer->derivation, changes, metrics);
-        ws->fast += customer->fact_count;
-    }
-    derive_groups(ws, metrics, changes);
-    save_facts(ws, metrics, changes);
-    save_customers(ws, changes);
-    save_keys(ws, changes);
-    metrics_collect(metrics, changes);
-    sort_changes(changes);
-}
-
-/* ---- after the commit ---- */
-
-static struct customer *state_after(const struct ws_customer *customer, bool *ret_keep, size_t *ret_bytes)
-{
-    *ret_keep = false;
-    *ret_bytes = 0;
-    if (customer->slow && (customer->coupled || !customer->result))
-        return NULL;
-    if (customer->slow)
-        return derive_freeze(customer->result, customer->result_group->ledger.item,
-                             customer->result_group->ledger.item_count, ret_bytes);
-    if (customer->derivation)
-        return derive_freeze(&customer->derivation->now, customer->derivation->ledger.item,
-                             customer->derivation->ledger.item_count, ret_bytes);
-    *ret_keep = true; /* only looked at */
-    return NULL;
-}
-
-void workset_publish(struct workset *ws, struct cache *cache, uint64_t token)
-{
-    for (size_t i = 0; i < ws->cell_list.len; i++) {
-        const struct ws_cell *cell = ws->cell_list.ptr[i];
-        const struct cache_cell *held = cache_cell(cache, cell->id);
-        if (held && held->version != cell->version)
-            cache_drop(cache, cell->id);
-        cache_put_cell(cache, cell->id, token);
-    }
-    for (size_t i = 0; i < ws->key_list.len; i++) {
-        const struct ws_key *key = ws->key_list.ptr[i];
-        if (!key->cell || key->user_count == 0)
-            continue;
-        const struct ws_customer *customer = pk_map_get(&ws->customers, key->hash);
-        size_t bytes = 0;
-        bool keep = !customer;
-        struct customer *state = customer ? state_after(customer, &keep, &bytes) : NULL;
-        cache_put_key(cache, cache_cell(cache, key->cell->id), key->hash, key->kind, key->user, key->user_count,
-                      keep, state, bytes);
-    }
-    cache_evict(cache);
 }

@@ -1,18 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* workset.h - what one try of one batch uses: its facts, their keys, cells and customers.
  *
- * Pure: it says what it needs (workset_need), the pipeline loads that and puts it in, until nothing is
+ * Pure: it says what it needs (workset_need), the caller loads that and puts it in, until nothing is
  * missing; then workset_save derives and fills the changes. The cells that it holds at the end are the
- * *used cells* of protocol page docs/protocol.md: everything read or written is protected by one of them. */
+ * *used cells* of docs/protocol.md: everything read or written is protected by one of them.
+ *
+ * It works in three steps, each of which may ask for more: whom the identifiers mean (workset_identity.c),
+ * whose each event is (workset_owner.c), and what that changes for the customers (workset.c, workset_save.c). */
 #ifndef POLKU_WORKSET_H
 #define POLKU_WORKSET_H
 
 #include "cache.h"
+#include "identity.h"
 
 struct ws_cell {
     int64_t id; /* of a new cell: given by workset_save's caller */
     uint64_t version;
     bool is_new, locked;
+};
+
+struct ws_meeting { /* identity.h */
+    struct store_meeting row; /* its first event as it is now */
+    struct ws_key **person;
+    struct identity_meeting solved;
+    struct ws_key *recounted; /* through which of its persons it is counted again */
+    bool in_database, first_changed, gone;
+};
+
+struct ws_trace { /* the events that carry a name, as far as they matter */
+    bool wanted;                        /* want_ says what must be known, have_ what is */
+    int64_t want_from_us, want_to_us;
+    bool loaded;
+    int64_t have_from_us, have_to_us;
+    struct store_window asked[2];
+    unsigned asked_count;
+    struct ws_fact **stored;
+    uint32_t stored_count, stored_cap;
+    struct ws_fact **line; /* those and the batch's own, in event order; made when looked at */
+    uint32_t line_count;
+    bool line_made;
 };
 
 struct ws_key {
@@ -26,40 +52,81 @@ struct ws_key {
     struct pk_hash *user;     /* customers met with it, stored ones first; zero = events without a customer */
     uint32_t user_count, user_cap, stored_users;
     struct pk_map user_index; /* user -> its place + 1; used once there are many */
+
+    /* persons, devices, cases */
+    const struct rules_namespace *rules; /* NULL for a case */
+    struct pk_str value;                 /* `store: clear` */
+    uint32_t flags, stored_flags;        /* enum key_flag */
+    struct ws_fact **ours;               /* facts of this batch that carry it */
+    uint32_t ours_count, ours_cap;
+    struct ws_trace trace;
+    bool traced;
+    bool decided;                        /* a decision on it is made in this batch */
+    bool flipped;                        /* shared or blocked is not what it was: all its events are owned anew */
+
+    /* persons */
+    int64_t first_at_us, stored_first_at_us;
+    struct pk_hash customer, stored_customer;
+    const struct cache_meeting *known_meeting; /* in the cache */
+    uint32_t known_meetings;
+    struct ws_meeting **meeting;         /* all of them once `met`, and new ones */
+    uint32_t meeting_count, meeting_cap;
+    bool pulled, met;                    /* pulled: its component is solved again */
+    bool recheck, recount;               /* its sharing, and its meetings themselves, are counted again */
+    bool spread_recheck;                 /* those whom it met are too */
+    struct pk_hash *apart;               /* decisions in force */
+    uint32_t apart_count, apart_cap;
+    struct identity_person person;
 };
 
 struct ws_customer {
     struct pk_hash id;
     enum key_kind kind;
-    sym_t name_space;
     struct ws_key *key;
     const struct customer *state; /* from the cache; NULL = not known */
     struct ws_fact **fact;        /* of this batch, in event order */
     uint32_t fact_count, fact_cap;
-    bool slow, coupled, asked, loaded, appended;
+    bool slow, coupled, loaded, appended;
+    bool regrouped;               /* persons of it belong to somebody else now */
     struct derivation *derivation; /* fast path, once appended */
     struct customer *result;       /* slow path */
     struct group_result *result_group;
-    struct fact **stored; /* loaded */
+    struct ws_fact **stored; /* loaded; whose they were */
     uint32_t stored_count, stored_cap;
     struct ws_customer *parent; /* union-find over customers that influence each other */
 };
 
 struct ws_fact {
     struct fact *fact;
-    struct ws_customer *customer; /* NULL = none */
-    bool dropped;                 /* a duplicate; not part of the batch any more */
-    bool checked;                 /* the database was asked whether it has the event */
-    uint8_t key_count;
-    struct ws_key **key;          /* those of the fact, with their role */
-    uint8_t *role;
+    struct ws_customer *customer; /* of a batch's own; NULL = none */
+    bool stored;                  /* loaded, not of this batch */
+    bool dropped;    /* a duplicate; not part of the batch any more */
+    bool displaced;  /* stored, and loses against one of this batch */
+    bool checked;    /* the database was asked whether it has the event */
+    bool dirty;      /* tells something new about who is who */
+    bool owned_anew; /* stored, and whose it is is asked again */
+    bool evaluated;  /* it borrows, and from whom is asked (again) */
+    bool spread;     /* what it changes as a sighting was followed up */
+    bool moved;      /* stored, and belongs to somebody else now */
+    bool of_customer;            /* stored, and in its customer's list */
+    struct ws_key **person;      /* as fact->person */
+    struct ws_key *own;          /* own person, NULL = it borrows */
+    bool own_known;
+    struct ws_fact *winner;      /* of a displaced one: the copy of this batch */
+    struct ws_meeting *meeting;  /* of two or more persons; NULL until known */
+    bool meeting_known;          /* to the cache, and this event is not its first */
+    uint8_t key_count;           /* 0 of a stored one until they matter */
+    struct ws_key **key;         /* those of the fact, with their role; persons, devices and case first */
+    uint8_t *role, names;        /* names: so many of key are persons, devices, case */
 };
 
-enum ws_need_kind { NEED_NOTHING, NEED_KEYS, NEED_CUSTOMERS, NEED_NAMELESS, NEED_EVENTS };
+enum ws_need_kind { NEED_NOTHING, NEED_KEYS, NEED_MEETINGS, NEED_SEEN, NEED_CUSTOMERS, NEED_NAMELESS, NEED_EVENTS };
 struct ws_need {
     enum ws_need_kind kind;
-    struct pk_hash *hash; /* KEYS, CUSTOMERS, NAMELESS (values of relates_to) */
-    struct fact **fact;   /* EVENTS */
+    struct pk_hash *hash;        /* KEYS, MEETINGS (persons), CUSTOMERS, NAMELESS (values of relates_to) */
+    struct pk_hash *meeting;     /* MEETINGS: NULL = all of each person, else only (hash[i], meeting[i]) */
+    struct store_window *window; /* SEEN */
+    struct fact **fact;          /* EVENTS */
     size_t count;
 };
 
@@ -70,31 +137,50 @@ struct workset {
     bool check_all;      /* ask for every event whether it is stored (tries 2 and 3) */
     struct ws_fact *fact;
     size_t facts;
+    const struct change_decision *decision;
+    size_t decisions;
     struct pk_map keys, cells, customers;
+    struct pk_map stored;   /* (time, event) -> ws_fact of the database */
+    struct pk_map meetings; /* id -> ws_meeting */
     PK_VEC(struct ws_key *) key_list;
     size_t keys_asked; /* of key_list */
-    bool users_added;  /* those of this batch, to its keys */
+    PK_VEC(struct ws_meeting *) meeting_list;
+    PK_VEC(struct ws_key *) pulled; /* keys whose component is solved again */
+    PK_VEC(struct ws_key *) traced; /* keys with a trace */
+    PK_VEC(struct ws_fact *) owned_anew, evaluated, spreading, moved; /* spreading: changed as sightings */
     PK_VEC(struct ws_cell *) cell_list;
     PK_VEC(struct ws_customer *) customer_list;
-    PK_VEC(struct fact *) displaced;     /* stored copies that lose against one of this batch */
+    PK_VEC(struct ws_fact *) displaced;  /* stored copies that lose against one of this batch */
     PK_VEC(struct fact *) lost;          /* facts of this batch that lose against a stored copy */
     PK_VEC(struct fact *) nameless;      /* stored events without a customer that name obligations */
     PK_VEC(struct journey *) journeys;   /* loaded */
     PK_VEC(struct obligation *) obligations;
-    struct pk_map displaced_index;
     PK_VEC(struct group_result *) groups;
+    struct identity identity; /* as last solved */
+    bool decisions_taken, news_taken, ours_owned;
+    bool unsolved;            /* something was pulled or met since */
+    bool identified;          /* the first step is done */
+    bool settled;             /* the second too: every fact has its customer */
+    bool regrouped;           /* some person's customer changed */
+    bool contradicted;        /* see workset_need */
     uint64_t fast, slow; /* facts derived either way, for the counters */
 };
 
 /* `fact` in event order and without duplicates of one identity; borrowed, their results are set. */
 void workset_begin(struct workset *ws, const struct meaning *meaning, struct pk_arena *arena, struct cache *cache,
                    bool check_all, struct fact **fact, size_t count);
-/* What must be loaded next. PK_STALE if the cache and the database contradict each other. */
-enum pk_status workset_need(struct workset *ws, struct ws_need *ret);
+/* Before the first workset_need: decisions to make in this batch (which then has no facts). Borrowed. */
+void workset_decide(struct workset *ws, const struct change_decision *decision, size_t count);
+/* What must be loaded next. PK_STALE if the cache and the database contradict each other, or if without
+ * check_all a copy of an event turns up that has another content: then a try that checks all is needed. */
+enum pk_status workset_need(struct workset *ws, struct ws_need *ret, struct pk_err *err);
 
 /* `key`: those of need->hash that exist; the others do not. */
 enum pk_status workset_put_keys(struct workset *ws, const struct ws_need *need, const struct store_key *key,
                                 size_t count, struct pk_err *err);
+/* Loaded rows must live as long as the arena; their names and traits are filled in here. */
+void workset_put_meetings(struct workset *ws, const struct ws_need *need, struct store_meeting *meeting, size_t count);
+void workset_put_seen(struct workset *ws, const struct ws_need *need, struct fact *fact, size_t facts);
 void workset_put_customers(struct workset *ws, const struct ws_need *need, struct fact *fact, size_t facts,
                            struct journey *journey, size_t journeys, struct obligation *obligation,
                            size_t obligations);

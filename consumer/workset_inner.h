@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* workset_inner.h - what the files of the workset share. Only for them. */
+#ifndef POLKU_WORKSET_INNER_H
+#define POLKU_WORKSET_INNER_H
+
+#include "workset.h"
+
+enum role {
+    ROLE_PERSON,
+    ROLE_DEVICE,
+    ROLE_CASE,
+    ROLE_CROSSING,
+    ROLE_RELATES,
+    ROLE_PROMISE,
+    ROLE_OPENING,
+};
+
+/* Entries are made on first use. */
+struct ws_key *ws_key_of(struct workset *ws, struct pk_hash hash, enum key_kind kind);
+struct ws_customer *ws_customer_of(struct workset *ws, struct pk_hash id, enum key_kind kind);
+/* The entry of a loaded row; the same for a row that was loaded before. */
+struct ws_fact *ws_stored(struct workset *ws, struct fact *fact);
+/* The keys of a fact become part of the workset: of its persons only, or all of them. */
+void ws_take_persons(struct workset *ws, struct ws_fact *entry);
+void ws_take_keys(struct workset *ws, struct ws_fact *entry);
+void ws_add_user(struct workset *ws, struct ws_key *key, struct pk_hash user);
+void ws_join(struct ws_customer *a, struct ws_customer *b); /* into one group; both go the slow path */
+struct ws_customer *ws_root(struct ws_customer *customer);
+
+static inline struct identity_event ws_event_of(const struct fact *fact)
+{
+    return (struct identity_event){fact->at_us, fact->sequence, fact->source, fact->event_id};
+}
+static inline struct identity_event ws_first_of(const struct ws_meeting *meeting)
+{
+    return (struct identity_event){meeting->row.first_at_us, meeting->row.first_sequence, meeting->row.first_source,
+                                   meeting->row.first_event_id};
+}
+static inline bool ws_is_person(const struct ws_key *key)
+{
+    return key->rules && key->rules->class_ == RULES_PERSON;
+}
+/* Was the stored fact a sighting, with an own person? */
+static inline bool ws_was_own(const struct fact *fact)
+{
+    return fact->stored_kind == KEY_PERSON && !pk_hash_zero(fact->stored_customer) && pk_hash_zero(fact->stored_sighted);
+}
+
+/* ---- workset_identity.c: whom the identifiers mean ---- */
+
+/* True if something must be loaded first: then *ret says what, or nothing if keys were added. Once it is false, flags and
+ * customer of every person are right. */
+bool ws_identify(struct workset *ws, struct ws_need *ret);
+/* A stored event of these persons goes away: their meetings are counted again. */
+void ws_recount(struct workset *ws, struct ws_fact *gone);
+void ws_save_identity(struct workset *ws, struct changes *changes);
+
+/* ---- workset_owner.c: whose each event is ---- */
+
+/* Likewise; once it is false, customer, customer_kind and sighted of every fact are right. */
+bool ws_own(struct workset *ws, struct ws_need *ret);
+/* `from_us`..`to_us` of this name must be known. */
+void ws_want_trace(struct workset *ws, struct ws_key *key, int64_t from_us, int64_t to_us);
+bool ws_need_traces(struct workset *ws, struct ws_need *ret);
+
+/* ---- workset_save.c ---- */
+
+struct group_build;
+
+#endif
