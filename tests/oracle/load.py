@@ -9,6 +9,7 @@ them partly negative, as writers may leave them.
 """
 
 import argparse
+import hashlib
 import os
 import subprocess
 import sys
@@ -43,7 +44,7 @@ def double(column):
            "WHERE encode(float8send(v), 'hex') = r.%s)" % column
 
 
-KINDS = ('person', 'device', 'case')
+KINDS = ('person', 'device', 'case', 'obligation', 'crossing', 'shared')
 WORDS = ('source', 'type', 'channel', 'brand', 'unit', 'outcome', 'reason', 'promise_kind',
          'promise_brand', 'promise_unit', 'promise_role', 'to_brand', 'to_unit', 'to_role', 'rating_scale',
          'money_currency', 'money_kind')
@@ -113,19 +114,61 @@ def hourly(table, columns, key_length, time):
     return '\n'.join(found)
 
 
+KEY = ('hash', 'namespace', 'flags', 'first_at', 'customer')
+MEETING = ('meeting', 'members', 'namespaces', 'first_at', 'sequence', 'source', 'event_id')
+DECISION = ('kind', 'a', 'b')
+
+
+def raw_identity(derived, decisions):
+    """Name -> (columns, canonical rows) of what identity is stored as: persons, meetings, decisions."""
+    apart = {x for pair in decisions.apart for x in pair}
+    keys, met = [], {}
+    for row in oracle.identifier_rows(derived):
+        person = row['identifier']
+        flags = row['shared'] + 2 * row['oversize'] + 16 * (person in decisions.unlinked) + 32 * (person in apart) + \
+            64 * derived.identity.persons[person].rule.unique
+        keys.append((person, row['namespace'], flags, row['first_at'], row['customer']))
+    for event in derived.events:        # in event order: the first of each meeting stays
+        if len(event.persons) > 1:
+            met.setdefault(tuple(p.hash for p in event.persons), event)
+    meetings = [(hashlib.blake2b(b''.join(members), digest_size=16).digest(),
+                 oracle.compact([oracle.format_uuid(m) for m in members]),
+                 oracle.compact([p.namespace for p in event.persons]), event.time, event.field['sequence'],
+                 event.field['source'], event.field['event_id']) for members, event in met.items()]
+    found = [(0, a, None) for a in decisions.blocked] + [(1, a, None) for a in decisions.unlinked] + \
+        [(2, *sorted(pair)) for pair in {frozenset(pair) for pair in decisions.apart}]
+    return {name: (columns, ['\t'.join(map(oracle.canonical, row)) for row in rows]) for name, columns, rows in (
+        ('key', KEY, keys), ('meeting', MEETING, meetings), ('decision', DECISION, found))}
+
+
+def identity():
+    keys = {'cell_id': '1', 'kind': '0', 'hash': 'r.hash::uuid', 'namespace_id': word('namespace'), 'flags': 'r.flags::integer',
+            'first_at': moment('r.first_at'), 'customer_id': 'r.customer::uuid'}
+    meetings = {'identifier': "json_array_elements_text(r.members::json)::uuid", 'meeting_id': 'r.meeting::uuid',
+                'members': 'ARRAY(SELECT json_array_elements_text(r.members::json)::uuid)',
+                'member_namespaces': words('namespaces'), 'first_at': moment('r.first_at'),
+                'first_sequence': number('sequence'), 'first_source_id': word('source'), 'first_event_id': 'r.event_id'}
+    decisions = {'kind': 'r.kind::smallint', 'a_kind': '0', 'b_kind': 'CASE WHEN r.kind = \'2\' THEN 0 END',
+                 'a': 'r.a::uuid', 'b': 'r.b::uuid', 'decided_by': "'load.py'"}
+    return '\n'.join((insert('key', 'identifier', keys), insert('meeting', 'identity_meeting', meetings),
+                      insert('decision', 'decision', decisions)))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0])
     parser.add_argument('--database', help='database name or connection string of psql')
     oracle.add_input_arguments(parser)
     args = parser.parse_args()
-    derived = oracle.derive_from(args)
-    names = oracle.DERIVED
+    decisions = oracle.Decisions.load(args.decisions) if args.decisions else oracle.Decisions()
+    derived = oracle.derive_from(args, decisions)
+    names = [name for name in oracle.DERIVED if name not in ('identifier', 'identity_link')]
+    raw = {name: (oracle.TABLES[name][0], oracle.table_lines(derived, name)) for name in names}
+    raw.update(raw_identity(derived, decisions))
     script = ["SET client_min_messages = warning; SET TimeZone = 'UTC'; BEGIN;"]
-    for name in names:
-        columns = oracle.TABLES[name][0]
+    for name, (columns, lines) in raw.items():
         script.append('CREATE TEMP TABLE raw_%s (%s);' % (name, ', '.join('"%s" text' % c for c in columns)))
         script.append('COPY raw_%s FROM STDIN;' % name)
-        script += oracle.table_lines(derived, name) + ['\\.']
+        script += lines + ['\\.']
     texts = {value for name in names for row in oracle.table_rows(derived, name) for value in row.values()
              if isinstance(value, str)}
     for event in derived.events:
@@ -138,7 +181,7 @@ def main():
         'INSERT INTO polku.dictionary (text) SELECT text FROM raw_text ON CONFLICT DO NOTHING;',
         "SELECT polku.ensure_months(ARRAY(SELECT DISTINCT %s::date FROM raw_interaction r)) \\g /dev/null" %
         moment('r.occurred_at'),
-        interaction(), journey(), obligation(),
+        interaction(), journey(), obligation(), identity(),
         insert('customer', 'customer', {'customer_id': 'r.customer::uuid', 'kind': code('kind', KINDS),
                                         'namespace_id': word('namespace')}),
         hourly('interaction_hourly', oracle.INTERACTION_HOURLY, 5, 'hour'),
