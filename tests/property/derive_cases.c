@@ -28,7 +28,7 @@ static void set_up(void)
                  "%s", err.text);
     matcher_init(&matcher, &rules, &symbols);
     fact_maker_init(&maker, &rules, &hasher, &symbols, &matcher);
-    meaning = (struct meaning){&rules, &matcher, &symbols, &hasher};
+    meaning = (struct meaning){&rules, &matcher, &symbols, &hasher, &maker};
     memory_store_init(&store);
     for (int i = 0; i < 2; i++)
         memory_worker_init(&worker[i], &store, &meaning, 64 << 20, symbol_of(&symbols, PK_STR("events")), i);
@@ -88,10 +88,10 @@ static void tell_all(struct memory_worker *to, const struct told *told, size_t c
         fact[i]->topic_name = to->at.topic;
         fact[i]->partition = to->at.partition;
         fact[i]->offset = to->at.next_offset + (int64_t)i;
-        master[masters++] = pk_arena_copy(&arena, fact[i], sizeof *fact[i]);
+        master[masters++] = derive_check_copy(&arena, fact[i]);
     }
     cr_assert_eq(memory_batch(to, fact, count, &err), PK_OK, "%s", err.text);
-    cr_assert_eq(derive_check(&store, &meaning, master, masters, &err), PK_OK, "after %s: %s", told[count - 1].id,
+    cr_assert_eq(derive_check(&store, &meaning, master, masters, NULL, 0, &err), PK_OK, "after %s: %s", told[count - 1].id,
                  err.text);
 }
 
@@ -150,11 +150,11 @@ Test(derive_cases, a_case_of_everybody_makes_no_group_of_them)
         fact[i]->case_key = fact_hash(&hasher, &PK_STR("case"), 1);
         fact[i]->topic_name = worker[0].at.topic;
         fact[i]->partition = worker[0].at.partition;
-        master[masters++] = fact[i];
+        master[masters++] = derive_check_copy(&arena, fact[i]);
     }
     for (unsigned i = 0; i < 300; i += 100)
         cr_assert_eq(memory_batch(&worker[0], fact + i, 100, &err), PK_OK, "%s", err.text);
-    cr_assert_eq(derive_check(&store, &meaning, master, masters, &err), PK_OK, "%s", err.text);
+    cr_assert_eq(derive_check(&store, &meaning, master, masters, NULL, 0, &err), PK_OK, "%s", err.text);
     cr_assert_eq(worker[0].fast, 300);
     cr_assert_eq(worker[0].slow, 0);
 }

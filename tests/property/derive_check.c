@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "derive_check.h"
+#include "identity_batch.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 struct reference {
     struct pk_arena arena;
     const struct meaning *meaning;
+    struct identity_batch identity;
     struct fact **fact; /* one copy of each event */
     size_t facts;
     struct group_result result;
@@ -34,6 +36,20 @@ static void keep_winners(struct reference *r, const struct fact *const *fact, si
     }
 }
 
+static void attribute(struct reference *r, const struct change_decision *decision, size_t decisions)
+{
+    identity_batch_init(&r->identity, r->meaning);
+    for (size_t i = 0; i < r->facts; i++)
+        identity_batch_add(&r->identity, r->fact[i]);
+    for (size_t i = 0; i < decisions; i++)
+        identity_batch_decide(&r->identity, &decision[i]);
+    identity_batch_solve(&r->identity);
+    identity_batch_attribute(&r->identity, r->fact, r->facts);
+    for (size_t i = 0; i < r->facts; i++)
+        if (identity_batch_blocked(&r->identity, r->fact[i]->case_key))
+            r->fact[i]->case_key = (struct pk_hash){{0}};
+}
+
 static void derive(struct reference *r)
 {
     struct group group = {.fact = r->fact, .facts = r->facts};
@@ -57,6 +73,13 @@ static enum pk_status compare_facts(const struct memory_store *store, const stru
             DIFFER("interaction %s is missing", id);
         if (have->content_hash != want->content_hash)
             DIFFER("interaction %s is not the copy with the smallest content hash", id);
+        if (!pk_hash_eq(have->customer, want->customer))
+            DIFFER("interaction %s belongs to %s", id,
+                   pk_hash_zero(have->customer) ? "nobody" : pk_hash_zero(want->customer) ? "somebody" : "somebody else");
+        if (!pk_hash_zero(want->customer) && have->customer_kind != want->customer_kind)
+            DIFFER("interaction %s has a customer of kind %d, expected %d", id, have->customer_kind, want->customer_kind);
+        if (!pk_hash_eq(have->sighted, want->sighted))
+            DIFFER("interaction %s borrows from another sighting", id);
         struct pk_hash journey = want->journey ? want->journey->id : (struct pk_hash){0};
         if (!pk_hash_eq(have->stored_journey, journey))
             DIFFER("interaction %s is in another journey", id);
@@ -105,6 +128,18 @@ static enum pk_status compare_obligations(const struct memory_store *store, cons
     return PK_OK;
 }
 
+/* The namespace of the identifier that gives a customer its id: of a device, a person or nothing (a case). */
+static sym_t customer_namespace(const struct reference *r, const struct fact *fact)
+{
+    const struct identity_person *person = identity_batch_person(&r->identity, fact->customer);
+    if (person)
+        return person->name_space;
+    for (uint32_t i = 0; i < fact->device_count; i++)
+        if (pk_hash_eq(fact->device[i].hash, fact->customer))
+            return fact->device[i].name_space;
+    return 0;
+}
+
 static enum pk_status compare_customers(const struct memory_store *store, const struct reference *r,
                                         struct pk_err *err)
 {
@@ -115,10 +150,9 @@ static enum pk_status compare_customers(const struct memory_store *store, const 
         for (size_t i = 0; i < r->facts && !pk_hash_eq(fact->customer, want->id); i++)
             fact = r->fact[i];
         if (!have)
-            DIFFER("a customer who has an event is missing");
-        if (have->kind != fact->customer_kind ||
-            have->name_space != (fact->customer_kind == KEY_CASE ? 0 : fact->customer_namespace))
-            DIFFER("a customer has another kind or namespace than its identifier");
+            DIFFER("the customer of interaction %s is missing", fact->event_id.ptr);
+        if (have->kind != fact->customer_kind || have->name_space != customer_namespace(r, fact))
+            DIFFER("the customer of interaction %s has another kind or namespace", fact->event_id.ptr);
     }
     if (store->customers.count != r->result.customers)
         DIFFER("%zu customers stored, expected %zu", store->customers.count, r->result.customers);
@@ -219,12 +253,16 @@ static enum pk_status compare_obligation_sums(const struct memory_store *store, 
 
 /* ---- keys: whoever may meet an event must find its customer through each of its names ---- */
 
-static bool has_user(const struct memory_store *store, struct pk_hash hash, struct pk_hash user)
+static bool has_user(const struct memory_store *store, struct pk_hash name, enum key_kind kind, struct pk_hash user)
 {
-    const struct memory_key *key = pk_map_get(&store->keys, hash);
-    bool found = key && pk_hash_eq(key->owner, user);
-    for (uint32_t i = 0; key && i < key->also_count && !found; i++)
-        found = pk_hash_eq(key->also[i], user);
+    const struct memory_key *key = pk_map_get(&store->keys, fact_key(name, kind));
+    struct pk_arena arena = {0};
+    uint32_t count = 0;
+    const struct pk_hash *users = key ? memory_users(store, key, &arena, &count) : NULL;
+    bool found = false;
+    for (uint32_t i = 0; i < count; i++)
+        found |= pk_hash_eq(users[i], user);
+    pk_arena_done(&arena);
     return found;
 }
 
@@ -245,26 +283,40 @@ static enum pk_status compare_keys(const struct memory_store *store, const struc
         const struct fact *fact = r->fact[i];
         struct opening opening[OPENINGS_MAX];
         size_t count = obligation_openings(r->meaning, fact, opening);
-        bool found = pk_hash_zero(fact->customer) || has_user(store, fact->customer, fact->customer);
-        found &= pk_hash_zero(fact->case_key) || !crosses(r, fact, opening, count) ||
-                 has_user(store, fact->case_key, fact->customer);
-        found &= pk_hash_zero(fact->relates) || has_user(store, fact->relates, fact->customer);
-        found &= count == 0 || has_user(store, fact->event_hash, fact->customer);
-        for (size_t k = 0; k < count; k++)
-            found &= has_user(store, opening[k].id, fact->customer);
+        bool opens = count && !pk_hash_zero(fact->customer);
+        bool found = pk_hash_zero(fact->case_key) || !crosses(r, fact, opening, count) ||
+                     has_user(store, fact->case_key, KEY_CROSSING, fact->customer);
+        found &= pk_hash_zero(fact->relates) || has_user(store, fact->relates, KEY_OBLIGATION, fact->customer);
+        found &= !opens || has_user(store, fact->event_hash, KEY_OBLIGATION, fact->customer);
+        for (size_t k = 0; opens && k < count; k++)
+            found &= has_user(store, opening[k].id, KEY_OBLIGATION, fact->customer);
         if (!found)
-            DIFFER("interaction %s cannot be found through one of its names", fact->event_id.ptr);
+            DIFFER("interaction %s cannot be found through its case or what it names or opens", fact->event_id.ptr);
     }
     return PK_OK;
 }
 
 /* ---- all ---- */
 
+struct fact *derive_check_copy(struct pk_arena *arena, const struct fact *fact)
+{
+    struct fact *copy = pk_arena_copy(arena, fact, sizeof *copy);
+    copy->event_id = pk_arena_str(arena, fact->event_id);
+    copy->identifier = pk_arena_copy(arena, fact->identifier, fact->identifier_count * sizeof *fact->identifier);
+    copy->person = pk_arena_copy(arena, fact->person, fact->person_count * sizeof *fact->person);
+    copy->device = pk_arena_copy(arena, fact->device, fact->device_count * sizeof *fact->device);
+    copy->customer = copy->sighted = (struct pk_hash){{0}};
+    copy->journey = NULL;
+    return copy;
+}
+
 enum pk_status derive_check(const struct memory_store *store, const struct meaning *meaning,
-                            const struct fact *const *fact, size_t count, struct pk_err *err)
+                            const struct fact *const *fact, size_t count, const struct change_decision *decision,
+                            size_t decisions, struct pk_err *err)
 {
     struct reference r = {.meaning = meaning};
     keep_winners(&r, fact, count);
+    attribute(&r, decision, decisions);
     derive(&r);
     enum pk_status status = compare_facts(store, &r, err);
     if (status == PK_OK)
@@ -279,9 +331,12 @@ enum pk_status derive_check(const struct memory_store *store, const struct meani
         status = compare_obligation_sums(store, &r, err);
     if (status == PK_OK)
         status = compare_keys(store, &r, err);
+    if (status == PK_OK)
+        status = memory_audit(store, meaning, err);
     group_done(&r.result);
     changes_done(&r.changes);
     metrics_done(&r.metrics);
+    identity_batch_done(&r.identity);
     pk_arena_done(&r.arena);
     return status;
 }

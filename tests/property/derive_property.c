@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* After every batch the tables equal the batch answer: any order, any batches, several consumers.
+/* After every batch the tables equal the batch answer: any order, any batches, several consumers whose batches
+ * overlap, decisions made and taken back in between.
  *
  * POLKU_SEED=n repeats one case, POLKU_CASES=n says how many (default 3000). */
+#include "canonical.h"
 #include "derive_check.h"
 #include "event_json.h"
 #include "hostile.h"
@@ -9,10 +11,11 @@
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MAX_EVENTS = 160, MAX_WORKERS = 4, MAX_DELIVERIES = 2 * MAX_EVENTS };
+enum { MAX_EVENTS = 160, MAX_WORKERS = 4, MAX_DELIVERIES = 2 * MAX_EVENTS, MAX_DECISIONS = 8 };
 
 /* ---- what all cases share ---- */
 
@@ -51,16 +54,24 @@ struct delivery {
 };
 struct plan { /* of one batch */
     unsigned worker;
-    bool overlaps;  /* begins before the batch before it has committed */
+    unsigned delay; /* so many more batches begin before it commits */
     unsigned evict; /* percent of the cells that the worker forgets first */
+};
+struct planned { /* a decision: made before this batch begins, taken back before that one (UINT_MAX: never) */
+    struct change_decision decision;
+    unsigned at, back_at;
+    bool gone; /* as above */
 };
 struct test_case {
     struct pk_arena arena;
     struct rules rules;
     struct rules_kind kind[RULES_MAX_KINDS];
+    struct rules_namespace name_space[HOSTILE_NAMESPACES];
     struct delivery delivery[MAX_DELIVERIES];
     size_t deliveries;
     struct plan plan[MAX_DELIVERIES];
+    struct planned planned[MAX_DECISIONS];
+    unsigned decisions;
     unsigned batches, workers;
     size_t budget[MAX_WORKERS];
     bool trusting[MAX_WORKERS];
@@ -112,23 +123,88 @@ static void make_plans(struct chance *chance, struct test_case *test, bool stead
     for (size_t i = 0; i < test->deliveries; i++) {
         if (left == 0) {
             left = 1 + chance_below(chance, most);
-            unsigned last = test->batches ? test->plan[test->batches - 1].worker : 0;
             struct plan *plan = &test->plan[test->batches++];
             *plan = (struct plan){.worker = chance_below(chance, test->workers), .evict = evict};
-            plan->overlaps = test->batches > 1 && plan->worker != last && chance_in(chance, 40);
+            plan->delay = test->workers > 1 && chance_in(chance, 50) ? 1 + chance_below(chance, 3) : 0;
         }
         test->delivery[i].batch = test->batches - 1;
         left--;
     }
 }
 
+/* About names that some event carries. */
+static struct change_decision make_decision(struct chance *chance, struct test_case *test, struct fact_maker *maker)
+{
+    struct change_decision d = {.kind = (enum decision_kind)chance_below(chance, 3), .by = PK_STR("test")};
+    struct pk_arena arena = {0};
+    for (int tries = 0; tries < 20 && pk_hash_zero(d.a); tries++) {
+        struct fact fact, other;
+        fact_from_event(maker, &test->delivery[chance_below(chance, (unsigned)test->deliveries)].event, &arena, &fact);
+        fact_from_event(maker, &test->delivery[chance_below(chance, (unsigned)test->deliveries)].event, &arena, &other);
+        const struct fact_name *name = NULL;
+        if (d.kind == DECIDE_BLOCK && fact.device_count && chance_in(chance, 30)) {
+            name = &fact.device[0];
+            d.kind_a = KEY_DEVICE;
+        } else if (fact.person_count) {
+            name = &fact.person[chance_below(chance, fact.person_count)];
+        }
+        if (d.kind == DECIDE_BLOCK && !pk_hash_zero(fact.case_key) && chance_in(chance, 20)) {
+            d.a = fact.case_key;
+            d.kind_a = KEY_CASE;
+        } else if (name && d.kind != DECIDE_APART) {
+            d.a = name->hash;
+            d.name_space_a = name->name_space;
+        } else if (name && d.kind == DECIDE_APART && (fact.person_count > 1 || other.person_count)) {
+            const struct fact *from = fact.person_count > 1 && chance_in(chance, 70) ? &fact : &other;
+            const struct fact_name *second =
+                from->person_count ? &from->person[chance_below(chance, from->person_count)] : name;
+            int order = pk_hash_cmp(name->hash, second->hash);
+            if (order == 0)
+                continue;
+            const struct fact_name *a = order < 0 ? name : second, *b = order < 0 ? second : name;
+            d.a = a->hash, d.name_space_a = a->name_space;
+            d.b = b->hash, d.name_space_b = b->name_space;
+        }
+    }
+    pk_arena_done(&arena);
+    return d;
+}
+
+static bool same_decision(const struct change_decision *a, const struct change_decision *b)
+{
+    return a->kind == b->kind && pk_hash_eq(a->a, b->a) && pk_hash_eq(a->b, b->b);
+}
+
+static void make_decisions(struct chance *chance, struct test_case *test, unsigned count)
+{
+    struct matcher matcher;
+    struct fact_maker maker;
+    matcher_init(&matcher, &test->rules, &symbols);
+    fact_maker_init(&maker, &test->rules, &hasher, &symbols, &matcher);
+    test->decisions = 0;
+    for (unsigned i = 0; i < count; i++) {
+        struct planned *plan = &test->planned[test->decisions];
+        *plan = (struct planned){.decision = make_decision(chance, test, &maker), .back_at = UINT_MAX};
+        plan->at = chance_below(chance, test->batches + 1);
+        if (chance_in(chance, 50))
+            plan->back_at = plan->at + chance_below(chance, test->batches + 1 - plan->at);
+        bool known = pk_hash_zero(plan->decision.a);
+        for (unsigned k = 0; k < test->decisions; k++)
+            known |= same_decision(&test->planned[k].decision, &plan->decision);
+        test->decisions += !known;
+    }
+    fact_maker_done(&maker);
+    matcher_done(&matcher);
+}
+
 static void make_case(uint64_t seed, struct test_case *test)
 {
     static const int spans[] = {60, 200, 600, 1500, 4000};
     static const unsigned often[] = {0, 0, 8, 18}, most[] = {10, 40, 40, 40, 40, 40, 40, MAX_EVENTS};
+    static const unsigned singles[] = {0, 0, 20, 60, 95}, togethers[] = {10, 30, 60, 90};
     struct chance chance = {seed};
     *test = (struct test_case){0};
-    hostile_rules(&chance, &file_rules, test->kind, &test->rules);
+    hostile_rules(&chance, &file_rules, test->kind, test->name_space, &test->rules);
     struct hostile hostile = {
         .chance = &chance,
         .arena = &test->arena,
@@ -141,6 +217,9 @@ static void make_case(uint64_t seed, struct test_case *test)
         .relating = CHANCE_OF(&chance, often),
         .repeated = CHANCE_OF(&chance, often),
         .span_us = CHANCE_OF(&chance, spans) * PK_SECOND_US,
+        .single = CHANCE_OF(&chance, singles),
+        .together = CHANCE_OF(&chance, togethers),
+        .mistaken = CHANCE_OF(&chance, often),
     };
     for (int i = 0; i < 3; i++)
         hostile.themes |= 1u << chance_below(&chance, 11);
@@ -150,6 +229,7 @@ static void make_case(uint64_t seed, struct test_case *test)
         hostile.people = 1;
         hostile.nameless = hostile.repeated = 0;
         hostile.relating = 30;
+        hostile.single = 100;
         hostile.span_us = CHANCE_OF(&chance, spans) * PK_SECOND_US;
         test->rules.max_events = 1000;
         test->rules.gap_us = PK_MIN(test->rules.gap_us, 5 * PK_SECOND_US);
@@ -164,9 +244,19 @@ static void make_case(uint64_t seed, struct test_case *test)
         test->delivery[i].event = event[i];
     arrange(&chance, test, steady && chance_in(&chance, 80));
     make_plans(&chance, test, steady);
+    make_decisions(&chance, test, chance_in(&chance, 40) ? 1 + chance_below(&chance, MAX_DECISIONS) : 0);
 }
 
 /* ---- running a case ---- */
+
+struct open_batch { /* facts in memory that goes away with the batch */
+    struct pk_arena arena;
+    struct fact *fact[MAX_DELIVERIES];
+    const struct fact *master[MAX_DELIVERIES]; /* copies that stay */
+    size_t count;
+    bool is_open;
+    unsigned due; /* commits after this batch has begun */
+};
 
 struct run {
     const struct test_case *test;
@@ -174,17 +264,14 @@ struct run {
     struct fact_maker maker;
     struct meaning meaning;
     struct memory_store store;
-    struct memory_worker worker[MAX_WORKERS];
+    struct memory_worker worker[MAX_WORKERS], command;
+    struct open_batch batch[MAX_WORKERS];
     struct pk_arena arena; /* of the facts of the reference */
     const struct fact *master[MAX_DELIVERIES]; /* delivered and committed so far */
     size_t masters;
-    uint64_t fast, slow, stale;
-};
-
-struct open_batch { /* facts in memory that goes away with the batch */
-    struct pk_arena arena;
-    struct fact *fact[MAX_DELIVERIES];
-    size_t first, count; /* deliveries */
+    struct change_decision decision[MAX_DECISIONS]; /* in force */
+    size_t decisions;
+    uint64_t fast, slow, stale, decided;
 };
 
 static void forget_cells(struct memory_worker *worker, unsigned percent)
@@ -195,11 +282,17 @@ static void forget_cells(struct memory_worker *worker, unsigned percent)
             cache_drop(&worker->cache, id);
 }
 
-static enum pk_status begin_batch(struct run *run, unsigned number, struct open_batch *batch, struct pk_err *err)
+static enum pk_status check(struct run *run, struct pk_err *err)
+{
+    return derive_check(&run->store, &run->meaning, run->master, run->masters, run->decision, run->decisions, err);
+}
+
+static enum pk_status begin_batch(struct run *run, unsigned number, struct pk_err *err)
 {
     const struct test_case *test = run->test;
     struct memory_worker *worker = &run->worker[test->plan[number].worker];
-    *batch = (struct open_batch){0};
+    struct open_batch *batch = &run->batch[test->plan[number].worker];
+    *batch = (struct open_batch){.due = number + test->plan[number].delay};
     for (size_t i = 0; i < test->deliveries; i++) {
         const struct delivery *delivery = &test->delivery[i];
         if (delivery->batch != number || delivery->gone)
@@ -210,29 +303,63 @@ static enum pk_status begin_batch(struct run *run, unsigned number, struct open_
         fact->topic_name = symbol_of(&symbols, PK_STR("events"));
         fact->partition = worker->at.partition;
         fact->offset = worker->at.next_offset + (int64_t)batch->count;
+        batch->master[batch->count] = derive_check_copy(&run->arena, fact);
         batch->fact[batch->count++] = fact;
     }
     forget_cells(worker, test->plan[number].evict);
+    batch->is_open = batch->count > 0;
     return batch->count ? memory_begin(worker, batch->fact, batch->count, err) : PK_OK;
 }
 
-static enum pk_status finish_batch(struct run *run, unsigned number, struct open_batch *batch, struct pk_err *err)
+static enum pk_status finish_batch(struct run *run, unsigned number, struct pk_err *err)
 {
-    struct memory_worker *worker = &run->worker[run->test->plan[number].worker];
-    enum pk_status status = PK_OK;
-    if (batch->count) {
-        for (size_t i = 0; i < batch->count; i++) {
-            struct fact *master = pk_arena_copy(&run->arena, batch->fact[i], sizeof *master);
-            master->event_id = pk_arena_str(&run->arena, master->event_id);
-            run->master[run->masters++] = master;
-        }
-        status = memory_finish(worker, err);
-        if (status == PK_OK && worker->cache.bytes > worker->cache.budget)
-            status = pk_fail(err, PK_REJECT, "the cache is larger than its budget");
-        if (status == PK_OK)
-            status = derive_check(&run->store, &run->meaning, run->master, run->masters, err);
-    }
+    struct memory_worker *worker = &run->worker[number];
+    struct open_batch *batch = &run->batch[number];
+    if (!batch->is_open)
+        return PK_OK;
+    for (size_t i = 0; i < batch->count; i++)
+        run->master[run->masters++] = batch->master[i];
+    enum pk_status status = memory_finish(worker, err);
+    if (status == PK_OK && worker->cache.bytes > worker->cache.budget)
+        status = pk_fail(err, PK_REJECT, "the cache is larger than its budget");
+    if (status == PK_OK)
+        status = check(run, err);
     pk_arena_done(&batch->arena);
+    batch->is_open = false;
+    return status;
+}
+
+/* A decision that is in force is not made again, and one that is not is not taken back. */
+static enum pk_status decide(struct run *run, const struct change_decision *decision, bool restore, struct pk_err *err)
+{
+    size_t found = 0;
+    while (found < run->decisions && !same_decision(&run->decision[found], decision))
+        found++;
+    if ((found < run->decisions) != restore)
+        return PK_OK;
+    struct change_decision made = *decision;
+    made.restore = restore;
+    enum pk_status status = memory_decide(&run->command, &made, 1, err);
+    if (restore)
+        run->decision[found] = run->decision[--run->decisions];
+    else
+        run->decision[run->decisions++] = *decision;
+    run->decided++;
+    return status == PK_OK ? check(run, err) : status;
+}
+
+static enum pk_status decide_all(struct run *run, unsigned before, struct pk_err *err)
+{
+    enum pk_status status = PK_OK;
+    for (unsigned i = 0; i < run->test->decisions && status == PK_OK; i++) {
+        const struct planned *plan = &run->test->planned[i];
+        if (plan->gone)
+            continue;
+        if (plan->at == before)
+            status = decide(run, &plan->decision, false, err);
+        if (plan->back_at == before && status == PK_OK)
+            status = decide(run, &plan->decision, true, err);
+    }
     return status;
 }
 
@@ -241,50 +368,66 @@ static enum pk_status run_batches(struct run *run, struct pk_err *err)
     const struct test_case *test = run->test;
     enum pk_status status = PK_OK;
     for (unsigned i = 0; i < test->batches && status == PK_OK; i++) {
-        struct open_batch first, second = {0};
-        bool overlap = i + 1 < test->batches && test->plan[i + 1].overlaps;
-        status = begin_batch(run, i, &first, err);
-        if (status == PK_OK && overlap)
-            status = begin_batch(run, i + 1, &second, err);
+        status = decide_all(run, i, err);
         if (status == PK_OK)
-            status = finish_batch(run, i, &first, err);
-        else
-            pk_arena_done(&first.arena);
-        if (status == PK_OK && overlap)
-            status = finish_batch(run, i + 1, &second, err);
-        else
-            pk_arena_done(&second.arena);
-        i += overlap;
+            status = finish_batch(run, test->plan[i].worker, err);
+        if (status == PK_OK)
+            status = begin_batch(run, i, err);
+        for (unsigned w = 0; w < test->workers && status == PK_OK; w++)
+            if (run->batch[w].due <= i)
+                status = finish_batch(run, w, err);
     }
+    for (unsigned w = 0; w < test->workers && status == PK_OK; w++)
+        status = finish_batch(run, w, err);
+    if (status == PK_OK)
+        status = decide_all(run, test->batches, err);
     if (status == PK_OK)
         status = derive_check_quarantine(&run->store, run->master, run->masters, err);
     return status;
 }
 
-static enum pk_status run_case(const struct test_case *test, struct run *ret_counters, struct pk_err *err)
+static void print_tables(const struct run *run, struct pk_buf *ret)
+{
+    for (size_t i = 0; i < CANONICAL_TABLES; i++) {
+        if (strcmp(canonical_tables[i].name, "obligation_state") == 0)
+            continue;
+        pk_buf_printf(ret, "-- %s\n", canonical_tables[i].name);
+        canonical_print(&canonical_tables[i], &run->store, &run->meaning, PK_NO_TIME, ret);
+    }
+}
+
+/* `ret_counters` and `ret_tables` may be NULL. */
+static enum pk_status run_case(const struct test_case *test, struct run *ret_counters, struct pk_buf *ret_tables,
+                               struct pk_err *err)
 {
     struct run *run = pk_alloc(sizeof *run);
     run->test = test;
     matcher_init(&run->matcher, &test->rules, &symbols);
     fact_maker_init(&run->maker, &test->rules, &hasher, &symbols, &run->matcher);
-    run->meaning = (struct meaning){&test->rules, &run->matcher, &symbols, &hasher};
+    run->meaning = (struct meaning){&test->rules, &run->matcher, &symbols, &hasher, &run->maker};
     memory_store_init(&run->store);
     for (unsigned i = 0; i < test->workers; i++) {
         memory_worker_init(&run->worker[i], &run->store, &run->meaning, test->budget[i],
                            symbol_of(&symbols, PK_STR("events")), (int32_t)i);
         run->worker[i].trusting = test->trusting[i];
     }
+    memory_worker_init(&run->command, &run->store, &run->meaning, 0, symbol_of(&symbols, PK_STR("events")), -1);
     enum pk_status status = run_batches(run, err);
+    if (ret_tables)
+        print_tables(run, ret_tables);
     for (unsigned i = 0; i < test->workers; i++) {
         run->fast += run->worker[i].fast;
         run->slow += run->worker[i].slow;
         run->stale += run->worker[i].stale;
         memory_worker_done(&run->worker[i]);
+        pk_arena_done(&run->batch[i].arena);
     }
+    memory_worker_done(&run->command);
     if (ret_counters) {
         ret_counters->fast += run->fast;
         ret_counters->slow += run->slow;
         ret_counters->stale += run->stale;
+        ret_counters->decided += run->decided;
     }
     memory_store_done(&run->store);
     fact_maker_done(&run->maker);
@@ -310,7 +453,7 @@ static void shrink(struct test_case *test)
                     any |= !was[i];
                     test->delivery[i].gone = true;
                 }
-                if (any && run_case(test, NULL, &err) != PK_OK) {
+                if (any && run_case(test, NULL, NULL, &err) != PK_OK) {
                     again = size == 1;
                     continue;
                 }
@@ -319,10 +462,15 @@ static void shrink(struct test_case *test)
             }
         }
     }
+    for (unsigned i = 0; i < test->decisions; i++) {
+        test->planned[i].gone = true;
+        if (run_case(test, NULL, NULL, &err) == PK_OK)
+            test->planned[i].gone = false;
+    }
     for (unsigned i = 0; i < test->batches; i++) { /* a simpler plan, if it still fails */
         struct plan was = test->plan[i];
         test->plan[i] = (struct plan){0};
-        if (run_case(test, NULL, &err) == PK_OK)
+        if (run_case(test, NULL, NULL, &err) == PK_OK)
             test->plan[i] = was;
     }
 }
@@ -343,6 +491,21 @@ static void print_case(const struct test_case *test, uint64_t seed, const char *
         if (rules->kind[i].consume_all)
             fprintf(stderr, " %.*s", PK_STR_ARG(symbol_text(&symbols, rules->kind[i].kind)));
     fprintf(stderr, "\n");
+    for (size_t i = 0; i < rules->namespace_count; i++) {
+        const struct rules_namespace *space = &rules->name_space[i];
+        fprintf(stderr, "  %.*s: people %" PRIu32 ", links %" PRIu32 ", back %" PRId64 " s, ahead %" PRId64 " s\n",
+                PK_STR_ARG(space->name), space->max_people, space->max_links, space->lookback_us / PK_SECOND_US,
+                space->lookahead_us / PK_SECOND_US);
+    }
+    fprintf(stderr, "  max_component %" PRIu32 "\n", rules->max_component);
+    for (unsigned i = 0; i < test->decisions; i++) {
+        static const char *const kinds[] = {"block", "unlink", "apart"};
+        const struct planned *plan = &test->planned[i];
+        if (!plan->gone)
+            fprintf(stderr, "before batch %u, taken back before %d: %s %016" PRIx64 " (%.*s) %016" PRIx64 "\n", plan->at,
+                    (int)plan->back_at, kinds[plan->decision.kind], pk_get_be64(plan->decision.a.byte),
+                    PK_STR_ARG(symbol_text(&symbols, plan->decision.name_space_a)), pk_get_be64(plan->decision.b.byte));
+    }
     struct pk_buf line = {0};
     for (size_t i = 0; i < test->deliveries; i++) {
         if (test->delivery[i].gone)
@@ -350,8 +513,8 @@ static void print_case(const struct test_case *test, uint64_t seed, const char *
         const struct plan *plan = &test->plan[test->delivery[i].batch];
         pk_buf_reset(&line);
         event_to_json(&test->delivery[i].event, &line);
-        fprintf(stderr, "batch %u%s worker %u (cache %zu%s, forgets %u %%): %s\n", test->delivery[i].batch,
-                plan->overlaps ? " overlapping" : "", plan->worker, test->budget[plan->worker],
+        fprintf(stderr, "batch %u +%u worker %u (cache %zu%s, forgets %u %%): %s\n", test->delivery[i].batch,
+                plan->delay, plan->worker, test->budget[plan->worker],
                 test->trusting[plan->worker] ? " trusting" : "", plan->evict, line.ptr);
     }
     pk_buf_done(&line);
@@ -362,10 +525,10 @@ static bool passes(uint64_t seed, struct run *counters)
     struct pk_err err = {0};
     struct test_case *test = pk_alloc(sizeof *test);
     make_case(seed, test);
-    enum pk_status status = run_case(test, counters, &err);
+    enum pk_status status = run_case(test, counters, NULL, &err);
     if (status != PK_OK) {
         shrink(test);
-        run_case(test, NULL, &err);
+        run_case(test, NULL, NULL, &err);
         print_case(test, seed, err.text);
     }
     pk_arena_done(&test->arena);
@@ -384,8 +547,68 @@ Test(derive, after_every_batch_the_tables_equal_the_batch_answer)
     fprintf(stderr, "derive_property: seeds %" PRIu64 " .. %" PRIu64 "\n", seed, seed + cases - 1);
     for (uint64_t i = 0; i < cases; i++)
         cr_assert(passes(seed + i, &counters), "seed %" PRIu64, seed + i);
-    fprintf(stderr, "derive_property: %" PRIu64 " facts fast, %" PRIu64 " slow, %" PRIu64 " second tries\n",
-            counters.fast, counters.slow, counters.stale);
+    fprintf(stderr, "derive_property: %" PRIu64 " facts fast, %" PRIu64 " slow, %" PRIu64 " second tries, %" PRIu64
+            " decisions\n",
+            counters.fast, counters.slow, counters.stale, counters.decided);
+}
+
+/* ---- merge then unlink equals never merged ---- */
+
+static bool same_tables(const struct pk_buf *a, const struct pk_buf *b)
+{
+    return a->len == b->len && (a->len == 0 || memcmp(a->ptr, b->ptr, a->len) == 0);
+}
+
+static bool passes_decided(uint64_t seed)
+{
+    struct pk_err err = {0};
+    struct test_case *test = pk_alloc(sizeof *test);
+    make_case(seed, test);
+    struct chance chance = {seed ^ 0xDEC1DED};
+    make_decisions(&chance, test, 1 + chance_below(&chance, 3));
+    unsigned at[MAX_DECISIONS], decisions = test->decisions;
+    struct pk_buf late = {0}, first = {0}, restored = {0}, never = {0};
+    for (unsigned i = 0; i < decisions; i++) {
+        at[i] = test->planned[i].at;
+        test->planned[i].back_at = UINT_MAX;
+    }
+    enum pk_status status = run_case(test, NULL, &late, &err);
+    for (unsigned i = 0; i < decisions; i++)
+        test->planned[i].at = 0;
+    if (status == PK_OK)
+        status = run_case(test, NULL, &first, &err);
+    for (unsigned i = 0; i < decisions; i++) {
+        test->planned[i].at = at[i];
+        test->planned[i].back_at = test->batches;
+    }
+    if (status == PK_OK)
+        status = run_case(test, NULL, &restored, &err);
+    test->decisions = 0;
+    if (status == PK_OK)
+        status = run_case(test, NULL, &never, &err);
+    if (status == PK_OK && !same_tables(&late, &first))
+        status = pk_fail(&err, PK_REJECT, "a decision made late gives other tables than one made first");
+    if (status == PK_OK && !same_tables(&restored, &never))
+        status = pk_fail(&err, PK_REJECT, "a decision that was taken back left a trace");
+    if (status != PK_OK)
+        fprintf(stderr, "POLKU_SEED=%" PRIu64 ": %s\n", seed, err.text);
+    pk_buf_done(&late);
+    pk_buf_done(&first);
+    pk_buf_done(&restored);
+    pk_buf_done(&never);
+    pk_arena_done(&test->arena);
+    free(test);
+    return status == PK_OK;
+}
+
+Test(derive, merged_then_unlinked_equals_never_merged)
+{
+    uint64_t seed = number_from("POLKU_SEED", 0), cases = seed ? 1 : number_from("POLKU_CASES", 3000) / 5;
+    if (!seed)
+        seed = 20270101;
+    fprintf(stderr, "derive_property: decisions, seeds %" PRIu64 " .. %" PRIu64 "\n", seed, seed + cases - 1);
+    for (uint64_t i = 0; i < cases; i++)
+        cr_assert(passes_decided(seed + i), "seed %" PRIu64, seed + i);
 }
 
 /* ---- the fast path is really taken ---- */
@@ -478,7 +701,7 @@ Test(derive, events_in_order_take_the_fast_path)
     struct fact_maker maker;
     matcher_init(&matcher, &rules, &symbols);
     fact_maker_init(&maker, &rules, &hasher, &symbols, &matcher);
-    struct meaning meaning = {&rules, &matcher, &symbols, &hasher};
+    struct meaning meaning = {&rules, &matcher, &symbols, &hasher, &maker};
     struct memory_store store;
     struct memory_worker worker;
     memory_store_init(&store);
@@ -491,13 +714,13 @@ Test(derive, events_in_order_take_the_fast_path)
         for (size_t i = 0; i < size; i++) {
             fact[i] = PK_NEW(&batch_arena, struct fact);
             fact_from_event(&maker, &event[from + i], &batch_arena, fact[i]);
-            master[from + i] = pk_arena_copy(&masters, fact[i], sizeof *fact[i]);
+            master[from + i] = derive_check_copy(&masters, fact[i]);
         }
         cr_assert_eq(memory_batch(&worker, fact, size, &err), PK_OK, "seed %" PRIu64 ": %s", seed, err.text);
         from += size;
         pk_arena_done(&batch_arena);
     }
-    cr_expect_eq(derive_check(&store, &meaning, master, count, &err), PK_OK, "seed %" PRIu64 ": %s", seed, err.text);
+    cr_expect_eq(derive_check(&store, &meaning, master, count, NULL, 0, &err), PK_OK, "seed %" PRIu64 ": %s", seed, err.text);
     fprintf(stderr, "derive_property: in order, %" PRIu64 " of %zu facts fast, %" PRIu64 " derived slowly\n", worker.fast,
             count, worker.slow);
     cr_expect_geq(worker.fast * 100, count * 98, "only %" PRIu64 " of %zu facts took the fast path", worker.fast, count);

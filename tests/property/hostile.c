@@ -29,7 +29,32 @@ static const char *const outcomes[] = {"ok", "resolved", "refused", "unreached"}
 static const char *const reasons[] = {"ticket", "ticket", "not_mine"};
 static const int steps_s[] = {0, 0, 1, 5, 20, 27, 30, 54, 60, 300, 600};
 
-void hostile_rules(struct chance *chance, const struct rules *rules, struct rules_kind *kind, struct rules *ret_rules)
+/* Limits that few people meet: two numbers share a phone, three persons are too many. */
+static void hostile_namespaces(struct chance *chance, const struct rules *rules,
+                               struct rules_namespace name_space[HOSTILE_NAMESPACES], struct rules *ret_rules)
+{
+    static const int backs[] = {0, 5, 30, 60, 60, 300, 100000};
+    static const uint32_t links[] = {1, 2, 3, 50, 50, 50}, people[] = {1, 1, 1, 2, UINT32_MAX};
+    static const uint32_t components[] = {2, 3, 5, 1000, 1000, 1000};
+    bool tight = chance_in(chance, 50);
+    ret_rules->max_component = tight ? CHANCE_OF(chance, components) : 1000;
+    ret_rules->name_space = name_space;
+    for (size_t i = 0; i < rules->namespace_count; i++) {
+        struct rules_namespace *space = &name_space[i];
+        *space = rules->name_space[i];
+        space->lookback_us = CHANCE_OF(chance, backs) * PK_SECOND_US;
+        space->lookahead_us = CHANCE_OF(chance, backs) * PK_SECOND_US;
+        if (space->class_ == RULES_PERSON)
+            space->lookahead_us = space->lookback_us;
+        if (space->class_ == RULES_KIOSK && chance_in(chance, 70))
+            space->lookahead_us = 0;
+        space->max_links = tight ? CHANCE_OF(chance, links) : 50;
+        space->max_people = space->unique && chance_in(chance, 80) ? UINT32_MAX : CHANCE_OF(chance, people);
+    }
+}
+
+void hostile_rules(struct chance *chance, const struct rules *rules, struct rules_kind *kind,
+                   struct rules_namespace name_space[HOSTILE_NAMESPACES], struct rules *ret_rules)
 {
     static const int gaps[] = {0, 5, 30, 60, 60, 300}, spans[] = {5, 60, 300, 600, 100000}, skews[] = {0, 1, 5, 20};
     static const int most[] = {2, 5, 12, 1000, 1000, 1000, 1000};
@@ -40,6 +65,7 @@ void hostile_rules(struct chance *chance, const struct rules *rules, struct rule
     ret_rules->max_span_us = CHANCE_OF(chance, spans) * PK_SECOND_US;
     ret_rules->skew_us = CHANCE_OF(chance, skews) * PK_SECOND_US;
     ret_rules->max_events = CHANCE_OF(chance, most);
+    hostile_namespaces(chance, rules, name_space, ret_rules);
     ret_rules->kind = kind;
     ret_rules->any_across = false;
     bool across = chance_in(chance, 60);
@@ -77,20 +103,76 @@ static int64_t time_of(struct hostile *h, const struct event *event, size_t coun
     return BASE_US - h->span_us / 3 + (int64_t)chance_below(h->chance, (unsigned)(h->span_us / PK_SECOND_US)) * PK_SECOND_US;
 }
 
+/* What a person has: numbers of their own (two in one shop, now and then), an e-mail, the family's phone and tablet, a
+ * phone of their own, a cookie; and what stands in public. */
+enum belonging {
+    NUMBER,
+    SHOP_NUMBER,
+    LOYALTY,
+    EMAIL,
+    OWN_PHONE,
+    FAMILY_PHONE,
+    COOKIE,
+    TABLET,
+    VEHICLE,
+    KIOSK,
+    BELONGINGS
+};
+
+static struct event_identifier belonging(struct hostile *h, enum belonging what, unsigned person)
+{
+    switch (what) {
+    case NUMBER:
+        return (struct event_identifier){PK_STR("crm/customer_id"),
+                                         text(h, chance_in(h->chance, 8) ? "C-%u-new" : "C-%u", person)};
+    case SHOP_NUMBER:
+        return (struct event_identifier){PK_STR("shop/customer_id"), text(h, "S-%u", person)};
+    case LOYALTY:
+        return (struct event_identifier){PK_STR("shop/loyalty_id"),
+                                         text(h, "L-%u", chance_in(h->chance, 10) ? 0 : person / 2 + 1)};
+    case EMAIL:
+        return (struct event_identifier){PK_STR("email"), text(h, chance_in(h->chance, 50) ? "p%u@x.fi" : "P%u@X.fi", person)};
+    case OWN_PHONE:
+        return (struct event_identifier){PK_STR("phone"), text(h, "+358 40 000 000%u", person)};
+    case FAMILY_PHONE:
+        return (struct event_identifier){PK_STR("phone"), text(h, "+358 9 000 00%u", person / 2)};
+    case COOKIE:
+        return (struct event_identifier){PK_STR("cookie"), text(h, "K%u", person)};
+    case TABLET:
+        return (struct event_identifier){PK_STR("cookie"), text(h, "D%u", person / 2)};
+    case VEHICLE:
+        return (struct event_identifier){PK_STR("vehicle"), text(h, "V%u", person / 2)};
+    case KIOSK:
+    case BELONGINGS:
+        break;
+    }
+    return (struct event_identifier){PK_STR("kiosk"), PK_STR("hall")};
+}
+
 static void add_identifiers(struct hostile *h, struct event *event, unsigned person)
 {
-    struct event_identifier *found = PK_NEW_ARRAY(h->arena, struct event_identifier, 5);
+    static const enum belonging strong[] = {NUMBER, NUMBER, NUMBER, SHOP_NUMBER, LOYALTY, EMAIL, EMAIL, OWN_PHONE};
+    static const enum belonging weak[] = {COOKIE, TABLET, TABLET, VEHICLE, KIOSK, FAMILY_PHONE, FAMILY_PHONE};
+    struct event_identifier *found = PK_NEW_ARRAY(h->arena, struct event_identifier, 2 * BELONGINGS);
     uint32_t count = 0;
-    if (chance_in(h->chance, 80))
-        found[count++] = (struct event_identifier){PK_STR("crm/customer_id"), text(h, "C-%u", person)};
-    if (chance_in(h->chance, 20))
-        found[count++] = (struct event_identifier){PK_STR("phone"), text(h, "+358 40 000 000%u", person)};
-    if (chance_in(h->chance, 15))
-        found[count++] = (struct event_identifier){PK_STR("cookie"), text(h, "D%u", person / 2)};
+    if (chance_in(h->chance, h->single)) {
+        found[count++] = belonging(h, NUMBER, person);
+    } else {
+        bool together = chance_in(h->chance, h->together);
+        unsigned wanted = together ? 2 + chance_below(h->chance, 3) : 1;
+        for (unsigned i = 0; i < wanted; i++) {
+            enum belonging what = chance_in(h->chance, together ? 65 : 45) ? CHANCE_OF(h->chance, strong)
+                                                                           : CHANCE_OF(h->chance, weak);
+            unsigned whose = chance_in(h->chance, h->mistaken) ? chance_below(h->chance, h->people) : person;
+            found[count++] = belonging(h, what, whose);
+        }
+    }
     if (chance_in(h->chance, 5))
         found[count++] = (struct event_identifier){PK_STR("loyalty/tier"), PK_STR("gold")}; /* unknown namespace */
     if (chance_in(h->chance, 5))
         found[count++] = (struct event_identifier){PK_STR("email"), PK_STR("anonymous")}; /* blocked */
+    if (count && chance_in(h->chance, 3))
+        found[count] = found[0], count++; /* twice in one event */
     event->identifier = found;
     event->identifier_count = count;
 }
@@ -238,7 +320,7 @@ static void change(struct hostile *h, struct event *copy)
         add_identifiers(h, copy, chance_below(h->chance, h->people));
         break;
     case 3:
-        copy->identifier_count = 0;
+        copy->identifier_count = chance_below(h->chance, 2) ? copy->identifier_count / 2 : 0;
         break;
     case 4:
         copy->case_id = text(h, "shop/%u", chance_below(h->chance, h->people));

@@ -20,6 +20,13 @@ struct scenario_event {
     struct event event;
     int line;
 };
+struct scenario_decision {
+    enum decision_kind kind;
+    bool restore;
+    struct pk_str a, b; /* phone:+358401, case:L-17; b: apart only */
+    size_t after;       /* so many events of the file */
+    int line;
+};
 struct expectation {
     struct words words; /* after "expect" */
     int line;
@@ -34,6 +41,7 @@ struct scenario {
     struct pk_str brand, unit, source; /* of events that do not say */
     const char *rules_path;
     PK_VEC(struct scenario_event) events;
+    PK_VEC(struct scenario_decision) decisions;
     PK_VEC(struct expectation) expectations;
 
     struct symbols symbols;
@@ -63,6 +71,9 @@ enum pk_status scenario_time(const struct scenario *scenario, struct pk_str text
 const struct event *scenario_event(const struct scenario *scenario, struct pk_str name);
 /* Adds phone:+358401, case:L-17 or nobody to an event; false if the word is none of these. */
 bool scenario_who(struct scenario *scenario, struct pk_str word, struct event *event);
+
+/* The key that phone:+358401 or case:L-17 is; false if the rules do not know it, or block it. */
+bool scenario_name(struct scenario *scenario, struct pk_str who, struct fact_name *ret_name, enum key_kind *ret_kind);
 
 /* ---- scenario_expect.c ---- */
 

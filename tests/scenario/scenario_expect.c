@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "scenario.h"
+#include "identity_batch.h"
 #include "obligation_state.h"
 #include "time_text.h"
 
@@ -20,16 +21,15 @@ struct check {
 
 /* ---- small parts ---- */
 
-static struct pk_hash customer_named(struct scenario *s, struct pk_str who)
+/* The customer of an identifier, or of the anonymous events of a device, a shared person, a case. */
+static struct pk_hash customer_named(const struct check *c, struct pk_str who)
 {
-    struct event event = {.event_id = PK_STR("x"), .source = PK_STR("x"), .type = PK_STR("x.x"), .channel = PK_STR("x"),
-                          .obligation = {.due_from_us = PK_NO_TIME, .due_to_us = PK_NO_TIME}};
-    struct pk_arena arena = {0};
-    struct fact fact = {0};
-    if (who.ptr && scenario_who(s, who, &event))
-        fact_from_event(&s->maker, &event, &arena, &fact);
-    pk_arena_done(&arena);
-    return fact.customer;
+    struct fact_name name;
+    enum key_kind kind;
+    if (!scenario_name(c->scenario, who, &name, &kind))
+        return (struct pk_hash){{0}};
+    const struct memory_key *key = pk_map_get(&c->store->keys, name.hash);
+    return key && !pk_hash_zero(key->customer) ? key->customer : name.hash;
 }
 
 static struct pk_hash hash_of(const struct scenario *s, struct pk_str a, struct pk_str b)
@@ -191,7 +191,7 @@ static enum pk_status read_selection(struct check *c, struct selection *ret)
     *ret = (struct selection){0};
     for (;;) {
         if (words_take(&c->words, "of")) {
-            ret->customer = customer_named(c->scenario, words_next(&c->words));
+            ret->customer = customer_named(c, words_next(&c->words));
             if (pk_hash_zero(ret->customer))
                 DIFFER("'of' needs an identifier that the rules know, such as phone:+358401");
         } else if (words_take(&c->words, "case")) {
@@ -374,7 +374,7 @@ static enum pk_status check_journeys(struct check *c, int64_t wanted)
 {
     struct pk_hash customer = {0};
     if (words_take(&c->words, "of"))
-        customer = customer_named(c->scenario, words_next(&c->words));
+        customer = customer_named(c, words_next(&c->words));
     if (pk_hash_zero(customer))
         DIFFER("whose? say of and an identifier that the rules know, such as phone:+358401");
     struct journey **found = pk_alloc((c->store->journeys.count + 1) * sizeof *found);
@@ -411,7 +411,7 @@ static enum pk_status check_journeys(struct check *c, int64_t wanted)
     return PK_OK;
 }
 
-/* ---- events: EVENT joins EVENT | starts | has no journey | is absent ---- */
+/* ---- events: EVENT joins EVENT | starts | stays outside | is of WHO | borrows from WHO | stays anonymous ---- */
 
 static enum pk_status check_event(struct check *c)
 {
@@ -427,13 +427,141 @@ static enum pk_status check_event(struct check *c)
         const struct journey *journey = pk_map_get(&c->store->journeys, fact->stored_journey);
         if (!journey || memcmp(journey->id.byte + 8, fact->event_hash.byte, 8) != 0)
             DIFFER("%.*s does not start a journey", PK_STR_ARG(name));
-    } else if (words_take(&c->words, "stays") && words_take(&c->words, "outside")) {
+    } else if (words_take(&c->words, "of")) {
+        bool nobody = words_take(&c->words, "nobody");
+        struct pk_hash wanted = nobody ? (struct pk_hash){{0}} : customer_named(c, words_next(&c->words));
+        if (!nobody && pk_hash_zero(wanted))
+            DIFFER("'of' needs an identifier that the rules know, or nobody");
+        if (!pk_hash_eq(wanted, fact->customer))
+            DIFFER("%.*s belongs to somebody else", PK_STR_ARG(name));
+    } else if (words_take(&c->words, "borrows")) {
+        struct fact_name from = {{{0}}};
+        enum key_kind kind;
+        if (!scenario_name(c->scenario, words_next(&c->words), &from, &kind) || kind != KEY_PERSON)
+            DIFFER("'borrows' needs a person that the rules know");
+        if (!pk_hash_eq(from.hash, fact->sighted))
+            DIFFER("%.*s does not borrow from a sighting of that person", PK_STR_ARG(name));
+    } else if (words_take(&c->words, "stays") && words_take(&c->words, "anonymous")) {
+        if (pk_hash_zero(fact->customer) || fact->customer_kind == KEY_PERSON)
+            DIFFER("%.*s is not anonymous", PK_STR_ARG(name));
+    } else if (words_take(&c->words, "outside")) {
         if (!pk_hash_zero(fact->stored_journey))
             DIFFER("%.*s is in a journey", PK_STR_ARG(name));
     } else {
-        DIFFER("an event joins EVENT, starts, or stays outside");
+        DIFFER("an event joins EVENT, starts, is of WHO or of nobody, borrows WHO, stays anonymous or stays outside");
     }
     return PK_OK;
+}
+
+/* ---- identity: one customer WHO WHO ... | apart WHO WHO ... | WHO is WHO | shared WHO | oversize WHO | link WHO WHO ---- */
+
+static enum pk_status next_key(struct check *c, const struct memory_key **ret)
+{
+    struct fact_name name;
+    enum key_kind kind;
+    struct pk_str who = words_next(&c->words);
+    if (!scenario_name(c->scenario, who, &name, &kind))
+        DIFFER("'%.*s' is no identifier that the rules know", PK_STR_ARG(who));
+    *ret = pk_map_get(&c->store->keys, name.hash);
+    if (!*ret)
+        DIFFER("%.*s was never met", PK_STR_ARG(who));
+    return PK_OK;
+}
+
+static enum pk_status check_together(struct check *c, bool together)
+{
+    enum { MOST = SCENARIO_WORDS };
+    const struct memory_key *key[MOST];
+    size_t count = 0;
+    while (c->words.next < c->words.count)
+        if (next_key(c, &key[count++]) != PK_OK)
+            return PK_REJECT;
+    if (count < 2)
+        DIFFER("say two identifiers or more");
+    for (size_t i = 0; i < count; i++) {
+        if (pk_hash_zero(key[i]->customer))
+            DIFFER("number %zu of them is nobody's", i + 1);
+        for (size_t k = 0; k < i; k++)
+            if (pk_hash_eq(key[i]->customer, key[k]->customer) != together)
+                DIFFER("numbers %zu and %zu of them are %s", k + 1, i + 1, together ? "two customers" : "one customer");
+    }
+    return PK_OK;
+}
+
+static enum pk_status check_key_flag(struct check *c, const char *what, uint32_t flag, bool wanted)
+{
+    const struct memory_key *key;
+    return next_key(c, &key) == PK_OK ? check_flag(c, what, key->flags & flag, wanted) : PK_REJECT;
+}
+
+/* customer of WHO is WHO: its id is the hash of the second */
+static enum pk_status check_customer_id(struct check *c)
+{
+    const struct memory_key *of, *is;
+    if (!words_take(&c->words, "of") || next_key(c, &of) != PK_OK || !words_take(&c->words, "is") || next_key(c, &is) != PK_OK)
+        DIFFER("customer of WHO is WHO");
+    if (!pk_hash_eq(of->customer, is->hash))
+        DIFFER("the customer is called after another identifier");
+    return PK_OK;
+}
+
+/* link WHO WHO [made | unique | apart | oversize] [by EVENT]; a link that is refused is one of the last three */
+static enum pk_status check_link(struct check *c, bool wanted)
+{
+    static const char *const names[] = {"made", "unique", "apart", "oversize"};
+    const struct memory_key *a, *b;
+    if (next_key(c, &a) != PK_OK || next_key(c, &b) != PK_OK)
+        return PK_REJECT;
+    struct identity_batch batch;
+    identity_batch_init(&batch, &c->scenario->meaning);
+    identity_batch_take_store(&batch, c->store);
+    const struct identity_link *found = NULL;
+    for (size_t i = 0; i < batch.identity.links; i++) {
+        const struct identity_link *link = &batch.identity.link[i];
+        if ((pk_hash_eq(link->a->hash, a->hash) && pk_hash_eq(link->b->hash, b->hash)) ||
+            (pk_hash_eq(link->a->hash, b->hash) && pk_hash_eq(link->b->hash, a->hash)))
+            found = link;
+    }
+    enum pk_status status = PK_OK;
+    if (!found != !wanted)
+        status = pk_fail(c->err, PK_REJECT, found ? "there is such a link" : "there is no such link");
+    while (status == PK_OK && found && c->words.next < c->words.count) {
+        struct pk_str word = words_next(&c->words);
+        if (pk_str_eq(word, PK_STR("by"))) {
+            const struct fact *fact = stored_event(c, words_next(&c->words));
+            if (!fact || fact->at_us != found->first.at_us || !pk_str_eq(fact->event_id, found->first.event_id))
+                status = pk_fail(c->err, PK_REJECT, "another event makes it first: %.*s", PK_STR_ARG(found->first.event_id));
+        } else if (!pk_str_eq(word, pk_str(names[found->refused]))) {
+            status = pk_fail(c->err, PK_REJECT, "the link is %s, expected %.*s", names[found->refused], PK_STR_ARG(word));
+        }
+    }
+    identity_batch_done(&batch);
+    return status;
+}
+
+static bool check_identity(struct check *c, int64_t wanted, enum pk_status *ret)
+{
+    bool yes = !words_take(&c->words, "not");
+    if (words_take(&c->words, "one"))
+        *ret = words_take(&c->words, "customer") ? check_together(c, true)
+                                                 : pk_fail(c->err, PK_REJECT, "one customer WHO WHO ...");
+    else if (words_take(&c->words, "apart"))
+        *ret = check_together(c, false);
+    else if (words_take(&c->words, "customer"))
+        *ret = check_customer_id(c);
+    else if (words_take(&c->words, "customers"))
+        *ret = wanted == (int64_t)c->store->customers.count
+                   ? PK_OK
+                   : pk_fail(c->err, PK_REJECT, "there are %zu customers", c->store->customers.count);
+    else if (words_take(&c->words, "shared"))
+        *ret = check_key_flag(c, "shared", KEY_IS_SHARED, yes);
+    else if (words_take(&c->words, "oversize"))
+        *ret = check_key_flag(c, "oversize", KEY_IS_OVERSIZE, yes);
+    else if (words_take(&c->words, "link"))
+        *ret = check_link(c, wanted != 0);
+    else
+        return false;
+    return true;
 }
 
 /* ---- all ---- */
@@ -461,7 +589,11 @@ static enum pk_status check_any(struct check *c)
         return check_number(c, "interactions", (int64_t)c->store->facts.count);
     if (words_take(&c->words, "quarantined"))
         return check_number(c, "quarantined", (int64_t)c->store->quarantine.len);
-    DIFFER("expect obligation, journey, event, interactions or quarantined");
+    enum pk_status status;
+    if (check_identity(c, wanted, &status))
+        return status;
+    DIFFER("expect obligation, journey, event, one customer, apart, customer, customers, shared, oversize, link, "
+           "interactions or quarantined");
 }
 
 enum pk_status scenario_check(struct scenario *s, const struct memory_store *store, const struct expectation *expectation,

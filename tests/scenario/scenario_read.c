@@ -153,6 +153,19 @@ bool scenario_who(struct scenario *s, struct pk_str word, struct event *event)
     return true;
 }
 
+bool scenario_name(struct scenario *s, struct pk_str who, struct fact_name *ret_name, enum key_kind *ret_kind)
+{
+    struct event event = {.event_id = PK_STR("x"), .source = PK_STR("x"), .type = PK_STR("x.x"), .channel = PK_STR("x"),
+                          .obligation = {.due_from_us = PK_NO_TIME, .due_to_us = PK_NO_TIME}};
+    struct fact fact = {0};
+    if (!who.ptr || !scenario_who(s, who, &event))
+        return false;
+    fact_from_event(&s->maker, &event, &s->arena, &fact);
+    *ret_name = fact.person_count ? fact.person[0] : fact.device_count ? fact.device[0] : (struct fact_name){fact.case_key};
+    *ret_kind = fact.person_count ? KEY_PERSON : fact.device_count ? KEY_DEVICE : KEY_CASE;
+    return !pk_hash_zero(ret_name->hash);
+}
+
 /* ---- an event line ---- */
 
 static struct pk_str kind_of_type(struct pk_str type)
@@ -341,6 +354,29 @@ static enum pk_status read_event(struct scenario *s, int line, struct words *wor
     return PK_OK;
 }
 
+/* ---- decide [restore] block|unlink|apart WHO [WHO] ---- */
+
+static enum pk_status read_decision(struct scenario *s, int line, struct words *words, struct pk_err *err)
+{
+    static const char *const kinds[] = {[DECIDE_BLOCK] = "block", [DECIDE_UNLINK] = "unlink", [DECIDE_APART] = "apart"};
+    struct scenario_decision decision = {.restore = words_take(words, "restore"), .after = s->events.len, .line = line};
+    struct pk_str kind = words_next(words);
+    bool known = false;
+    for (size_t i = 0; i < PK_COUNT(kinds); i++)
+        if (pk_str_eq(kind, pk_str(kinds[i]))) {
+            decision.kind = (enum decision_kind)i;
+            known = true;
+        }
+    decision.a = words_next(words);
+    if (decision.kind == DECIDE_APART)
+        decision.b = words_next(words);
+    bool whole = decision.a.ptr && (decision.kind != DECIDE_APART || decision.b.ptr);
+    if (!known || !whole || words->next < words->count)
+        return scenario_fail(s, line, err, "decide [restore] block WHO, unlink WHO or apart WHO WHO");
+    *pk_vec_push(&s->decisions) = decision;
+    return PK_OK;
+}
+
 /* ---- other lines ---- */
 
 static enum pk_status read_json_lines(struct scenario *s, int line, struct pk_str name, struct pk_err *err)
@@ -384,6 +420,8 @@ static enum pk_status read_line(struct scenario *s, int line, struct words *word
     struct pk_str word = words_next(words);
     if (pk_str_eq(word, PK_STR("event")))
         return read_event(s, line, words, err);
+    if (pk_str_eq(word, PK_STR("decide")))
+        return read_decision(s, line, words, err);
     if (pk_str_eq(word, PK_STR("expect"))) {
         *pk_vec_push(&s->expectations) = (struct expectation){*words, line, *as_of_us};
         return PK_OK;
@@ -408,7 +446,7 @@ static enum pk_status read_line(struct scenario *s, int line, struct words *word
     else if (pk_str_eq(word, PK_STR("as-of")) && scenario_time(s, value, 0, as_of_us, &why) != PK_OK)
         return scenario_fail(s, line, err, "%s", why.text);
     else if (!pk_str_eq(word, PK_STR("zone")) && !pk_str_eq(word, PK_STR("as-of")))
-        return scenario_fail(s, line, err, "a line begins with event, expect, as-of, brand, unit, source, zone, rules, "
+        return scenario_fail(s, line, err, "a line begins with event, decide, expect, as-of, brand, unit, source, zone, rules, "
                                            "events or scenario, not '%.*s'", PK_STR_ARG(word));
     return PK_OK;
 }
@@ -451,7 +489,7 @@ enum pk_status scenario_read(const char *path, const char *root, struct scenario
     fclose(file);
     matcher_init(&s->matcher, &s->rules, &s->symbols);
     fact_maker_init(&s->maker, &s->rules, &s->hasher, &s->symbols, &s->matcher);
-    s->meaning = (struct meaning){&s->rules, &s->matcher, &s->symbols, &s->hasher};
+    s->meaning = (struct meaning){&s->rules, &s->matcher, &s->symbols, &s->hasher, &s->maker};
     return status;
 }
 
@@ -461,6 +499,7 @@ void scenario_done(struct scenario *s)
     matcher_done(&s->matcher);
     symbols_done(&s->symbols);
     pk_vec_done(&s->events);
+    pk_vec_done(&s->decisions);
     pk_vec_done(&s->expectations);
     pk_arena_done(&s->arena);
 }

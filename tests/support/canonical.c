@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE /* qsort_r */
 #include "canonical.h"
+#include "identity_batch.h"
 #include "obligation_state.h"
 
 #include <inttypes.h>
@@ -45,7 +46,7 @@ static void put_text(struct canonical_rows *r, struct pk_str text)
 
 static void put_sym(struct canonical_rows *r, sym_t sym)
 {
-    put_text(r, sym ? symbol_text(r->symbols, sym) : (struct pk_str){0});
+    put_text(r, sym ? symbol_text(r->meaning->symbols, sym) : (struct pk_str){0});
 }
 
 static void put_int(struct canonical_rows *r, int64_t number)
@@ -127,11 +128,11 @@ static void put_set(struct canonical_rows *r, const struct sym_list *list)
     struct pk_buf json = {0};
     sym_t *sorted = pk_alloc((list->count + 1) * sizeof *sorted);
     memcpy(sorted, list->sym, list->count * sizeof *sorted);
-    qsort_r(sorted, list->count, sizeof *sorted, compare_syms, (void *)r->symbols);
+    qsort_r(sorted, list->count, sizeof *sorted, compare_syms, (void *)r->meaning->symbols);
     pk_buf_text(&json, "[");
     for (uint32_t i = 0; i < list->count; i++) {
         pk_buf_text(&json, i ? "," : "");
-        json_text(&json, symbol_text(r->symbols, sorted[i]));
+        json_text(&json, symbol_text(r->meaning->symbols, sorted[i]));
     }
     free(sorted);
     put_json(r, &json);
@@ -150,7 +151,7 @@ static void put_identifiers(struct canonical_rows *r, const struct fact *fact)
     pk_buf_text(&json, "[");
     for (uint32_t i = 0; i < fact->identifier_count; i++) {
         pk_buf_text(&json, i ? "," : "");
-        json_text(&json, symbol_text(r->symbols, fact->identifier[i].name_space));
+        json_text(&json, symbol_text(r->meaning->symbols, fact->identifier[i].name_space));
     }
     put_json(r, &json);
 }
@@ -188,7 +189,7 @@ static void end_row(struct canonical_rows *r, size_t start)
 static const char *const directions[] = {"INBOUND", "OUTBOUND", "INTERNAL", "PUBLIC", "UNKNOWN"};
 static const char *const actors[] = {"CUSTOMER", "HUMAN", "BOT", "SYSTEM", "UNKNOWN"};
 static const char *const sensitivities[] = {"NORMAL", "SENSITIVE"};
-static const char *const key_kinds[] = {"person", "device", "case"};
+static const char *const key_kinds[] = {"person", "device", "case", "obligation", "crossing", "shared"};
 
 static void put_fact(struct canonical_rows *r, const struct fact *f)
 {
@@ -265,6 +266,53 @@ static void customer_rows(const struct canonical_table *table, struct canonical_
         put_sym(r, customer->name_space);
         end_row(r, start);
     }
+}
+
+/* ---- identity: persons that an event carries and no decision blocks; their links, solved from the meetings ---- */
+
+static bool is_carried(const struct memory_key *key)
+{
+    return key->kind == KEY_PERSON && key->first_at_us != PK_NO_TIME && !(key->flags & KEY_BLOCKED);
+}
+
+static void identifier_rows(const struct canonical_table *table, struct canonical_rows *r)
+{
+    (void)table;
+    PK_MAP_EACH(&r->store->keys, e)
+    {
+        const struct memory_key *key = e->value;
+        if (!is_carried(key))
+            continue;
+        size_t start = r->text.len;
+        put_id(r, key->hash);
+        put_sym(r, key->name_space);
+        put_bool(r, key->flags & KEY_IS_SHARED);
+        put_bool(r, key->flags & KEY_IS_OVERSIZE);
+        put_id(r, key->customer);
+        put_time(r, key->first_at_us);
+        end_row(r, start);
+    }
+}
+
+static void identity_link_rows(const struct canonical_table *table, struct canonical_rows *r)
+{
+    static const char *const refusals[] = {"made", "unique", "apart", "oversize"};
+    (void)table;
+    struct identity_batch batch;
+    identity_batch_init(&batch, r->meaning);
+    identity_batch_take_store(&batch, r->store);
+    for (size_t i = 0; i < batch.identity.links; i++) {
+        const struct identity_link *link = &batch.identity.link[i];
+        size_t start = r->text.len;
+        put_id(r, link->a->hash);
+        put_id(r, link->b->hash);
+        put_time(r, link->first.at_us);
+        put_sym(r, link->first.source);
+        put_text(r, link->first.event_id);
+        put_raw(r, refusals[link->refused]);
+        end_row(r, start);
+    }
+    identity_batch_done(&batch);
 }
 
 static void journey_rows(const struct canonical_table *table, struct canonical_rows *r)
@@ -440,6 +488,8 @@ const struct canonical_table canonical_tables[CANONICAL_TABLES] = {
      "money_amount_minor\tmoney_currency\tmoney_kind\tattributes",
      interaction_rows},
     {"customer", "customer\tkind\tnamespace", customer_rows},
+    {"identifier", "identifier\tnamespace\tshared\toversize\tcustomer\tfirst_at", identifier_rows},
+    {"identity_link", "a\tb\tfirst_at\tsource\tevent_id\trefused", identity_link_rows},
     {"journey",
      "journey\tcustomer\tcase\tcontinues\tcrowd\tfirst_at\tlast_at\tevents\tentry_channel\tlast_channel\tchannels\tbrands\t"
      "units\tcontacts\tswitches\thandoffs_offered\thandoffs_accepted\tunanswered\trefusals\tfirst_inbound_at\t"
@@ -463,9 +513,9 @@ static int compare_rows(const void *left, const void *right, void *text)
 }
 
 void canonical_print(const struct canonical_table *table, const struct memory_store *store,
-                     const struct symbols *symbols, int64_t as_of_us, struct pk_buf *out)
+                     const struct meaning *meaning, int64_t as_of_us, struct pk_buf *out)
 {
-    struct canonical_rows r = {.store = store, .symbols = symbols, .as_of_us = as_of_us};
+    struct canonical_rows r = {.store = store, .meaning = meaning, .as_of_us = as_of_us};
     table->rows(table, &r);
     if (r.row.len)
         qsort_r(r.row.ptr, r.row.len, sizeof *r.row.ptr, compare_rows, r.text.ptr);

@@ -14,11 +14,11 @@ struct canonical_table {
     void (*rows)(const struct canonical_table *table, struct canonical_rows *rows);
 };
 extern const struct canonical_table canonical_tables[];
-enum { CANONICAL_TABLES = 7 };
+enum { CANONICAL_TABLES = 9 };
 
 struct canonical_rows {
     const struct memory_store *store;
-    const struct symbols *symbols;
+    const struct meaning *meaning;
     int64_t as_of_us;    /* for obligation_state; PK_NO_TIME leaves that table out */
     struct pk_buf text;  /* all rows, each ended by a zero byte; offsets because it grows */
     PK_VEC(size_t) row;
@@ -26,6 +26,6 @@ struct canonical_rows {
 
 /* Appends one table, sorted by bytes, each row with a line end. */
 void canonical_print(const struct canonical_table *table, const struct memory_store *store,
-                     const struct symbols *symbols, int64_t as_of_us, struct pk_buf *out);
+                     const struct meaning *meaning, int64_t as_of_us, struct pk_buf *out);
 
 #endif

@@ -14,7 +14,7 @@ static struct pk_hash number_key(uint64_t a, uint64_t b)
     return key;
 }
 
-static struct pk_hash fact_key(int64_t at_us, struct pk_hash event_hash)
+static struct pk_hash event_key(int64_t at_us, struct pk_hash event_hash)
 {
     pk_put_be64(event_hash.byte, pk_get_be64(event_hash.byte) ^ (uint64_t)at_us);
     return event_hash;
@@ -50,11 +50,20 @@ static struct fact *copy_fact(struct pk_arena *arena, const struct fact *from)
                              &fact->location, &fact->stage,    &fact->attributes};
     for (size_t i = 0; i < PK_COUNT(text); i++)
         *text[i] = copy_text(arena, *text[i]);
-    fact->identifier = pk_arena_copy(arena, from->identifier, from->identifier_count * sizeof *from->identifier);
+    struct fact_identifier *identifier = pk_arena_copy(arena, from->identifier,
+                                                       from->identifier_count * sizeof *from->identifier);
+    for (uint32_t i = 0; i < from->identifier_count; i++)
+        identifier[i].value = (struct pk_str){0}; /* the row of the event has hashes only */
+    fact->identifier = identifier;
+    fact->person = fact->device = NULL;
+    fact->person_count = fact->device_count = 0;
     fact->record_key = fact->record_value = (struct pk_bytes){0};
     fact->record_headers = NULL;
     fact->stored = true;
     fact->stored_journey = from->journey ? from->journey->id : (struct pk_hash){0};
+    fact->stored_customer = from->customer;
+    fact->stored_kind = from->customer_kind;
+    fact->stored_sighted = from->sighted;
     fact->journey = NULL;
     fact->order = 0;
     return fact;
@@ -66,9 +75,7 @@ static struct fact loaded_fact(struct pk_arena *arena, const struct fact *row)
     struct fact fact = *row;
     fact.event_id = copy_text(arena, row->event_id);
     fact.traits = 0;
-    fact.customer_namespace = 0;
-    fact.identifier = NULL;
-    fact.identifier_count = 0;
+    fact.identifier = pk_arena_copy(arena, row->identifier, row->identifier_count * sizeof *row->identifier);
     fact.staff = (struct pk_hash){0};
     fact.topic = fact.cause = fact.product = fact.location = fact.stage = fact.attributes = (struct pk_str){0};
     fact.has_rating = fact.has_money = false;
@@ -102,6 +109,15 @@ static struct obligation copy_obligation(const struct obligation *from)
     return copy;
 }
 
+static struct store_meeting *copy_meeting(struct pk_arena *arena, const struct store_meeting *from)
+{
+    struct store_meeting *meeting = pk_arena_copy(arena, from, sizeof *meeting);
+    meeting->person = pk_arena_copy(arena, from->person, from->count * sizeof *from->person);
+    meeting->name_space = pk_arena_copy(arena, from->name_space, from->count * sizeof *from->name_space);
+    meeting->first_event_id = copy_text(arena, from->first_event_id);
+    return meeting;
+}
+
 /* ---- the store ---- */
 
 void memory_store_init(struct memory_store *store)
@@ -117,6 +133,7 @@ void memory_store_done(struct memory_store *store)
         pk_map_done(maps[i]);
     pk_vec_done(&store->interactions);
     pk_vec_done(&store->obligation_sums);
+    pk_vec_done(&store->decisions);
     pk_vec_done(&store->quarantine);
     pk_vec_done(&store->positions);
     pk_arena_done(&store->arena);
@@ -125,7 +142,7 @@ void memory_store_done(struct memory_store *store)
 
 struct fact *memory_find_fact(const struct memory_store *store, int64_t at_us, struct pk_hash event_hash)
 {
-    return pk_map_get(&store->facts, fact_key(at_us, event_hash));
+    return pk_map_get(&store->facts, event_key(at_us, event_hash));
 }
 
 static struct memory_cell *find_cell(const struct memory_store *store, int64_t id)
@@ -163,24 +180,121 @@ static bool is_among(const struct pk_hash *list, size_t count, struct pk_hash ha
     return false;
 }
 
+struct pk_hash *memory_users(const struct memory_store *store, const struct memory_key *key, struct pk_arena *arena,
+                             uint32_t *ret_count)
+{
+    struct pk_hash *user = pk_arena_alloc(arena, (key->also_count + 1) * sizeof *user);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i <= key->also_count; i++) {
+        struct pk_hash named = i ? key->also[i - 1] : key->owner;
+        const struct memory_key *person = pk_map_get(&store->keys, named);
+        if (person && !pk_hash_zero(person->customer))
+            named = person->customer;
+        if (!is_among(user, count, named))
+            user[count++] = named;
+    }
+    *ret_count = count;
+    return user;
+}
+
+static const struct pk_hash *load_apart(const struct memory_worker *w, struct pk_hash hash, struct pk_arena *arena,
+                                        uint32_t *ret_count)
+{
+    struct pk_hash *apart = pk_arena_alloc(arena, (w->store->decisions.len + 1) * sizeof *apart);
+    uint32_t count = 0;
+    for (size_t i = 0; i < w->store->decisions.len; i++) {
+        const struct memory_decision *decision = &w->store->decisions.ptr[i];
+        if (!decision->in_force || decision->row.kind != DECIDE_APART)
+            continue;
+        if (pk_hash_eq(decision->row.a, hash))
+            apart[count++] = decision->row.b;
+        else if (pk_hash_eq(decision->row.b, hash))
+            apart[count++] = decision->row.a;
+    }
+    *ret_count = count;
+    return apart;
+}
+
 static enum pk_status load_keys(struct memory_worker *w, const struct ws_need *need, struct pk_err *err)
 {
     struct store_key *row = PK_NEW_ARRAY(&w->arena, struct store_key, need->count + 1);
     size_t count = 0;
     for (size_t i = 0; i < need->count; i++) {
         const struct memory_key *key = pk_map_get(&w->store->keys, need->hash[i]);
-        if (key)
-            row[count++] = (struct store_key){
-                .hash = key->hash,
-                .kind = key->kind,
-                .cell = key->cell->id,
-                .version = key->cell->version,
-                .owner = key->owner,
-                .also = pk_arena_copy(&w->arena, key->also, key->also_count * sizeof *key->also),
-                .also_count = key->also_count,
-            };
+        if (!key)
+            continue;
+        struct store_key *to = &row[count++];
+        *to = (struct store_key){
+            .hash = key->hash,
+            .kind = key->kind,
+            .name_space = key->name_space,
+            .flags = key->flags,
+            .first_at_us = key->first_at_us,
+            .customer = key->customer,
+            .cell = key->cell->id,
+            .version = key->cell->version,
+        };
+        to->user = memory_users(w->store, key, &w->arena, &to->user_count);
+        to->apart = load_apart(w, key->hash, &w->arena, &to->apart_count);
     }
     return workset_put_keys(&w->workset, need, row, count, err);
+}
+
+static void load_meetings(struct memory_worker *w, const struct ws_need *need)
+{
+    PK_VEC(struct store_meeting) found = {0};
+    struct pk_map once = {0};
+    for (size_t i = 0; i < need->count; i++) {
+        const struct memory_key *key = pk_map_get(&w->store->keys, need->hash[i]);
+        for (uint32_t m = 0; key && m < key->meeting_count; m++) {
+            struct store_meeting *row = key->meeting[m];
+            if ((need->meeting && !pk_hash_eq(row->id, need->meeting[i])) || pk_map_get(&once, row->id))
+                continue;
+            pk_map_put(&once, row->id, row);
+            *pk_vec_push(&found) = *copy_meeting(&w->arena, row);
+        }
+    }
+    struct store_meeting *meeting = pk_arena_alloc(&w->arena, (found.len + 1) * sizeof *meeting);
+    if (found.len)
+        memcpy(meeting, found.ptr, found.len * sizeof *meeting);
+    workset_put_meetings(&w->workset, need, meeting, found.len);
+    pk_map_done(&once);
+    pk_vec_done(&found);
+}
+
+static bool carries(const struct fact *fact, struct pk_hash name)
+{
+    for (uint32_t i = 0; i < fact->identifier_count; i++)
+        if (pk_hash_eq(fact->identifier[i].hash, name))
+            return true;
+    return pk_hash_eq(fact->case_key, name);
+}
+
+/* As SQL finds them: users of the name, their events, those in the window that carry it. Nobody who is not a user is
+ * looked at. */
+static void load_seen(struct memory_worker *w, const struct ws_need *need)
+{
+    const struct memory_store *store = w->store;
+    struct fact *fact = PK_NEW_ARRAY(&w->arena, struct fact, store->facts.count + 1);
+    bool *taken = PK_NEW_ARRAY(&w->arena, bool, store->facts.cap + 1);
+    size_t facts = 0;
+    for (size_t i = 0; i < need->count; i++) {
+        const struct store_window *window = &need->window[i];
+        const struct memory_key *key = pk_map_get(&store->keys, window->name);
+        uint32_t users = 0;
+        struct pk_hash *user = key ? memory_users(store, key, &w->arena, &users) : NULL;
+        PK_MAP_EACH(&store->facts, e)
+        {
+            const struct fact *row = e->value;
+            bool *already = &taken[e - store->facts.entry];
+            if (*already || row->at_us < window->from_us || row->at_us > window->to_us ||
+                !is_among(user, users, row->customer) || !carries(row, window->name))
+                continue;
+            *already = true;
+            fact[facts++] = loaded_fact(&w->arena, row);
+        }
+    }
+    workset_put_seen(&w->workset, need, fact, facts);
 }
 
 static void load_customers(struct memory_worker *w, const struct ws_need *need)
@@ -237,23 +351,38 @@ static void load_events(struct memory_worker *w, const struct ws_need *need)
     workset_put_events(&w->workset, need, fact, facts);
 }
 
+/* What was found through a key is protected by its cell. What is not there yet will be counted when it is inserted. */
+static void note_read(struct memory_worker *w, struct pk_hash name)
+{
+    const struct memory_key *key = pk_map_get(&w->store->keys, name);
+    if (key)
+        *pk_vec_push(&w->read) = key->cell->id;
+}
+
 static enum pk_status load(struct memory_worker *w, const struct ws_need *need, struct pk_err *err)
 {
-    if (need->kind == NEED_CUSTOMERS || need->kind == NEED_NAMELESS)
-        for (size_t i = 0; i < need->count; i++)
-            *pk_vec_push(&w->read) = need->hash[i];
+    for (size_t i = 0; i < need->count && need->kind != NEED_EVENTS; i++)
+        note_read(w, need->kind == NEED_SEEN       ? need->window[i].name
+                     : need->kind == NEED_NAMELESS ? fact_key(need->hash[i], KEY_OBLIGATION)
+                                                   : need->hash[i]);
     switch (need->kind) {
     case NEED_KEYS:
         return load_keys(w, need, err);
+    case NEED_MEETINGS:
+        load_meetings(w, need);
+        break;
+    case NEED_SEEN:
+        load_seen(w, need);
+        break;
     case NEED_CUSTOMERS:
         load_customers(w, need);
-        return PK_OK;
+        break;
     case NEED_NAMELESS:
         load_nameless(w, need);
-        return PK_OK;
+        break;
     case NEED_EVENTS:
         load_events(w, need);
-        return PK_OK;
+        break;
     case NEED_NOTHING:
         break;
     }
@@ -342,6 +471,17 @@ static bool protects(const struct check *c, struct pk_hash hash)
             return pk_fail(c->err, PK_STOP, "%s", sentence);                                                         \
     } while (0)
 
+/* Persons have a customer and a first time; only they are shared; devices and cases may lend and be blocked. */
+static bool fits_kind(enum key_kind kind, uint32_t flags, int64_t first_at_us, struct pk_hash customer)
+{
+    const uint32_t name_flags = KEY_LENDS | KEY_BLOCKED;
+    if (kind == KEY_PERSON)
+        return !(flags & (KEY_IS_SHARED | KEY_BLOCKED)) || pk_hash_zero(customer);
+    if (kind == KEY_DEVICE || kind == KEY_CASE)
+        return !(flags & ~name_flags) && first_at_us == PK_NO_TIME && pk_hash_zero(customer);
+    return !flags && first_at_us == PK_NO_TIME && pk_hash_zero(customer);
+}
+
 static enum pk_status check_cells_and_keys(struct check *c)
 {
     const struct changes *changes = c->changes;
@@ -360,7 +500,100 @@ static enum pk_status check_cells_and_keys(struct check *c)
         REQUIRE(is_held(c, key->cell), "a new key is in a cell that the batch does not hold");
         bool named = key->kind == KEY_PERSON || key->kind == KEY_DEVICE;
         REQUIRE(named == (key->name_space != 0), "a key has a namespace that it should not have, or none");
+        REQUIRE(key->kind != KEY_SHARED, "a key is of a kind that only customers have");
+        REQUIRE(fits_kind(key->kind, key->flags, key->first_at_us, key->customer), "a new key has what its kind has not");
         pk_map_put(&c->new_key, key->hash, key);
+    }
+    for (size_t i = 0; i < changes->key_state.len; i++) {
+        const struct change_key_state *state = &changes->key_state.ptr[i];
+        const struct memory_key *key = pk_map_get(&c->store->keys, state->hash);
+        REQUIRE(i == 0 || pk_hash_cmp(state[-1].hash, state->hash) < 0, "states of keys are not sorted");
+        REQUIRE(key, "the state of a key that is not there");
+        REQUIRE(is_held(c, key->cell->id), "the state of a key changes without its cell");
+        REQUIRE(fits_kind(key->kind, state->flags, state->first_at_us, state->customer),
+                "a key gets what its kind has not");
+        REQUIRE(state->flags != key->flags || state->first_at_us != key->first_at_us ||
+                    !pk_hash_eq(state->customer, key->customer),
+                "the state of a key is written though nothing changed");
+        REQUIRE(!(key->flags & KEY_LENDS & ~state->flags), "a key that lent does not lend any more");
+    }
+    return PK_OK;
+}
+
+/* ---- meetings and decisions ---- */
+
+static struct store_meeting **find_meeting(const struct memory_store *store, struct pk_hash person, struct pk_hash id)
+{
+    const struct memory_key *key = pk_map_get(&store->keys, person);
+    for (uint32_t i = 0; key && i < key->meeting_count; i++)
+        if (pk_hash_eq(key->meeting[i]->id, id))
+            return &key->meeting[i];
+    return NULL;
+}
+
+static bool same_first(const struct store_meeting *a, const struct store_meeting *b)
+{
+    return a->first_at_us == b->first_at_us && a->first_sequence == b->first_sequence &&
+           a->first_source == b->first_source && pk_str_eq(a->first_event_id, b->first_event_id);
+}
+
+static enum pk_status check_meeting_row(const struct check *c, const struct change_meeting *row, bool first)
+{
+    int order = first ? -1 : pk_hash_cmp(row[-1].person, row->person);
+    order = order ? order : pk_hash_cmp(row[-1].meeting->id, row->meeting->id);
+    REQUIRE(order < 0, "meetings are not sorted, or one is there twice");
+    REQUIRE(row->meeting->count >= 2, "a meeting of less than two persons");
+    REQUIRE(is_among(row->meeting->person, row->meeting->count, row->person), "a meeting of others");
+    for (uint32_t i = 0; i < row->meeting->count; i++)
+        REQUIRE(protects(c, row->meeting->person[i]), "a meeting is written without the cells of all its persons");
+    return PK_OK;
+}
+
+static enum pk_status check_meetings(const struct check *c)
+{
+    const struct changes *changes = c->changes;
+    enum pk_status status = PK_OK;
+    for (size_t i = 0; i < changes->meeting_new.len && status == PK_OK; i++) {
+        const struct change_meeting *row = &changes->meeting_new.ptr[i];
+        status = check_meeting_row(c, row, i == 0);
+        REQUIRE(!find_meeting(c->store, row->person, row->meeting->id), "a new meeting exists already");
+    }
+    for (size_t i = 0; i < changes->meeting_first.len && status == PK_OK; i++) {
+        const struct change_meeting *row = &changes->meeting_first.ptr[i];
+        struct store_meeting *const *found = find_meeting(c->store, row->person, row->meeting->id);
+        status = check_meeting_row(c, row, i == 0);
+        REQUIRE(found, "a meeting to change is not there");
+        REQUIRE(!same_first(*found, row->meeting), "a meeting is written though nothing changed");
+    }
+    for (size_t i = 0; i < changes->meeting_gone.len && status == PK_OK; i++) {
+        const struct change_meeting *row = &changes->meeting_gone.ptr[i];
+        status = check_meeting_row(c, row, i == 0);
+        REQUIRE(find_meeting(c->store, row->person, row->meeting->id), "a meeting to remove is not there");
+    }
+    return status;
+}
+
+static struct memory_decision *find_decision(const struct memory_store *store, const struct change_decision *decision)
+{
+    for (size_t i = 0; i < store->decisions.len; i++) {
+        struct memory_decision *found = &store->decisions.ptr[i];
+        if (found->in_force && found->row.kind == decision->kind && pk_hash_eq(found->row.a, decision->a) &&
+            pk_hash_eq(found->row.b, decision->b))
+            return found;
+    }
+    return NULL;
+}
+
+static enum pk_status check_decisions(const struct check *c)
+{
+    for (size_t i = 0; i < c->changes->decision.len; i++) {
+        const struct change_decision *decision = &c->changes->decision.ptr[i];
+        bool pair = decision->kind == DECIDE_APART;
+        REQUIRE(pair == !pk_hash_zero(decision->b), "a decision names other hashes than its kind needs");
+        REQUIRE(!pair || pk_hash_cmp(decision->a, decision->b) < 0, "the ends of a decision are not in order");
+        REQUIRE(!find_decision(c->store, decision) == !decision->restore,
+                decision->restore ? "a decision to take back is not in force" : "a decision is in force already");
+        REQUIRE(protects(c, decision->a) && (!pair || protects(c, decision->b)), "a decision without its cells");
     }
     return PK_OK;
 }
@@ -387,7 +620,9 @@ static enum pk_status check_customers(const struct check *c)
     for (size_t i = 0; i < c->changes->customer.len; i++) {
         const struct change_customer *row = &c->changes->customer.ptr[i];
         REQUIRE(i == 0 || pk_hash_cmp(row[-1].id, row->id) < 0, "customers are not sorted, or one is there twice");
-        REQUIRE(!pk_map_get(&c->store->customers, row->id), "a new customer exists already");
+        REQUIRE(!pk_map_get(&c->store->customers, row->id) ||
+                    is_among(c->changes->customer_gone.ptr, c->changes->customer_gone.len, row->id),
+                "a new customer exists already"); /* one that changes its kind goes and comes */
         REQUIRE(protects(c, row->id), "a customer is made without its cell");
     }
     for (size_t i = 0; i < c->changes->customer_gone.len; i++) {
@@ -402,12 +637,30 @@ static int compare_facts(const struct fact *a, const struct fact *b)
     return a->at_us != b->at_us ? (a->at_us < b->at_us ? -1 : 1) : pk_hash_cmp(a->event_hash, b->event_hash);
 }
 
-/* An event is protected by its customer's cell; without one by that of the name it relates to, if any. */
+/* By its customer's cell; without a customer by that of the name it relates to, if any. */
+static bool owner_is_protected(const struct check *c, struct pk_hash customer, struct pk_hash relates)
+{
+    if (!pk_hash_zero(customer))
+        return protects(c, customer);
+    return pk_hash_zero(relates) || protects(c, fact_key(relates, KEY_OBLIGATION));
+}
+
+static bool names_are_protected(const struct check *c, const struct fact *fact)
+{
+    bool all = true;
+    for (uint32_t i = 0; i < fact->identifier_count; i++) {
+        struct pk_hash hash = fact->identifier[i].hash;
+        if (pk_map_get(&c->store->keys, hash) || pk_map_get(&c->new_key, hash))
+            all &= protects(c, hash);
+    }
+    if (pk_map_get(&c->store->keys, fact->case_key) || pk_map_get(&c->new_key, fact->case_key))
+        all &= protects(c, fact->case_key);
+    return all;
+}
+
 static bool fact_is_protected(const struct check *c, const struct fact *fact)
 {
-    if (!pk_hash_zero(fact->customer))
-        return protects(c, fact->customer);
-    return pk_hash_zero(fact->relates) || protects(c, fact->relates);
+    return names_are_protected(c, fact) && owner_is_protected(c, fact->customer, fact->relates);
 }
 
 static enum pk_status check_facts(const struct check *c)
@@ -422,18 +675,34 @@ static enum pk_status check_facts(const struct check *c)
     for (size_t i = 0; i < changes->replaced.len; i++) {
         REQUIRE(i == 0 || compare_facts(changes->replaced.ptr[i - 1], changes->replaced.ptr[i]) < 0,
                 "replaced facts are not sorted");
-        REQUIRE(fact_is_protected(c, changes->replaced.ptr[i]), "a fact is replaced without its cell");
     }
-    for (size_t i = 0; i < changes->rejourney.len; i++) {
-        const struct change_rejourney *row = &changes->rejourney.ptr[i];
+    for (size_t i = 0; i < changes->replaced.len; i++) {
+        const struct fact *gone = changes->replaced.ptr[i];
+        const struct fact *row = memory_find_fact(c->store, gone->at_us, gone->event_hash);
+        REQUIRE(fact_is_protected(c, row), "a fact is replaced without its cells");
+    }
+    return PK_OK;
+}
+
+static enum pk_status check_moves(const struct check *c)
+{
+    const struct changes *changes = c->changes;
+    for (size_t i = 0; i < changes->move.len; i++) {
+        const struct change_move *row = &changes->move.ptr[i];
         const struct fact *fact = memory_find_fact(c->store, row->at_us, row->event_hash);
         REQUIRE(i == 0 || row[-1].at_us < row->at_us ||
                     (row[-1].at_us == row->at_us && pk_hash_cmp(row[-1].event_hash, row->event_hash) < 0),
                 "moved facts are not sorted");
         REQUIRE(fact, "a fact to move is not there");
-        REQUIRE(fact_is_protected(c, fact), "a fact is moved without its cell");
         REQUIRE(!is_replaced(changes, fact), "a fact is moved and replaced");
-        REQUIRE(!pk_hash_eq(fact->stored_journey, row->journey), "a fact is moved to where it is");
+        REQUIRE(owner_is_protected(c, fact->stored_customer, fact->relates), "a fact is moved without its customer's cell");
+        REQUIRE(owner_is_protected(c, row->customer, fact->relates), "a fact is moved to a customer without its cell");
+        REQUIRE(pk_hash_eq(fact->stored_sighted, row->sighted) || names_are_protected(c, fact),
+                "a fact borrows from another sighting, without the cells of its names");
+        REQUIRE(!pk_hash_zero(row->customer) || pk_hash_zero(row->journey), "an event without a customer has a journey");
+        REQUIRE(!pk_hash_eq(fact->stored_journey, row->journey) || !pk_hash_eq(fact->stored_customer, row->customer) ||
+                    !pk_hash_eq(fact->stored_sighted, row->sighted) || fact->stored_kind != row->customer_kind,
+                "a fact is moved to where it is");
     }
     return PK_OK;
 }
@@ -448,6 +717,7 @@ static enum pk_status check_journeys(const struct check *c)
         REQUIRE(!row || journey_same(old, row), "a journey was derived from another row than the stored one");
         REQUIRE(!row || !journey_same(*journey, row), "a journey is written though nothing changed");
         REQUIRE(protects(c, (*journey)->customer), "a journey is written without its customer's cell");
+        REQUIRE(!row || protects(c, row->customer), "a journey changes hands without its old customer's cell");
     }
     for (size_t i = 0; i < c->changes->journey_gone.len; i++) {
         const struct pk_hash *id = &c->changes->journey_gone.ptr[i];
@@ -517,11 +787,17 @@ static enum pk_status check_contract(const struct memory_store *store, const str
     struct check check = {.store = store, .changes = changes, .err = err};
     enum pk_status status = check_cells_and_keys(&check);
     if (status == PK_OK)
+        status = check_meetings(&check);
+    if (status == PK_OK)
+        status = check_decisions(&check);
+    if (status == PK_OK)
         status = check_sightings(&check);
     if (status == PK_OK)
         status = check_customers(&check);
     if (status == PK_OK)
         status = check_facts(&check);
+    if (status == PK_OK)
+        status = check_moves(&check);
     if (status == PK_OK)
         status = check_journeys(&check);
     if (status == PK_OK)
@@ -550,9 +826,20 @@ static void apply_cells_and_keys(struct memory_store *store, const struct change
         *key = (struct memory_key){.hash = from->hash,
                                    .kind = from->kind,
                                    .name_space = from->name_space,
+                                   .flags = from->flags,
+                                   .first_at_us = from->first_at_us,
+                                   .customer = from->customer,
+                                   .value = copy_text(&store->arena, from->value),
                                    .cell = find_cell(store, from->cell),
                                    .owner = from->owner};
         pk_map_put(&store->keys, key->hash, key);
+    }
+    for (size_t i = 0; i < changes->key_state.len; i++) {
+        const struct change_key_state *from = &changes->key_state.ptr[i];
+        struct memory_key *key = pk_map_get(&store->keys, from->hash);
+        key->flags = from->flags;
+        key->first_at_us = from->first_at_us;
+        key->customer = from->customer;
     }
     for (size_t i = 0; i < changes->sighting.len; i++) {
         struct memory_key *key = pk_map_get(&store->keys, changes->sighting.ptr[i].key);
@@ -560,27 +847,68 @@ static void apply_cells_and_keys(struct memory_store *store, const struct change
     }
 }
 
+static void apply_meetings(struct memory_store *store, const struct changes *changes)
+{
+    for (size_t i = 0; i < changes->meeting_gone.len; i++) {
+        const struct change_meeting *row = &changes->meeting_gone.ptr[i];
+        struct memory_key *key = pk_map_get(&store->keys, row->person);
+        *find_meeting(store, row->person, row->meeting->id) = key->meeting[--key->meeting_count];
+    }
+    for (size_t i = 0; i < changes->meeting_first.len; i++) {
+        const struct change_meeting *row = &changes->meeting_first.ptr[i];
+        struct store_meeting *found = *find_meeting(store, row->person, row->meeting->id);
+        found->first_at_us = row->meeting->first_at_us;
+        found->first_sequence = row->meeting->first_sequence;
+        found->first_source = row->meeting->first_source;
+        found->first_event_id = copy_text(&store->arena, row->meeting->first_event_id);
+    }
+    for (size_t i = 0; i < changes->meeting_new.len; i++) {
+        const struct change_meeting *row = &changes->meeting_new.ptr[i];
+        struct memory_key *key = pk_map_get(&store->keys, row->person);
+        *PK_PUSH(&store->arena, key, meeting) = copy_meeting(&store->arena, row->meeting);
+    }
+}
+
+static void apply_decisions(struct memory_store *store, const struct changes *changes)
+{
+    for (size_t i = 0; i < changes->decision.len; i++) {
+        const struct change_decision *decision = &changes->decision.ptr[i];
+        if (decision->restore) {
+            find_decision(store, decision)->in_force = false;
+            continue;
+        }
+        struct change_decision row = *decision;
+        row.by = copy_text(&store->arena, row.by);
+        row.note = copy_text(&store->arena, row.note);
+        *pk_vec_push(&store->decisions) = (struct memory_decision){row, true};
+    }
+}
+
 static void apply_facts(struct memory_store *store, const struct changes *changes)
 {
     for (size_t i = 0; i < changes->replaced.len; i++)
-        pk_map_remove(&store->facts, fact_key(changes->replaced.ptr[i]->at_us, changes->replaced.ptr[i]->event_hash));
+        pk_map_remove(&store->facts, event_key(changes->replaced.ptr[i]->at_us, changes->replaced.ptr[i]->event_hash));
     for (size_t i = 0; i < changes->fact.len; i++) {
         struct fact *fact = copy_fact(&store->arena, changes->fact.ptr[i]);
-        pk_map_put(&store->facts, fact_key(fact->at_us, fact->event_hash), fact);
+        pk_map_put(&store->facts, event_key(fact->at_us, fact->event_hash), fact);
     }
-    for (size_t i = 0; i < changes->rejourney.len; i++) {
-        const struct change_rejourney *row = &changes->rejourney.ptr[i];
-        memory_find_fact(store, row->at_us, row->event_hash)->stored_journey = row->journey;
+    for (size_t i = 0; i < changes->move.len; i++) {
+        const struct change_move *row = &changes->move.ptr[i];
+        struct fact *fact = memory_find_fact(store, row->at_us, row->event_hash);
+        fact->stored_journey = row->journey;
+        fact->customer = fact->stored_customer = row->customer;
+        fact->customer_kind = fact->stored_kind = row->customer_kind;
+        fact->sighted = fact->stored_sighted = row->sighted;
     }
 }
 
 static void apply_rows(struct memory_store *store, const struct changes *changes)
 {
+    for (size_t i = 0; i < changes->customer_gone.len; i++)
+        pk_map_remove(&store->customers, changes->customer_gone.ptr[i]);
     for (size_t i = 0; i < changes->customer.len; i++)
         pk_map_put(&store->customers, changes->customer.ptr[i].id,
                    pk_arena_copy(&store->arena, &changes->customer.ptr[i], sizeof changes->customer.ptr[i]));
-    for (size_t i = 0; i < changes->customer_gone.len; i++)
-        pk_map_remove(&store->customers, changes->customer_gone.ptr[i]);
     for (size_t i = 0; i < changes->journey_gone.len; i++)
         pk_map_remove(&store->journeys, changes->journey_gone.ptr[i]);
     for (size_t i = 0; i < changes->journey.len; i++) {
@@ -660,6 +988,8 @@ enum pk_status memory_apply(struct memory_store *store, const struct changes *ch
     if (status != PK_OK)
         return status;
     apply_cells_and_keys(store, changes);
+    apply_meetings(store, changes);
+    apply_decisions(store, changes);
     apply_facts(store, changes);
     apply_rows(store, changes);
     apply_logs(store, changes);
@@ -731,7 +1061,7 @@ static void take_span(struct memory_worker *w)
     struct store_span *span = PK_NEW(&w->arena, struct store_span);
     *span = (struct store_span){w->at, w->at.next_offset + (int64_t)w->facts};
     w->changes.span = span;
-    w->changes.spans = 1;
+    w->changes.spans = w->decisions ? 0 : 1; /* a command has no position */
     w->changes.slot = w->at.slot;
 }
 
@@ -746,12 +1076,14 @@ static enum pk_status prepare(struct memory_worker *w, bool first, struct pk_err
     struct fact **fact = unique_sorted(w, &count);
     take_span(w);
     workset_begin(&w->workset, w->meaning, &w->arena, first ? &w->cache : NULL, !first, fact, count);
+    if (w->decisions)
+        workset_decide(&w->workset, w->decision, w->decisions);
     struct ws_need need;
     enum pk_status status;
     for (int rounds = 0;; rounds++) {
         if (rounds == 10000)
             return pk_fail(err, PK_STOP, "the workset never has enough");
-        status = workset_need(&w->workset, &need);
+        status = workset_need(&w->workset, &need, err);
         if (status != PK_OK || need.kind == NEED_NOTHING)
             break;
         status = load(w, &need, err);
@@ -773,10 +1105,9 @@ static enum pk_status prepare(struct memory_worker *w, bool first, struct pk_err
 static enum pk_status check_reads(const struct memory_worker *w, struct pk_err *err)
 {
     for (size_t i = 0; i < w->read.len; i++) {
-        const struct memory_key *key = pk_map_get(&w->store->keys, w->read.ptr[i]);
-        bool held = !key;
+        bool held = false;
         for (size_t g = 0; g < w->changes.guard.len && !held; g++)
-            held = w->changes.guard.ptr[g].cell == key->cell->id;
+            held = w->changes.guard.ptr[g].cell == w->read.ptr[i];
         if (!held)
             return pk_fail(err, PK_STOP, "rows were read under a cell that the batch does not guard");
     }
@@ -790,11 +1121,13 @@ static enum pk_status commit(struct memory_worker *w, struct pk_err *err)
         status = memory_apply(w->store, &w->changes, err);
     if (status != PK_OK)
         return status;
-    w->at.next_offset = w->changes.span->next_offset;
-    workset_publish(&w->workset, &w->cache, w->changes.token);
     w->fast += w->workset.fast;
     w->slow += w->workset.slow;
     w->batches++;
+    if (w->decisions)
+        return PK_OK;
+    w->at.next_offset = w->changes.span->next_offset;
+    workset_publish(&w->workset, &w->cache, w->changes.token);
     return PK_OK;
 }
 
@@ -838,4 +1171,17 @@ enum pk_status memory_batch(struct memory_worker *worker, struct fact **fact, si
 {
     enum pk_status status = memory_begin(worker, fact, count, err);
     return status == PK_OK ? memory_finish(worker, err) : status;
+}
+
+enum pk_status memory_decide(struct memory_worker *worker, const struct change_decision *decision, size_t count,
+                             struct pk_err *err)
+{
+    worker->decision = decision;
+    worker->decisions = count;
+    enum pk_status status = prepare(worker, false, err);
+    if (status == PK_OK)
+        status = commit(worker, err);
+    worker->decision = NULL;
+    worker->decisions = 0;
+    return status;
 }

@@ -3,6 +3,10 @@
  * every check that PostgreSQL makes, and with more: what a batch writes or has read must be protected by a
  * cell that it guards, and what it believes of a stored row must be so.
  *
+ * Protected are: a key's row, users, decisions and meetings by its cell; a meeting by the cells of all its persons; an
+ * event, written or taken away, by the cells of all its names and of its customer; one that moves, journeys,
+ * obligations and customers by the cells of the customers before and after.
+ *
  * Rows are deep copies; nothing of a batch's arena is kept. Not thread-safe. */
 #ifndef POLKU_MEMORY_STORE_H
 #define POLKU_MEMORY_STORE_H
@@ -13,13 +17,23 @@ struct memory_cell {
     int64_t id;
     uint64_t version;
 };
-struct memory_key { /* a row of identifier with its sightings */
+struct memory_key { /* a row of identifier with its sightings, and the rows of identity_meeting that name it */
     struct pk_hash hash;
     enum key_kind kind;
     sym_t name_space;
+    uint32_t flags;
+    int64_t first_at_us;
+    struct pk_hash customer;
+    struct pk_str value;
     struct memory_cell *cell;
     struct pk_hash owner, *also;
     uint32_t also_count, also_cap;
+    struct store_meeting **meeting;
+    uint32_t meeting_count, meeting_cap;
+};
+struct memory_decision {
+    struct change_decision row; /* `restore` is never set */
+    bool in_force;
 };
 struct memory_interactions { /* rows of the rollups, one per bucket and slot */
     int32_t slot;
@@ -32,7 +46,7 @@ struct memory_obligations {
 
 struct memory_store {
     struct pk_arena arena;
-    struct pk_map facts;       /* (at_us, event_hash) -> struct fact; journey is in stored_journey */
+    struct pk_map facts;       /* (at_us, event_hash) -> struct fact; its customer and stored_* are the row's */
     struct pk_map journeys;    /* -> struct journey */
     struct pk_map obligations; /* -> struct obligation */
     struct pk_map customers;   /* -> struct change_customer */
@@ -41,6 +55,7 @@ struct memory_store {
     struct pk_map interaction_buckets, obligation_buckets; /* -> index + 1 */
     PK_VEC(struct memory_interactions) interactions;
     PK_VEC(struct memory_obligations) obligation_sums;
+    PK_VEC(struct memory_decision) decisions;    /* in the order in which they were made */
     PK_VEC(struct change_quarantine) quarantine; /* without texts and records */
     PK_VEC(struct store_position) positions;
     int64_t last_cell;
@@ -53,10 +68,18 @@ void memory_store_done(struct memory_store *store);
 struct fact *memory_find_fact(const struct memory_store *store, int64_t at_us, struct pk_hash event_hash);
 /* Claims a partition, from offset 0 where it is new: epoch + 1. */
 struct store_position memory_claim(struct memory_store *store, sym_t topic, int32_t partition);
+/* Who used a key, as they are called now, each once. */
+struct pk_hash *memory_users(const struct memory_store *store, const struct memory_key *key, struct pk_arena *arena,
+                             uint32_t *ret_count);
 
 /* PK_OK; PK_STALE or PK_FENCED as PostgreSQL would say, with nothing applied; PK_STOP: the changes contradict
  * the tables or the contract of changes.h, which is a bug of whoever made them. */
 enum pk_status memory_apply(struct memory_store *store, const struct changes *changes, struct pk_err *err);
+
+/* Do the tables fit together? Identifiers and meetings are compared with what the stored events give; every event with a
+ * customer is in one journey of that customer (passive ones may be in none); through each of its names its customer is
+ * found; no customer has two values of a unique namespace. PK_REJECT with a sentence. */
+enum pk_status memory_audit(const struct memory_store *store, const struct meaning *meaning, struct pk_err *err);
 
 /* ---- a consumer, without Kafka: does what pipeline and committer do with one batch ---- */
 
@@ -75,8 +98,9 @@ struct memory_worker {
     struct metrics metrics;
     struct fact **fact;
     size_t facts;
-    int64_t next_offset;
-    PK_VEC(struct pk_hash) read; /* keys of the customers and names whose rows were loaded */
+    const struct change_decision *decision;
+    size_t decisions;
+    PK_VEC(int64_t) read; /* cells of the keys through which rows were loaded */
     enum pk_status begun;
 };
 
@@ -90,5 +114,8 @@ enum pk_status memory_begin(struct memory_worker *worker, struct fact **fact, si
 enum pk_status memory_finish(struct memory_worker *worker, struct pk_err *err);
 /* Both. */
 enum pk_status memory_batch(struct memory_worker *worker, struct fact **fact, size_t count, struct pk_err *err);
+/* A command: decisions, made against what is stored now. Its worker has no cache and no other work. */
+enum pk_status memory_decide(struct memory_worker *worker, const struct change_decision *decision, size_t count,
+                             struct pk_err *err);
 
 #endif
