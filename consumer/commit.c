@@ -333,13 +333,18 @@ static void distrust(struct committer *c)
     }
 }
 
-static enum pk_status send_try(struct committer *c, enum store_mode mode, struct pk_err *err)
+static void reset_try(struct committer *c)
 {
     workset_done(&c->workset);
     pk_arena_reset(&c->arena);
     changes_reset(&c->changes);
     metrics_reset(&c->metrics);
     pk_map_clear(&c->locked);
+}
+
+static enum pk_status send_try(struct committer *c, enum store_mode mode, struct pk_err *err)
+{
+    reset_try(c);
 
     /* Before every try: the next batch may have brought new text in the meantime. */
     enum pk_status status = store_ensure_dictionary(c->store, err);
@@ -459,6 +464,35 @@ enum pk_status commit_finish(struct committer *c, struct pk_err *err)
             status = finish_try(c, err);
     }
     c->batch = NULL;
+    return status;
+}
+
+/* The slot of commands: they are alone, so none of them is used twice at a time. */
+enum { COMMAND_SLOT = 0 };
+
+enum pk_status commit_decisions(struct committer *c, const struct change_decision *decision, size_t count,
+                                struct pk_err *err)
+{
+    int64_t *new_cell = NULL;
+    reset_try(c);
+    c->known.len = 0;
+    c->changes.slot = COMMAND_SLOT;
+    enum pk_status status = store_ensure_dictionary(c->store, err);
+    workset_begin(&c->workset, c->meaning, &c->arena, NULL, true, NULL, 0);
+    workset_decide(&c->workset, decision, count);
+    if (status == PK_OK)
+        status = gather(c, STORE_ALONE, err);
+    if (status == PK_OK)
+        status = take_new_cells(c, &new_cell, err);
+    if (status == PK_OK) {
+        workset_save(&c->workset, new_cell, &c->metrics, &c->changes);
+        c->changes.token = new_token();
+        status = store_save_send(c->store, STORE_ALONE, &c->changes, err);
+    }
+    if (status == PK_OK)
+        status = store_save_finish(c->store, err);
+    else
+        store_rollback(c->store);
     return status;
 }
 

@@ -53,6 +53,10 @@ static inline bool commit_under_way(const struct committer *committer)
 {
     return committer->batch != NULL;
 }
+/* Decisions of a person about identity, alone among writers and from the database itself: what they change is derived
+ * again in the same transaction. At most one of each hash. Not while a batch is under way. */
+enum pk_status commit_decisions(struct committer *committer, const struct change_decision *decision, size_t count,
+                                struct pk_err *err);
 /* Positions alone: offsets without events (control records, compacted gaps). */
 enum pk_status commit_positions(struct committer *committer, struct store_position *position, size_t positions,
                                 const int64_t *next_offset, struct pk_err *err);
