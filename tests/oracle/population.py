@@ -5,26 +5,27 @@
     population.py generate --seed 7 --events-out events.jsonl --truth-out truth.jsonl
     population.py judge --rules deploy/polku.yaml --key-file key --seed 7
 
-`generate` writes events as `polku-producer send` reads them, in the order in which they arrive, and the truth: one line
-per event (the person, and null or why nobody could tell) and per person identifier (the persons who use it, and what
-the events say of it). `judge` lets the oracle derive such events and prints how well it told people apart.
+`generate` writes events as `polku-producer send` reads them, in the order in which they arrive, and the truth: one
+line per event (the person, and null or why nobody could tell) and per person identifier (the persons who use it, and
+what the events say of it). `judge` lets the oracle derive such events and prints how well it told people apart.
 
-People have a loyalty number (some have two), customer ids of one or two brands, an e-mail address, a phone number and a
-log-in, and use browsers whose cookies get lost, an app, the family's tablet, machines in stores, a car. They browse before
-they log in, or log in days later; order, and are sent parcels by a carrier who knows the order's number alone; are promised
-calls; share the family's or the office's phone; mistype addresses or give somebody else's. One event of twenty arrives
-up to days late, some arrive twice.
+People have a loyalty number (some have two), customer ids of one or two brands, an e-mail address, a phone number and
+a log-in, and use browsers whose cookies get lost, an app, the family's tablet, machines in stores, a car. They browse
+before they log in, or log in days later; order, and are sent parcels by a carrier who knows the order's number alone;
+are promised calls; share the family's or the office's phone; mistype addresses or give somebody else's. One event of
+twenty arrives up to days late, some arrive twice.
 
-**What can be told at all** is a property of the events and the rules, not of a program. It is judged here from the truth,
-by docs/semantics.md 2 and 3 read as what a shop could know:
+**What can be told at all** is a property of the events and the rules, not of a program. It is judged here from the
+truth, by docs/semantics.md 2 and 3 read as what a shop could know:
 
-- A person identifier is `several` people's if the events show it (3.2: it is shared and joins nobody). It is `glued` if in
-  its component (3.3) there is one that several people use without any event that shows it: a phone of two people who never
-  gave a number that is theirs alone. It is `clear` else. Then every link in its component joins identifiers of one
-  person, by induction over links: customers made of clear identifiers hold one person each.
-- An event with an own person is decidable if that is clear. An event without one is decidable if within the lookback and
-  lookahead of each of its names nobody else used that name, and whoever was seen there is known by a clear identifier; if
-  nobody was seen there, its anonymous customer holds one person only if nobody else ever used its strongest name.
+- A person identifier is `several` people's if the events show it (3.2: it is shared and joins nobody). It is `glued`
+  if in its component (3.3) there is one that several people use without any event that shows it: a phone of two people
+  who never gave a number that is theirs alone. It is `clear` else. Then every link in its component joins identifiers
+  of one person, by induction over links: customers made of clear identifiers hold one person each.
+- An event with an own person is decidable if that is clear. An event without one is decidable if within the lookback
+  and lookahead of each of its names nobody else used that name, and whoever was seen there is known by a clear
+  identifier; if nobody was seen there, its anonymous customer holds one person only if nobody else ever used its
+  strongest name.
 - The others are undecidable: `no name`, `glued`, `several at that time`, `several before`.
 
 So among decidable events two of one customer are of one person: precision is 1, or the program is wrong. The
@@ -82,12 +83,12 @@ class Rules:
 # ---------------------------------------------------------------- what happens
 
 class Person:
-    __slots__ = ('number', 'loyalty', 'havu', 'kaarna', 'email', 'phone', 'login', 'cookie', 'app', 'tablet', 'vehicle',
-                 'office', 'family', 'store')
+    __slots__ = ('number', 'loyalty', 'havu', 'kaarna', 'email', 'phone', 'login', 'cookie', 'app', 'tablet',
+                 'vehicle', 'office', 'family', 'store')
 
 
 class Happening:
-    """One event: the true person (None = nobody's), and its identifiers as (namespace, value that counts or None, as written)."""
+    """One event: the true person, and its identifiers as (namespace, value that counts or None, as written)."""
     __slots__ = ('person', 'time', 'arrival', 'who', 'case', 'natural', 'verdict', 'own')
 
 
@@ -95,7 +96,7 @@ CASE = 'case_id'  # the namespace of orders, tickets and dossiers
 
 
 class Population:
-    """Decided by its seed alone. happening: the events in order of time; redelivery: (arrival, natural) of the copies."""
+    """Decided by its seed alone. happening: the events in order of time; redelivery: (arrival, natural) of copies."""
 
     def __init__(self, seed, rules, people=30000, events=200000, days=60):
         self.random, self.rules = random.Random(seed), rules
@@ -116,11 +117,12 @@ class Population:
     def _person(self, number):
         p = Person()
         p.number, p.family = number, (number,)
-        p.loyalty = ['L%07d' % (10 * number + n) for n in range(2 if self.maybe(0.02) else 1)] if self.maybe(0.8) else []
+        cards = 0 if self.maybe(0.2) else 2 if self.maybe(0.02) else 1
+        p.loyalty = ['L%07d' % (10 * number + n) for n in range(cards)]
         p.havu = 'H%06d' % number if self.maybe(0.7) else None
         p.kaarna = 'K%06d' % number if self.maybe(0.45) else None
-        p.email = '%s.%d@example.%s' % (self.random.choice(['aino', 'eero', 'helmi', 'onni', 'siiri', 'ville']), number,
-                                        self.random.choice(['fi', 'com', 'net'])) if self.maybe(0.9) else None
+        first, last = self.random.choice(['aino', 'eero', 'helmi', 'siiri']), self.random.choice(['fi', 'com', 'net'])
+        p.email = '%s.%d@example.%s' % (first, number, last) if self.maybe(0.9) else None
         p.phone = '4%08d' % number if self.maybe(0.9) or not (p.loyalty or p.email) else None
         p.login = 'user%d' % number if self.maybe(0.55) else None
         p.app = 'app-%d' % number if self.maybe(0.5) else None
@@ -188,17 +190,28 @@ class Population:
 
     def account(self, p):
         """What the web shop knows after a log-in."""
-        who = [('havu/login', p.login, p.login)] * bool(p.login) + [('havu/customer_id', p.havu, p.havu)] * bool(p.havu)
+        who = [('havu/login', p.login, p.login)] * bool(p.login) + self.id_of('havu', p.havu)
         return who or self.email(p)
 
     def card(self, p):
         number = self.random.choice(p.loyalty)
         return 'alliance/loyalty_id', number, number
 
+    @staticmethod
+    def id_of(brand, number):
+        return [(brand + '/customer_id', number, number)] * bool(number)
+
+    @staticmethod
+    def machine(name):
+        return [('kiosk', name, name)]
+
+    def seller(self):
+        return 'seller-%d' % self.random.randrange(400)
+
     def known_by(self, p):
         """By what an agent finds the person: the loyalty number, or a customer id."""
         who = [self.card(p)] if p.loyalty else []
-        who += [('havu/customer_id', p.havu, p.havu)] * bool(p.havu) + [('kaarna/customer_id', p.kaarna, p.kaarna)] * bool(p.kaarna)
+        who += self.id_of('havu', p.havu) + self.id_of('kaarna', p.kaarna)
         return [self.random.choice(who)] if who else self.email(p)
 
     def browser(self, p):
@@ -215,8 +228,8 @@ class Population:
         h.person, h.time, h.case, h.who = p.number if p else None, int(at), case, who
         brand = fields.pop('brand', None) or source.partition('-')[0].capitalize()
         h.natural = natural = {
-            'event_id': 'p%d' % next(self.numbers), 'source': source, 'occurred_at': h.time, 'type': kind, 'channel': channel,
-            'brand': brand, 'direction': fields.pop('direction', 'INBOUND'), 'actor': fields.pop('actor', 'CUSTOMER')}
+            'event_id': 'p%d' % next(self.numbers), 'source': source, 'occurred_at': h.time, 'type': kind,
+            'channel': channel, 'brand': brand, 'direction': 'INBOUND', 'actor': 'CUSTOMER'}
         if who:
             natural['identifiers'] = [{'namespace': namespace, 'value': written} for namespace, _, written in who]
         if case:
@@ -230,6 +243,8 @@ class Population:
 
     OUT = {'direction': 'OUTBOUND', 'actor': 'HUMAN'}
     MACHINE = {'direction': 'OUTBOUND', 'actor': 'SYSTEM'}
+    INSIDE = {'direction': 'INTERNAL', 'actor': 'HUMAN'}
+    SYSTEM = {'direction': 'INTERNAL', 'actor': 'SYSTEM'}
 
     # -- what people do: each returns when it is over
 
@@ -253,15 +268,15 @@ class Population:
         who = self.contact(p)
         if (p.login or p.havu) and self.maybe(0.6):
             who = self.account(p) + who
-        placed = self.tell(p, at, 'havu-web', 'purchase.started', 'web', [browser])
+        self.tell(p, at, 'havu-web', 'purchase.started', 'web', [browser])
         at += self.later(MINUTE, 20 * MINUTE)
-        days = self.random.randint(2, 7)
-        from_ = at // DAY * DAY + days * DAY + 9 * HOUR
-        promise = {'id': 'delivery-' + case, 'kind': 'delivery', 'due_from': from_, 'due_to': from_ + 8 * HOUR, 'unit': 'Logistics'}
+        from_ = at // DAY * DAY + self.random.randint(2, 7) * DAY + 9 * HOUR
+        promise = {'id': 'delivery-' + case, 'kind': 'delivery', 'due_from': from_, 'due_to': from_ + 8 * HOUR,
+                   'unit': 'Logistics'}
         placed = self.tell(p, at, 'havu-shop', 'order.placed', 'web', who + [browser], case, obligation=promise)
-        self.tell(p, at + SECOND, 'havu-shop', 'payment.captured', 'web', [], case, direction='INTERNAL', actor='SYSTEM',
+        self.tell(p, at + SECOND, 'havu-shop', 'payment.captured', 'web', [], case, **self.SYSTEM,
                   money={'amount_minor': self.random.randrange(500, 50000), 'currency': 'EUR', 'kind': 'payment'})
-        self.tell(p, at + self.later(HOUR, 2 * DAY), 'reitti-depot', 'order.shipped', 'post', [], case, direction='INTERNAL', actor='SYSTEM')
+        self.tell(p, at + self.later(HOUR, 2 * DAY), 'reitti-depot', 'order.shipped', 'post', [], case, **self.SYSTEM)
         if self.maybe(0.1):
             self.tell(p, from_ - self.later(HOUR, 8 * HOUR), 'havu-shop', 'delivery.late', 'email', self.email(p), case,
                       obligation=dict(promise, due_from=from_ + DAY, due_to=from_ + DAY + 8 * HOUR), **self.MACHINE)
@@ -270,8 +285,8 @@ class Population:
         if p.phone and self.maybe(0.3):
             self.tell(p, from_ - HOUR, 'reitti-depot', 'notice.sent', 'messaging', self.phone(p), case, **self.MACHINE)
         if self.maybe(0.93):
-            self.tell(p, from_ + self.later(-HOUR, 12 * HOUR), 'reitti-depot', 'order.delivered', 'post', [], case, direction='OUTBOUND',
-                      actor='HUMAN', relates_to=placed, outcome='ok')
+            self.tell(p, from_ + self.later(-HOUR, 12 * HOUR), 'reitti-depot', 'order.delivered', 'post', [], case,
+                      relates_to=placed, outcome='ok', **self.OUT)
         if self.maybe(0.1):
             self.complain(p, from_ + self.later(DAY, 3 * DAY), case)
 
@@ -279,12 +294,14 @@ class Population:
         case = case or 'havu/V-%d' % next(self.numbers)
         who = self.contact(p)[:1]
         self.tell(p, at, 'havu-crm', 'complaint.opened', 'email', who, case)
-        self.tell(p, at + self.later(HOUR, DAY), 'havu-crm', 'handoff.offered', 'back_office', [], case, direction='INTERNAL',
-                  actor='HUMAN', handoff={'to_brand': 'Kaarna', 'to_unit': 'Repairs'})
+        self.tell(p, at + self.later(HOUR, DAY), 'havu-crm', 'handoff.offered', 'back_office', [], case,
+                  handoff={'to_brand': 'Kaarna', 'to_unit': 'Repairs'}, **self.INSIDE)
         if self.maybe(0.7):
-            self.tell(p, at + self.later(DAY, 3 * DAY), 'kaarna-desk', 'handoff.accepted', 'back_office', [], case, direction='INTERNAL', actor='HUMAN')
+            self.tell(p, at + self.later(DAY, 3 * DAY), 'kaarna-desk', 'handoff.accepted', 'back_office', [], case,
+                      **self.INSIDE)
         if self.maybe(0.7):
-            self.tell(p, at + self.later(3 * DAY, 20 * DAY), 'havu-crm', 'complaint.closed', 'email', who, case, outcome='resolved', **self.OUT)
+            self.tell(p, at + self.later(3 * DAY, 20 * DAY), 'havu-crm', 'complaint.closed', 'email', who, case,
+                      outcome='resolved', **self.OUT)
 
     def call(self, p, at):
         number = p.office if p.office and self.maybe(0.7) else None
@@ -295,13 +312,15 @@ class Population:
         if not self.maybe(0.4):
             return
         at += self.later(MINUTE, 5 * MINUTE)
-        promise = {'id': 'call-%d' % next(self.numbers), 'kind': 'callback', 'due_from': at + HOUR, 'due_to': at + 6 * HOUR, 'unit': 'Service desk'}
+        promise = {'id': 'call-%d' % next(self.numbers), 'kind': 'callback', 'due_from': at + HOUR,
+                   'due_to': at + 6 * HOUR, 'unit': 'Service desk'}
         self.tell(p, at, 'kaarna-calls', 'callback.booked', 'ivr', who or identified, obligation=promise)
         while self.maybe(0.8):
             at += self.later(30 * MINUTE, 4 * HOUR)
             reached = self.maybe(0.6)
-            self.tell(p, at, 'kaarna-calls', 'callback.reached' if reached else 'callback.unreached', 'phone', who or identified,
-                      outcome='ok' if reached else 'unreached', relates_to='kaarna-calls/' + promise['id'], **self.OUT)
+            self.tell(p, at, 'kaarna-calls', 'callback.reached' if reached else 'callback.unreached', 'phone',
+                      who or identified, outcome='ok' if reached else 'unreached',
+                      relates_to='kaarna-calls/' + promise['id'], **self.OUT)
             if reached:
                 return
 
@@ -310,22 +329,23 @@ class Population:
         who = self.contact(p)[:1]
         if self.maybe(0.25):
             who = self.known_by(p) + who
-        asked = self.tell(p, at, 'havu-mail', 'question.asked', 'email', who, case, topic=self.random.choice(['bill', 'delivery', 'warranty']))
+        asked = self.tell(p, at, 'havu-mail', 'question.asked', 'email', who, case,
+                          topic=self.random.choice(['bill', 'delivery', 'warranty']))
         for chance, kind in (0.7, 'reply.sent'), (0.7, 'answer.given'), (0.2, 'thanks.received'):
             if self.maybe(chance):
                 at += self.later(HOUR, 2 * DAY)
-                self.tell(p, at, 'havu-mail', kind, 'email', [] if case and self.maybe(0.5) else who, case, relates_to=asked,
-                          **({} if kind == 'thanks.received' else self.OUT))
+                self.tell(p, at, 'havu-mail', kind, 'email', [] if case and self.maybe(0.5) else who, case,
+                          relates_to=asked, **({} if kind == 'thanks.received' else self.OUT))
 
     def shop(self, p, at):
         """In a store: the price machine is used by anybody, the till sees the card."""
         place = self.random.randrange(p.store + 1)
         if self.maybe(0.3):
-            machine = 'info-%d' % place
-            self.tell(p, at, 'havu-kiosk', 'selfservice.started', 'kiosk', [('kiosk', machine, machine)])
+            machine = self.machine('info-%d' % place)
+            self.tell(p, at, 'havu-kiosk', 'selfservice.started', 'kiosk', machine)
             at += self.later(MINUTE, 20 * MINUTE)
             if p.loyalty and self.maybe(0.4):
-                self.tell(p, at, 'havu-kiosk', 'selfservice.completed', 'kiosk', [self.card(p), ('kiosk', machine, machine)], outcome='ok')
+                self.tell(p, at, 'havu-kiosk', 'selfservice.completed', 'kiosk', [self.card(p)] + machine, outcome='ok')
         at += self.later(MINUTE, 40 * MINUTE)
         who = [self.card(p)] if p.loyalty else []
         if who and self.maybe(0.004):  # pays with one card, and shows another one for the points
@@ -334,28 +354,30 @@ class Population:
                 who.append(self.card(other))
         if who and p.email and self.maybe(0.25):
             who += self.email(p)  # for the receipt
-        self.tell(p, at, 'havu-till', 'purchase.completed', 'store', who, unit='Store %d' % place, staff='seller-%d' % self.random.randrange(400))
+        self.tell(p, at, 'havu-till', 'purchase.completed', 'store', who, unit='Store %d' % place, staff=self.seller())
 
     def counter(self, p, at):
         """Staff look customers up on the machine at the desk: one device that sees everybody."""
-        machine = 'desk-%d' % self.random.randrange(p.store + 1)
-        self.tell(p, at, 'havu-desk', 'visit.started', 'store', [('kiosk', machine, machine)])
+        machine = self.machine('desk-%d' % self.random.randrange(p.store + 1))
+        self.tell(p, at, 'havu-desk', 'visit.started', 'store', machine)
         self.tell(p, at + self.later(MINUTE, 10 * MINUTE), 'havu-desk', 'request.made', 'store',
-                  self.known_by(p) + self.phone(p) + [('kiosk', machine, machine)], staff='seller-%d' % self.random.randrange(400))
+                  self.known_by(p) + self.phone(p) + machine, staff=self.seller())
 
     def garage(self, p, at):
         car = [('vehicle', p.vehicle, p.vehicle)] if p.vehicle else []
         case = 'kaarna/S-%d' % next(self.numbers)
         if car:
             for _ in range(self.random.randint(0, 2)):
-                self.tell(p, at, 'kaarna-telematics', 'product.fault_signalled', 'vehicle', car, direction='INBOUND', actor='SYSTEM')
+                self.tell(p, at, 'kaarna-telematics', 'product.fault_signalled', 'vehicle', car, actor='SYSTEM')
                 at += self.later(HOUR, 2 * DAY)
-        who = [('kaarna/customer_id', p.kaarna, p.kaarna)] * bool(p.kaarna) + self.phone(p)
+        who = self.id_of('kaarna', p.kaarna) + self.phone(p)
         self.tell(p, at, 'kaarna-booking', 'appointment.booked', 'phone', who + car, case,
-                  obligation={'id': 'service-' + case, 'kind': 'service', 'due_from': at + 2 * DAY, 'due_to': at + 5 * DAY, 'unit': 'Garage'})
+                  obligation={'id': 'service-' + case, 'kind': 'service', 'due_from': at + 2 * DAY,
+                              'due_to': at + 5 * DAY, 'unit': 'Garage'})
         at += self.later(2 * DAY, 6 * DAY)
-        self.tell(p, at, 'kaarna-garage', 'work.started', 'field_service', car, case, direction='INTERNAL', actor='HUMAN')
-        self.tell(p, at + self.later(HOUR, 8 * HOUR), 'kaarna-garage', 'service.done', 'field_service', [], case, outcome='ok', **self.OUT)
+        self.tell(p, at, 'kaarna-garage', 'work.started', 'field_service', car, case, **self.INSIDE)
+        self.tell(p, at + self.later(HOUR, 8 * HOUR), 'kaarna-garage', 'service.done', 'field_service', [], case,
+                  outcome='ok', **self.OUT)
 
     def app(self, p, at):
         if not p.app:
@@ -363,7 +385,8 @@ class Population:
         phone = ('device_id', p.app, p.app)
         at = self.views(p, at, [phone], 3)
         if self.maybe(0.4):
-            self.tell(p, at, 'havu-app', 'login.succeeded', 'app', (self.account(p) if self.maybe(0.5) or not p.loyalty else [self.card(p)]) + [phone])
+            who = self.account(p) if self.maybe(0.5) or not p.loyalty else [self.card(p)]
+            self.tell(p, at, 'havu-app', 'login.succeeded', 'app', who + [phone])
         return None
 
     def news(self, p, at):
@@ -375,14 +398,14 @@ class Population:
         who = ([self.card(p)] if p.loyalty else []) + self.account(p)
         who += [i for i in self.contact(p) if i[0] not in (w[0] for w in who)]
         if self.maybe(0.7) and p.kaarna:
-            who = [('kaarna/customer_id', p.kaarna, p.kaarna)] + who
+            who = self.id_of('kaarna', p.kaarna) + who
         self.tell(p, at, 'havu-crm', 'identity.linked', 'web', who)
 
     def nameless(self, p, at):
         self.tell(p, at, 'havu-shop', 'page.viewed', 'web', [])
 
-    SCRIPTS = [(browse, 13), (order, 12), (call, 11), (ask, 9), (shop, 14), (counter, 4), (garage, 5), (app, 8), (news, 8), (profile, 25),
-               (complain, 1), (nameless, 1)]
+    SCRIPTS = [(browse, 13), (order, 12), (call, 11), (ask, 9), (shop, 14), (counter, 4), (garage, 5), (app, 8),
+               (news, 8), (profile, 25), (complain, 1), (nameless, 1)]
 
     def _live(self):
         """Everybody does something; then those who do much do more, until there are enough events."""
@@ -442,8 +465,8 @@ class Sets:
 
 
 class Verdicts:
-    """Sets `verdict` (None = decidable) of every happening; `identifier`: key -> (persons, 'clear', 'several' or 'glued').
-    A key is (namespace, value that counts)."""
+    """Sets `verdict` (None = decidable) of every happening; `identifier`: key -> (persons, 'clear', 'several' or
+    'glued'). A key is (namespace, value that counts)."""
 
     def __init__(self, happening, rules):
         self.rules = rules
@@ -497,7 +520,8 @@ class Verdicts:
 
     def _lent(self, h, persons):
         """The names of an event: (key, lookback, lookahead), the strongest first."""
-        devices = sorted((self._namespace(name).priority, position, (name, value)) for position, (name, value, _) in enumerate(h.who)
+        devices = sorted((self._namespace(name).priority, position, (name, value))
+                         for position, (name, value, _) in enumerate(h.who)
                          if value is not None and self._namespace(name) and not self._namespace(name).is_person)
         found = [d[2] for d in devices] + [x for x in persons if x in self.shared]
         found = [(x, self.names[x[0]].lookback, self.names[x[0]].lookahead) for x in found]
@@ -566,7 +590,8 @@ class Score:
 
 
 class Truth:
-    """event: (source, event_id) -> (person, why undecidable or None); identifier: (namespace, value) -> (persons, verdict)."""
+    """event: (source, event_id) -> (person, why undecidable or None); identifier: (namespace, value) ->
+    (persons, verdict)."""
 
     def __init__(self):
         self.event, self.identifier = {}, {}
@@ -574,7 +599,8 @@ class Truth:
     @classmethod
     def of(cls, population, verdicts):
         truth = cls()
-        truth.event = {(h.natural['source'], h.natural['event_id']): (h.person, h.verdict) for h in population.happening}
+        truth.event = {(h.natural['source'], h.natural['event_id']): (h.person, h.verdict)
+                       for h in population.happening}
         truth.identifier = {key: (sorted(people), verdict) for key, (people, verdict) in verdicts.identifier.items()}
         return truth
 
@@ -590,16 +616,20 @@ class Truth:
         return truth
 
     def write(self, file):
+        def line(**fields):
+            file.write(json.dumps(fields) + '\n')
         for (source, event_id), (person, why) in self.event.items():
-            file.write(json.dumps({'source': source, 'event_id': event_id, 'person': person, 'undecidable': why}) + '\n')
+            line(source=source, event_id=event_id, person=person, undecidable=why)
         for (namespace, value), (people, verdict) in self.identifier.items():
-            file.write(json.dumps({'namespace': namespace, 'value': value, 'persons': people, 'verdict': verdict}) + '\n')
+            line(namespace=namespace, value=value, persons=people, verdict=verdict)
 
     def score_events(self, of_event, decidable=True):
-        """Of all events, only what was given to a person counts as told: the customer of a machine in a store claims to be nobody."""
+        """Of all events, only what was given to a person counts as told: the customer of a machine in a store does not
+        claim to be somebody."""
         if decidable:
             return Score((of_event[event][0], person) for event, (person, why) in self.event.items() if not why)
-        return Score((of_event[event][0] if of_event[event][1] else None, person) for event, (person, _) in self.event.items())
+        return Score((of_event[event][0] if of_event[event][1] else None, person)
+                     for event, (person, _) in self.event.items())
 
     def score_identifiers(self, of_key, decidable=True):
         """An identifier of several people stands once for each of them."""
@@ -607,10 +637,10 @@ class Truth:
                      if not decidable or verdict == 'clear' for person in people)
 
     def report(self, of_event, of_identifier, key, say):
-        """Says all four scores; -> whether both are precise where the truth is decidable. of_event: (source, event_id) ->
-        (customer or None, whether it is a person); of_identifier: hash -> customer; key: the hash key."""
+        """Says all four scores; -> whether both are precise where the truth is decidable. of_event: (source, event_id)
+        -> (customer or None, whether it is a person); of_identifier: hash -> customer; key: the hash key."""
         hasher = oracle.Hasher(key)
-        of_key = {(namespace, value): of_identifier.get(hasher.parts(namespace, value)) for namespace, value in self.identifier}
+        of_key = {key: of_identifier.get(hasher.parts(*key)) for key in self.identifier}
         clear, events = self.score_identifiers(of_key), self.score_events(of_event)
         say('identifiers, clear ones:       %s' % clear)
         say('identifiers, all:              %s' % self.score_identifiers(of_key, False))
@@ -623,7 +653,8 @@ class Truth:
         verdicts = collections.Counter(verdict for _, verdict in self.identifier.values())
         held = collections.Counter(person for people, _ in self.identifier.values() for person in people)
         people = {person for person, _ in self.event.values()}
-        return ('%d events of %d people, %.2f identifiers a person; %.2f %% of the events decidable (%s); identifiers: %s' % (
+        return ('%d events of %d people, %.2f identifiers a person; %.2f %% of the events decidable (%s); identifiers: '
+                '%s' % (
             len(self.event), len(people), sum(held.values()) / len(people), 100 * reasons[None] / len(self.event),
             ', '.join('%s %d' % (why, n) for why, n in reasons.most_common() if why),
             ', '.join('%s %d' % pair for pair in verdicts.most_common())))
@@ -644,7 +675,7 @@ def generate(args):
     population, truth = make(seed, args.rules, args.people, args.events, args.days)
     with open(args.events_out, 'w', encoding='utf-8') as file:
         for natural in population.naturals(args.order):
-            file.write(json.dumps(dict(natural, occurred_at=format_time(natural['occurred_at'])), ensure_ascii=False) + '\n')
+            file.write(json.dumps(dict(natural, occurred_at=format_time(natural['occurred_at']))) + '\n')
     with open(args.truth_out, 'w', encoding='utf-8') as file:
         truth.write(file)
     print('population: %s' % truth.summary(), file=sys.stderr)
@@ -661,7 +692,8 @@ def judge(args):
         naturals = population.naturals()
     key = oracle.read_key(args.key_file)
     derived = oracle.Deriver(oracle.Rules.load(args.rules), key).derive(naturals)
-    of_event = {(e.field['source'], e.field['event_id']): (e.customer, e.known_by[0] == 'person') for e in derived.events}
+    of_event = {(e.field['source'], e.field['event_id']): (e.customer, e.known_by[0] == 'person')
+                for e in derived.events}
     print(truth.summary())
     precise = truth.report(of_event, derived.identity.customer_of, key, print)
     return 0 if precise and set(of_event) == set(truth.event) else 1
@@ -684,7 +716,8 @@ def main():
     command.add_argument('--events-out', required=True, metavar='FILE')
     command.add_argument('--truth-out', required=True, metavar='FILE')
     command.set_defaults(run=generate)
-    command = commands.add_parser('judge', help='how well the oracle tells people apart; exit code 1 if not all that can be told')
+    command = commands.add_parser('judge', help='how well the oracle tells people apart; exit code 1 where that is '
+                                  'less than can be told')
     add_population_arguments(command)
     command.add_argument('--key-file', required=True)
     command.add_argument('--truth', help='read it from here, and the events from FILE, instead of making them')
