@@ -341,14 +341,13 @@ class Generator:
             return []
         identity = self.derived.identity
         persons = sorted(identity.persons) or [b'nobody at all...']
-        keys = sorted({d.hash for e in self.derived.events for d in e.devices} |
-                      {e.case for e in self.derived.events} - {None})
+        devices = sorted({d.hash for e in self.derived.events for d in e.devices})
         found = []
         for _ in range(self.random.randrange(1, 5)):
             kind, person = self.random.choice(['block', 'unlink', 'unlink', 'apart', 'apart']), self.random.choice(persons)
             decision = {'kind': kind, 'a': person.hex()}
-            if kind == 'block' and keys and self.maybe(0.5):
-                decision['a'] = oracle.format_uuid(self.random.choice(keys))
+            if kind == 'block' and devices and self.maybe(0.5):
+                decision['a'] = oracle.format_uuid(self.random.choice(devices))
             elif kind == 'apart':
                 same = [p for p in persons if p in identity.customer_of and
                         identity.customer_of[p] == identity.customer_of.get(person)]

@@ -560,8 +560,6 @@ class Identity:
         if blocked:
             event.persons = [p for p in event.persons if p.hash not in blocked]
             event.devices = [d for d in event.devices if d.hash not in blocked]
-            if event.case in blocked:
-                event.case = None
 
     # -- 3.1, 3.2
 
@@ -702,7 +700,7 @@ class Identity:
 
 class Event:
     __slots__ = ('field', 'time', 'order', 'hash', 'content', 'signature', 'traits', 'persons', 'devices', 'customer',
-                 'known_by', 'case', 'carried_case', 'staff', 'relates', 'promise', 'identifiers', 'journey')
+                 'known_by', 'case', 'staff', 'relates', 'promise', 'identifiers', 'journey')
 
 
 class Journey:
@@ -931,7 +929,6 @@ class Deriver:
         event.traits = self.rules.traits(event.signature)
         event.journey = None
         event.case = None if field['case_id'] is None else self._reserved_hash('case_id', field['case_id'])
-        event.carried_case = event.case
         event.staff = None if field['staff'] is None else self._reserved_hash('staff', field['staff'])
         event.relates = None
         if field['relates_to'] is not None:
@@ -1239,7 +1236,7 @@ def interaction_rows(derived):
         row = {name: field.get(name) for name in INTERACTION}
         row.update(event_hash=event.hash, content_hash=event.content, customer=event.customer,
                    customer_kind=event.known_by[0],
-                   journey=event.journey.id if event.journey else None, case=event.carried_case, staff=event.staff,
+                   journey=event.journey.id if event.journey else None, case=event.case, staff=event.staff,
                    relates=event.relates, promise=event.promise, handoff=field['handoff'] is not None,
                    identifiers=compact([format_uuid(i or NO_IDENTIFIER) for i in event.identifiers]),
                    identifier_namespaces=compact([i['namespace'] for i in field['identifiers']]),

@@ -593,7 +593,8 @@ class Decided(unittest.TestCase):
         self.assertEqual(whose(events), dict.fromkeys('1234', 'c1'))
         self.assertEqual(whose(events, 'block c1'), dict.fromkeys('1234', 'e1'))
         self.assertEqual(whose(events, 'block e1'), {'1': 'c1', '2': None, '3': 'c1', '4': 'c1'})
-        self.assertEqual(whose(events, 'block t1', 'block case1'), {'1': 'c1', '2': 'c1', '3': None, '4': None})
+        self.assertEqual(whose(events, 'block t1'), {'1': 'c1', '2': 'c1', '3': None, '4': 'c1'})
+        self.assertEqual(whose(events, 'block case1'), dict.fromkeys('1234', 'c1'))     # not of a case
         self.assertEqual(len(list(oracle.table_rows(resolve(events, 'block e1'), 'identifier'))), 1)
 
     def test_block_of_a_person_that_contradicts_or_is_shared(self):
@@ -601,12 +602,7 @@ class Decided(unittest.TestCase):
         family = [told('1', 0, 'c1 p1'), told('2', 1, 'c2 p1')]
         self.assertEqual(sets(family, 'block c2'), ['c1 p1'])
 
-    def test_a_blocked_case_is_null_in_journeys_and_promises_and_stays_in_the_event(self):
-        derived = resolve([told('1', 0, 'c1', 'case1', kind='callback.requested')], 'block case1')
-        self.assertIsNone(one(derived.journeys).case)
-        self.assertIsNone(one(list(oracle.table_rows(derived, 'obligation')))['case'])
-        found = one(list(oracle.table_rows(derived, 'interaction')))
-        self.assertEqual(NAMES[found['case']], 'case1')
+    def test_the_stored_event_keeps_the_hash_of_what_a_decision_blocks(self):
         derived = resolve([told('1', 0, 'c1 e1')], 'block c1')
         found = one(list(oracle.table_rows(derived, 'interaction')))
         self.assertIn(oracle.format_uuid(hash_of('c1')), found['identifiers'])

@@ -7,7 +7,7 @@ random order, batches and consumers; all tables must be equal. Prints the first 
 
 What polku_derive gets: events as JSON Lines; `--decisions FILE` if there are any, JSON Lines too, all of them in force
 at the end: {"kind": "block"|"unlink"|"apart", "a": hash, "b": hash}, b of `apart` alone, hashes as 32 hex digits or as a
-uuid with dashes; a may be a person, device or case, or nothing that any event carries. When it takes them (before,
+uuid with dashes; a may be a person, of `block` a device too, or nothing that any event carries. When it takes them (before,
 between or after batches) is its own choice, and it may take and restore others on the way.
 What it writes: NAME.tsv for each of TABLES, first line the names of the columns, rows in the text form of COPY, sorted
 by bytes. Two tables are about identity:
