@@ -88,7 +88,7 @@ struct store *support_open_as(struct support *s, struct symbols *symbols, const 
 const char *support_sql(struct support *s, const char *format, ...)
 {
     static char value[8192];
-    char text[4096];
+    char text[16384];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
