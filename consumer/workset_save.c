@@ -104,15 +104,18 @@ static void derive_groups(struct workset *ws, struct metrics *metrics, struct ch
     struct pk_map builds = {0};
     collect_facts(ws, &builds);
     for (size_t i = 0; i < ws->nameless.len; i++)
-        collect_nameless(ws, &builds, ws->nameless.ptr[i]);
+        if (pk_hash_zero(ws->nameless.ptr[i]->customer))
+            collect_nameless(ws, &builds, ws->nameless.ptr[i]);
     for (size_t i = 0; i < ws->facts; i++)
         if (!ws->fact[i].customer && !ws->fact[i].dropped)
             collect_nameless(ws, &builds, ws->fact[i].fact);
     for (size_t i = 0; i < ws->moved.len; i++) {
         struct ws_fact *entry = ws->moved.ptr[i];
-        if (!lost_customer(entry) || collect_nameless(ws, &builds, entry->fact))
+        bool found = pk_hash_zero(entry->fact->stored_customer); /* by a restore */
+        if (!found && (!lost_customer(entry) || collect_nameless(ws, &builds, entry->fact)))
             continue;
-        struct group_build *build = build_of(ws, &builds, entry->fact->stored_customer);
+        struct group_build *build =
+            build_of(ws, &builds, found ? entry->fact->customer : entry->fact->stored_customer);
         add_group_fact(ws->arena, &build->group, &build->cap, entry->fact);
     }
     collect_stored_rows(ws, &builds);
