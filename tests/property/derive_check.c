@@ -45,9 +45,6 @@ static void attribute(struct reference *r, const struct change_decision *decisio
         identity_batch_decide(&r->identity, &decision[i]);
     identity_batch_solve(&r->identity);
     identity_batch_attribute(&r->identity, r->fact, r->facts);
-    for (size_t i = 0; i < r->facts; i++)
-        if (identity_batch_blocked(&r->identity, r->fact[i]->case_key))
-            r->fact[i]->case_key = (struct pk_hash){{0}};
 }
 
 static void derive(struct reference *r)

@@ -148,10 +148,7 @@ static struct change_decision make_decision(struct chance *chance, struct test_c
         } else if (fact.person_count) {
             name = &fact.person[chance_below(chance, fact.person_count)];
         }
-        if (d.kind == DECIDE_BLOCK && !pk_hash_zero(fact.case_key) && chance_in(chance, 20)) {
-            d.a = fact.case_key;
-            d.kind_a = KEY_CASE;
-        } else if (name && d.kind != DECIDE_APART) {
+        if (name && d.kind != DECIDE_APART) {
             d.a = name->hash;
             d.name_space_a = name->name_space;
         } else if (name && d.kind == DECIDE_APART && (fact.person_count > 1 || other.person_count)) {

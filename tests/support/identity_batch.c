@@ -185,7 +185,7 @@ static size_t lent_names(const struct identity_batch *batch, const struct fact *
             ret[count++] = (struct lent){person->hash, KEY_SHARED, person->rules->lookback_us, person->rules->lookback_us};
     }
     int64_t gap_us = batch->meaning->rules->case_gap_us;
-    if (!pk_hash_zero(fact->case_key) && !identity_batch_blocked(batch, fact->case_key))
+    if (!pk_hash_zero(fact->case_key))
         ret[count++] = (struct lent){fact->case_key, KEY_CASE, gap_us, gap_us};
     return count;
 }

@@ -13,7 +13,7 @@ struct identity_batch {
     struct pk_arena arena;
     struct pk_map persons;  /* hash -> struct identity_person */
     struct pk_map meetings; /* id -> struct identity_meeting */
-    struct pk_map blocked;  /* hashes that a decision blocks */
+    struct pk_map blocked;  /* persons and devices that a decision blocks */
     PK_VEC(struct identity_person *) person;
     PK_VEC(struct identity_meeting *) meeting;
     PK_VEC(struct identity_apart) apart;

@@ -471,14 +471,14 @@ static bool protects(const struct check *c, struct pk_hash hash)
             return pk_fail(c->err, PK_STOP, "%s", sentence);                                                         \
     } while (0)
 
-/* Persons have a customer and a first time; only they are shared; devices and cases may lend and be blocked. */
+/* Persons have a customer and a first time; only they are shared; devices may lend and be blocked, cases lend. */
 static bool fits_kind(enum key_kind kind, uint32_t flags, int64_t first_at_us, struct pk_hash customer)
 {
     const uint32_t name_flags = KEY_LENDS | KEY_BLOCKED;
     if (kind == KEY_PERSON)
         return !(flags & (KEY_IS_SHARED | KEY_BLOCKED)) || pk_hash_zero(customer);
     if (kind == KEY_DEVICE || kind == KEY_CASE)
-        return !(flags & ~name_flags) && first_at_us == PK_NO_TIME && pk_hash_zero(customer);
+        return !(flags & ~(kind == KEY_CASE ? KEY_LENDS : name_flags)) && first_at_us == PK_NO_TIME && pk_hash_zero(customer);
     return !flags && first_at_us == PK_NO_TIME && pk_hash_zero(customer);
 }
 
@@ -590,6 +590,8 @@ static enum pk_status check_decisions(const struct check *c)
         const struct change_decision *decision = &c->changes->decision.ptr[i];
         bool pair = decision->kind == DECIDE_APART;
         REQUIRE(pair == !pk_hash_zero(decision->b), "a decision names other hashes than its kind needs");
+        REQUIRE(decision->kind_a == KEY_PERSON || (decision->kind == DECIDE_BLOCK && decision->kind_a == KEY_DEVICE),
+                "a decision about a name of another kind");
         REQUIRE(!pair || pk_hash_cmp(decision->a, decision->b) < 0, "the ends of a decision are not in order");
         REQUIRE(!find_decision(c->store, decision) == !decision->restore,
                 decision->restore ? "a decision to take back is not in force" : "a decision is in force already");
@@ -606,9 +608,6 @@ static enum pk_status check_sightings(const struct check *c)
         const struct change_key *made = pk_map_get(&c->new_key, sighting->key);
         REQUIRE(i == 0 || memcmp(sighting - 1, sighting, sizeof *sighting) < 0, "sightings are not sorted");
         REQUIRE(key || made, "a sighting of a key that is not there");
-        REQUIRE(!key || !(pk_hash_eq(key->owner, sighting->customer) ||
-                          is_among(key->also, key->also_count, sighting->customer)),
-                "a sighting is there already");
         REQUIRE(!made || !pk_hash_eq(made->owner, sighting->customer), "a sighting repeats the owner");
         REQUIRE(protects(c, sighting->key), "a sighting of a key whose cell the batch does not hold");
     }
@@ -811,6 +810,7 @@ static enum pk_status check_contract(const struct memory_store *store, const str
 
 /* ---- applying ---- */
 
+/* A sighting may be there already: its batch knows customers as they are called now, the row as they were called then. */
 static void apply_cells_and_keys(struct memory_store *store, const struct changes *changes)
 {
     for (size_t i = 0; i < changes->guard.len; i++)
@@ -843,7 +843,9 @@ static void apply_cells_and_keys(struct memory_store *store, const struct change
     }
     for (size_t i = 0; i < changes->sighting.len; i++) {
         struct memory_key *key = pk_map_get(&store->keys, changes->sighting.ptr[i].key);
-        *PK_PUSH(&store->arena, key, also) = changes->sighting.ptr[i].customer;
+        struct pk_hash customer = changes->sighting.ptr[i].customer;
+        if (!pk_hash_eq(key->owner, customer) && !is_among(key->also, key->also_count, customer))
+            *PK_PUSH(&store->arena, key, also) = customer;
     }
 }
 

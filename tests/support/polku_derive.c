@@ -210,7 +210,6 @@ static void shuffle(struct program *p)
 struct names {
     struct pk_arena arena;
     PK_VEC(struct fact_name) person, device;
-    PK_VEC(struct pk_hash) cases;
 };
 
 static void collect_names(struct program *p, struct names *ret)
@@ -223,8 +222,6 @@ static void collect_names(struct program *p, struct names *ret)
             *pk_vec_push(&ret->person) = fact.person[k];
         for (uint32_t k = 0; k < fact.device_count; k++)
             *pk_vec_push(&ret->device) = fact.device[k];
-        if (!pk_hash_zero(fact.case_key))
-            *pk_vec_push(&ret->cases) = fact.case_key;
     }
 }
 
@@ -232,13 +229,11 @@ static void names_done(struct names *names)
 {
     pk_vec_done(&names->person);
     pk_vec_done(&names->device);
-    pk_vec_done(&names->cases);
     pk_arena_done(&names->arena);
 }
 
 static bool find_name(const struct names *names, struct pk_hash hash, enum key_kind *ret_kind, sym_t *ret_name_space)
 {
-    *ret_name_space = 0;
     for (size_t i = 0; i < names->person.len; i++)
         if (pk_hash_eq(names->person.ptr[i].hash, hash)) {
             *ret_kind = KEY_PERSON;
@@ -249,11 +244,6 @@ static bool find_name(const struct names *names, struct pk_hash hash, enum key_k
         if (pk_hash_eq(names->device.ptr[i].hash, hash)) {
             *ret_kind = KEY_DEVICE;
             *ret_name_space = names->device.ptr[i].name_space;
-            return true;
-        }
-    for (size_t i = 0; i < names->cases.len; i++)
-        if (pk_hash_eq(names->cases.ptr[i], hash)) {
-            *ret_kind = KEY_CASE;
             return true;
         }
     return false;
@@ -270,8 +260,6 @@ static void plan_passing(struct program *p, const struct names *names)
         d->a = names->person.ptr[chance_below(&p->chance, (unsigned)names->person.len)].hash;
         if (d->kind == DECIDE_BLOCK && names->device.len && chance_in(&p->chance, 30))
             d->a = names->device.ptr[chance_below(&p->chance, (unsigned)names->device.len)].hash;
-        if (d->kind == DECIDE_BLOCK && names->cases.len && chance_in(&p->chance, 20))
-            d->a = names->cases.ptr[chance_below(&p->chance, (unsigned)names->cases.len)];
         if (d->kind == DECIDE_APART) {
             struct pk_hash other = names->person.ptr[chance_below(&p->chance, (unsigned)names->person.len)].hash;
             bool ordered = pk_hash_cmp(d->a, other) < 0;
