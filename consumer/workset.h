@@ -23,8 +23,9 @@ struct ws_meeting { /* identity.h */
     struct store_meeting row; /* its first event as it is now */
     struct ws_key **person;
     struct identity_meeting solved;
+    struct identity_event stored_first; /* in_database */
     struct ws_key *recounted; /* through which of its persons it is counted again */
-    bool in_database, first_changed, gone;
+    bool in_database, gone;
 };
 
 struct ws_trace { /* the events that carry a name, as far as they matter */

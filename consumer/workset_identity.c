@@ -83,6 +83,8 @@ void workset_put_meetings(struct workset *ws, const struct ws_need *need, struct
             meeting->row.person = made.person;
             meeting->row.name_space = made.name_space;
         }
+        if (!meeting->in_database)
+            meeting->stored_first = ws_first_of(meeting);
         meeting->in_database = true;
         for (uint32_t p = 0; p < meeting->row.count && !need->meeting; p++)
             pull(ws, meeting->person[p]);
@@ -150,7 +152,7 @@ static void take_news(struct workset *ws, struct ws_fact *entry)
         news |= !meeting->in_database;
         if (is_earlier(ws, fact, meeting)) {
             set_first(meeting, fact);
-            meeting->first_changed = news = true;
+            news = true;
         }
     }
     for (unsigned i = 0; i < fact->person_count && news; i++)
@@ -280,7 +282,7 @@ static void recount(struct workset *ws, struct ws_key *key)
         if (meeting->recounted)
             continue; /* through another of its persons */
         meeting->recounted = key;
-        meeting->gone = meeting->first_changed = true;
+        meeting->gone = true;
     }
     for (uint32_t i = 0; i < key->trace.stored_count; i++)
         recount_from(ws, key, key->trace.stored[i]);
@@ -357,8 +359,8 @@ static void take_answer(struct workset *ws, struct ws_key *key)
     if (key->in_database && ((key->flags ^ key->stored_flags) & (KEY_IS_SHARED | KEY_BLOCKED)))
         key->flipped = true;
     if (!pk_hash_zero(key->stored_customer) && !pk_hash_eq(key->stored_customer, key->customer)) {
-        ws_customer_of(ws, key->stored_customer, KEY_PERSON)->regrouped = true;
-        ws->regrouped = true;
+        struct ws_customer *customer = ws_customer_of(ws, key->stored_customer, KEY_PERSON);
+        customer->regrouped = ws->regrouped = true;
     }
 }
 
@@ -412,10 +414,12 @@ bool ws_identify(struct workset *ws, struct ws_need *ret)
 
 static void save_meeting(struct workset *ws, struct ws_meeting *meeting, struct changes *changes)
 {
+    struct identity_event first = ws_first_of(meeting);
     bool fresh = !meeting->in_database && !meeting->gone;
-    if (!fresh && !(meeting->in_database && (meeting->gone || meeting->first_changed)))
+    bool same = meeting->in_database && !meeting->gone &&
+                identity_event_cmp(ws->meaning->symbols, &first, &meeting->stored_first) == 0;
+    if (same || (!meeting->in_database && meeting->gone))
         return;
-    (void)ws;
     for (uint32_t p = 0; p < meeting->row.count; p++) {
         struct change_meeting change = {meeting->row.person[p], &meeting->row};
         if (fresh)
