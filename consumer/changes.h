@@ -99,7 +99,7 @@ struct change_decision { /* by a person, through a command; docs/semantics.md 3.
     sym_t name_space_a, name_space_b;
     struct pk_str by, note; /* who, why */
 };
-struct change_sighting {
+struct change_sighting { /* may be there already */
     struct pk_hash key, customer;
 };
 struct change_customer {

@@ -279,6 +279,7 @@ void workset_done(struct workset *ws)
     pk_vec_done(&ws->evaluated);
     pk_vec_done(&ws->spreading);
     pk_vec_done(&ws->moved);
+    pk_vec_done(&ws->of_split);
     pk_vec_done(&ws->cell_list);
     pk_vec_done(&ws->customer_list);
     pk_vec_done(&ws->displaced);
