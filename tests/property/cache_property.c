@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { CELLS = 12, KEYS = 40, USERS = 5 };
+enum { CELLS = 12, KEYS = 40, USERS = 5, MEETINGS = 3 };
 
 struct want_key { /* the newest content that was put */
     int64_t cell; /* 0 = never put, or its cell was dropped */
@@ -16,6 +16,10 @@ struct want_key { /* the newest content that was put */
     struct pk_hash user[USERS];
     uint8_t state_mark; /* 0 = no state */
     enum key_kind kind;
+    uint32_t flags, meetings;
+    int64_t first_at_us;
+    struct pk_hash customer;
+    struct cache_meeting meeting[MEETINGS];
 };
 struct model {
     struct want_key key[KEYS];
@@ -58,11 +62,33 @@ static void put_random_key(struct chance *chance, struct cache *cache, struct mo
     struct pk_hash user[USERS];
     for (uint32_t u = 0; u < users; u++)
         user[u] = name(2, chance_below(chance, 1000));
-    enum key_kind kind = (enum key_kind)chance_below(chance, 4);
-    cache_put_key(cache, cache_cell(cache, cell), name(1, k), kind, user, users, keep,
-                  keep || !mark ? NULL : state(mark, bytes), keep || !mark ? 0 : bytes);
-    *want = (struct want_key){cell, users, {{{0}}}, keep ? want->state_mark : mark, kind};
-    memcpy(want->user, user, users * sizeof *user);
+    struct want_key now = {
+        .cell = cell,
+        .users = users,
+        .state_mark = keep ? want->state_mark : mark,
+        .kind = (enum key_kind)chance_below(chance, 4),
+        .flags = chance_below(chance, 128),
+        .meetings = chance_below(chance, MEETINGS + 1),
+        .first_at_us = (int64_t)chance_below(chance, 1000),
+        .customer = name(3, chance_below(chance, 1000)),
+    };
+    memcpy(now.user, user, users * sizeof *user);
+    for (uint32_t m = 0; m < now.meetings; m++)
+        now.meeting[m] = (struct cache_meeting){name(4, chance_below(chance, 1000)), (int64_t)m};
+    const struct cache_key key = {
+        .hash = name(1, k),
+        .kind = now.kind,
+        .flags = now.flags,
+        .first_at_us = now.first_at_us,
+        .customer = now.customer,
+        .user = user,
+        .user_count = users,
+        .meeting = now.meeting,
+        .meeting_count = now.meetings,
+    };
+    cache_put_key(cache, cache_cell(cache, cell), &key, keep, keep || !mark ? NULL : state(mark, bytes),
+                  keep || !mark ? 0 : bytes);
+    *want = now;
 }
 
 static size_t bytes_of_cells(const struct cache *cache, size_t *ret_cells)
@@ -102,6 +128,13 @@ static void check(struct cache *cache, struct model *model, uint64_t seed)
         keys++;
         cr_assert_eq(key->cell, cache_cell(cache, want->cell));
         cr_assert_eq(key->kind, want->kind);
+        cr_assert_eq(key->flags, want->flags);
+        cr_assert_eq(key->first_at_us, want->first_at_us);
+        cr_assert(pk_hash_eq(key->customer, want->customer));
+        cr_assert_eq(key->meeting_count, want->meetings);
+        for (uint32_t m = 0; m < want->meetings; m++)
+            cr_assert(pk_hash_eq(key->meeting[m].id, want->meeting[m].id) &&
+                      key->meeting[m].first_at_us == want->meeting[m].first_at_us);
         cr_assert_eq(key->user_count, want->users);
         cr_assert(want->users == 0 || memcmp(key->user, want->user, want->users * sizeof *want->user) == 0);
         cr_assert_eq(key->state ? key->state->id.byte[0] : 0, want->state_mark, "seed %" PRIu64 ": state", seed);
@@ -138,6 +171,12 @@ Test(cache, holds_what_was_put_and_keeps_its_budget, .timeout = 120)
                         forget_cell(&model, id);
                 }
                 break;
+            case 3: {
+                unsigned k = chance_below(&chance, KEYS);
+                cache_drop_key(&cache, name(1, k));
+                model.key[k] = (struct want_key){0};
+                break;
+            }
             default:
                 model.version[cell] = chance_next(&chance) | 1;
                 cr_assert_eq(cache_put_cell(&cache, cell, model.version[cell]), cache_cell(&cache, cell));
@@ -158,7 +197,7 @@ Test(cache, forgets_the_cells_that_were_not_used_for_longest)
     cache_init(&cache, SIZE_MAX);
     for (int64_t id = 1; id <= 4; id++) {
         struct cache_cell *cell = cache_put_cell(&cache, id, 7);
-        cache_put_key(&cache, cell, name(1, (unsigned)id), KEY_PERSON, NULL, 0, false, NULL, 0);
+        cache_put_key(&cache, cell, &(struct cache_key){.hash = name(1, (unsigned)id)}, false, NULL, 0);
     }
     cache_put_cell(&cache, 1, 8);
     cache.budget = cache.bytes - 1;
