@@ -130,6 +130,12 @@ static void derive_groups(struct workset *ws, struct metrics *metrics, struct ch
             customer->result = &build->result.customer[c];
             customer->result_group = &build->result;
         }
+        for (size_t f = 0; f < build->group.facts; f++) {
+            const struct fact *fact = build->group.fact[f];
+            struct ws_customer *customer = pk_map_get(&ws->customers, fact->customer);
+            if (customer)
+                customer->kind = fact->customer_kind;
+        }
     }
     pk_map_done(&builds);
 }
@@ -293,7 +299,8 @@ static void save_facts(struct workset *ws, struct metrics *metrics, struct chang
         quarantine_duplicate(ws->lost.ptr[i], true, changes);
 }
 
-/* Has it a row? Of the fast path: a state that is known is one of events. */
+/* Has it a row? Of the fast path: a state that is known is one of events. A person that is shared now, or no more, stays a
+ * customer's id, but of another kind. */
 static void save_customers(struct workset *ws, struct changes *changes)
 {
     for (size_t i = 0; i < ws->customer_list.len; i++) {
@@ -302,12 +309,12 @@ static void save_customers(struct workset *ws, struct changes *changes)
         bool now = customer->slow ? customer->result != NULL : before;
         for (uint32_t f = 0; f < customer->fact_count; f++)
             now |= !customer->fact[f]->dropped;
-        bool named = customer->kind != KEY_CASE;
-        if (now && !before)
-            *pk_vec_push(&changes->customer) =
-                (struct change_customer){customer->id, customer->kind, named ? customer->key->name_space : 0};
-        else if (before && !now)
+        bool changed = before && customer->slow && customer->stored[0]->fact->stored_kind != customer->kind;
+        if (before && (!now || changed))
             *pk_vec_push(&changes->customer_gone) = customer->id;
+        if (now && (!before || changed))
+            *pk_vec_push(&changes->customer) = (struct change_customer){
+                customer->id, customer->kind, customer->kind == KEY_CASE ? 0 : customer->key->name_space};
     }
 }
 
@@ -402,6 +409,7 @@ void workset_save(struct workset *ws, const int64_t *new_cell, struct metrics *m
         if (customer->slow || !customer->derivation)
             continue;
         derive_save(customer->derivation, changes, metrics);
+        customer->kind = customer->fact[0]->fact->customer_kind;
         ws->fast += customer->fact_count;
     }
     derive_groups(ws, metrics, changes);
