@@ -854,7 +854,8 @@ static void apply_meetings(struct memory_store *store, const struct changes *cha
     for (size_t i = 0; i < changes->meeting_gone.len; i++) {
         const struct change_meeting *row = &changes->meeting_gone.ptr[i];
         struct memory_key *key = pk_map_get(&store->keys, row->person);
-        *find_meeting(store, row->person, row->meeting->id) = key->meeting[--key->meeting_count];
+        struct store_meeting **place = find_meeting(store, row->person, row->meeting->id);
+        *place = key->meeting[--key->meeting_count];
     }
     for (size_t i = 0; i < changes->meeting_first.len; i++) {
         const struct change_meeting *row = &changes->meeting_first.ptr[i];
