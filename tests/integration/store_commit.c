@@ -478,16 +478,20 @@ Test(store_commit, no_server_is_retried_and_a_wrong_conninfo_stops)
 
 Test(store_commit, other_rules_another_key_or_another_derivation_stop)
 {
-    struct rules rules = {.file_hash = support_hash(&s)};
-    const struct pk_hash key = support_hash(&s);
+    struct rules rules = {.file_hash = support_hash(&s), .hashing_hash = support_hash(&s)};
+    const struct pk_hash key = support_hash(&s), hashing = rules.hashing_hash;
     OK(store_check_rules(store, &rules, key, &err));
     OK(store_check_rules(store, &rules, key, &err));
     GIVES(PK_STOP, store_check_rules(store, &rules, support_hash(&s), &err));
     cr_assert(strstr(err.text, "hash key"), "%s", err.text);
     rules.file_hash = support_hash(&s);
     GIVES(PK_STOP, store_check_rules(store, &rules, key, &err));
-    cr_assert(strstr(err.text, "rules file"), "%s", err.text);
+    cr_assert(strstr(err.text, "rules file") && strstr(err.text, "polku-consumer rebuild"), "%s", err.text);
+    rules.hashing_hash = support_hash(&s);
+    GIVES(PK_STOP, store_check_rules(store, &rules, key, &err));
+    cr_assert(strstr(err.text, "again from Kafka") && !strstr(err.text, "rebuild"), "%s", err.text);
+    rules.hashing_hash = hashing;
     support_sql(&s, "UPDATE polku.rules_state SET derivation_version = 0");
     GIVES(PK_STOP, store_check_rules(store, &rules, key, &err));
-    cr_assert(strstr(err.text, "version 0"), "%s", err.text);
+    cr_assert(strstr(err.text, "version 0") && strstr(err.text, "polku-consumer rebuild"), "%s", err.text);
 }

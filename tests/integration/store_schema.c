@@ -108,6 +108,43 @@ Test(store_schema, a_migration_applies_as_a_whole_or_not_at_all)
     cr_assert(strstr(err.text, "must not contain COMMIT"), "%s", err.text);
 }
 
+Test(store_schema, a_database_made_before_identity_keeps_its_rows_and_is_to_be_rebuilt)
+{
+    copy_sql("rm migrations/0004* && : > roles.sql"); /* the roles of then */
+    OK(migrate(dir));
+    support_sql(&s, "SELECT polku.intern(ARRAY['shop', 'contact.inbound', 'email']); SELECT polku.ensure_months(ARRAY['2024-03-01']::date[]);"
+                    "INSERT INTO polku.interaction (occurred_at, sequence, content_hash, kafka_offset, kafka_topic_id, kafka_partition, source_id, type_id,"
+                    " customer_kind, customer_id, direction, actor, sensitivity, handoff, event_hash, event_id, identifiers, identifier_namespaces)"
+                    " VALUES ('2024-03-01', 0, 0, 0, 1, 0, 1, 2, 0, '%032d', 0, 0, 0, false, '%032d', '1', '{%032d}', '{3}');"
+                    "INSERT INTO polku.guard_cell VALUES (1, 7); INSERT INTO polku.customer VALUES (3, 0, '%032d');"
+                    "INSERT INTO polku.identifier (cell_id, namespace_id, kind, hash, owner_id) VALUES (1, 3, 0, '%032d', '%032d');"
+                    "INSERT INTO polku.rules_state (derivation_version, rules_hash, key_check) VALUES (1, '%032d', '%032d')",
+                5, 6, 5, 5, 5, 5, 8, 9);
+    OK(migrate(SQL));
+    cr_assert_str_eq(support_sql(&s, "SELECT concat_ws(' ', (SELECT customer_kind FROM bi.interaction), (SELECT kind || identifiers FROM bi.customer),"
+                                     " (SELECT flags || ' ' || (customer_id IS NULL) FROM polku.identifier),"
+                                     " col_description('polku.interaction_2024_03'::regclass, (SELECT attnum FROM pg_attribute"
+                                     " WHERE attrelid = 'polku.interaction_2024_03'::regclass AND attname = 'sighted_id')) <> '')"),
+                     "person person1 0 true t");
+
+    struct store *store = support_open(&s, &s.symbols);
+    struct pk_hash five = {{0}}, eight = {{0}}, nine = {{0}};
+    five.byte[15] = 5, eight.byte[15] = 8, nine.byte[15] = 9;
+    struct rules rules = {.file_hash = eight, .hashing_hash = nine};
+    cr_assert_eq(store_check_rules(store, &rules, nine, &err), PK_STOP);
+    cr_assert(strstr(err.text, "polku-consumer rebuild"), "%s", err.text);
+    struct store_keys keys;
+    struct store_facts facts;
+    OK(store_begin(store, STORE_SNAPSHOT, NULL, 0, NULL, 0, &err));
+    OK(store_load_keys(store, &five, 1, &s.arena, &keys, &err));
+    cr_assert_eq(keys.count, 1);
+    cr_assert_eq(keys.key->first_at_us, PK_NO_TIME);
+    OK(store_load_seen(store, &(struct store_window){five, INT64_MIN, INT64_MAX}, 1, &s.arena, &facts, &err));
+    cr_assert_eq(facts.count, 1);
+    OK(store_end_read(store, &err));
+    store_close(store);
+}
+
 Test(store_schema, a_consumer_and_a_database_of_different_numbers_do_not_meet)
 {
     const struct store_config config = {.conninfo = s.conninfo};
@@ -201,6 +238,10 @@ Test(store_schema, a_writer_does_what_the_consumer_needs_and_owns_nothing)
     const struct pk_hash customer = support_hash(&s);
     int64_t cell;
     support_claim(&s, store);
+    sym_t name_space[] = {support_sym(&s, "email"), support_sym(&s, "email")};
+    struct pk_hash person[] = {customer, support_hash(&s)};
+    const struct store_meeting meeting = {.id = support_hash(&s), .person = person, .name_space = name_space, .count = 2,
+                                          .first_source = name_space[0], .first_event_id = PK_STR("1")};
     OK(store_check_rules(store, &rules, customer, &err));
     OK(store_new_cell(store, &cell, &err));
     struct changes *c = &s.changes;
@@ -215,7 +256,14 @@ Test(store_schema, a_writer_does_what_the_consumer_needs_and_owns_nothing)
             *pk_vec_push(&c->journey_gone) = customer;
             *pk_vec_push(&c->obligation_gone) = customer;
             *pk_vec_push(&c->customer_gone) = customer;
+            *pk_vec_push(&c->key_state) = (struct change_key_state){customer, KEY_IS_SHARED, PK_NO_TIME, {{0}}};
+            *pk_vec_push(&c->meeting_first) = (struct change_meeting){customer, &meeting};
+            *pk_vec_push(&c->meeting_gone) = (struct change_meeting){meeting.id, &meeting};
         }
+        *pk_vec_push(&c->meeting_new) = (struct change_meeting){round ? rules.file_hash : customer, &meeting};
+        if (!round)
+            *pk_vec_push(&c->meeting_new) = (struct change_meeting){meeting.id, &meeting};
+        *pk_vec_push(&c->decision) = (struct change_decision){.kind = DECIDE_BLOCK, .restore = round, .a = customer, .by = PK_STR("test")};
         *pk_vec_push(&c->fact) = fact;
         *pk_vec_push(&c->sighting) = (struct change_sighting){customer, support_hash(&s)};
         *pk_vec_push(&c->customer) = (struct change_customer){support_hash(&s), KEY_PERSON, support_sym(&s, "email")};
@@ -231,10 +279,16 @@ Test(store_schema, a_writer_does_what_the_consumer_needs_and_owns_nothing)
     OK(store_begin(store, STORE_ALONE, NULL, 0, &known, 1, &err));
     OK(store_lock_more(store, &known, 1, &err));
     OK(store_load_keys(store, &customer, 1, &s.arena, &keys, &err));
+    struct store_meetings meetings;
+    OK(store_load_meetings(store, &customer, NULL, 1, &s.arena, &meetings, &err));
+    cr_assert_eq(meetings.count, 1);
+    struct store_facts facts;
+    OK(store_load_seen(store, &(struct store_window){customer, INT64_MIN, INT64_MAX}, 1, &s.arena, &facts, &err));
     store_rollback(store);
     store_close(store);
 
     cr_assert_str_eq(state_as("polku_writer", "DELETE FROM polku.stream_position"), DENIED);
+    cr_assert_str_eq(state_as("polku_writer", "DELETE FROM polku.decision"), DENIED);
     cr_assert_str_eq(state_as("polku_writer", "CREATE TABLE polku.x (a int)"), DENIED);
     cr_assert_str_eq(state_as("polku_writer", "DROP TABLE polku.journey"), DENIED);
     cr_assert_str_eq(state_as("polku_writer", "INSERT INTO polku.schema_migration VALUES (9, 'x', 'x')"), DENIED);
