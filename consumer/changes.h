@@ -43,7 +43,7 @@ struct store_key {
     struct pk_hash customer; /* persons that are not shared or blocked; else zero */
     int64_t cell;
     uint64_t version; /* of the cell, in the same snapshot */
-    const struct pk_hash *user; /* customers with events that carry it, as they are called now; a superset, distinct;
+    const struct pk_hash *user; /* customers with events that carry it; a superset, distinct;
                                  * zero = events without a customer */
     uint32_t user_count;
     const struct pk_hash *apart; /* persons that a decision keeps apart from it */
@@ -99,7 +99,7 @@ struct change_decision { /* by a person, through a command; docs/semantics.md 3.
     sym_t name_space_a, name_space_b;
     struct pk_str by, note; /* who, why */
 };
-struct change_sighting { /* may be there already */
+struct change_sighting {
     struct pk_hash key, customer;
 };
 struct change_customer {

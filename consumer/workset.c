@@ -169,13 +169,6 @@ void ws_add_user(struct workset *ws, struct ws_key *key, struct pk_hash user)
         pk_map_put(&key->user_index, key->user[i], (void *)((uintptr_t)i + 1));
 }
 
-/* What the database calls a customer may have become another's in this batch. */
-static struct pk_hash as_called_now(struct workset *ws, struct pk_hash user)
-{
-    const struct ws_key *key = ws->regrouped ? pk_map_get(&ws->keys, user) : NULL;
-    return key && ws_is_person(key) && !pk_hash_zero(key->customer) ? key->customer : user;
-}
-
 /* ---- facts ---- */
 
 void ws_take_persons(struct workset *ws, struct ws_fact *entry)
@@ -279,7 +272,6 @@ void workset_done(struct workset *ws)
     pk_vec_done(&ws->evaluated);
     pk_vec_done(&ws->spreading);
     pk_vec_done(&ws->moved);
-    pk_vec_done(&ws->of_split);
     pk_vec_done(&ws->cell_list);
     pk_vec_done(&ws->customer_list);
     pk_vec_done(&ws->displaced);
@@ -314,7 +306,7 @@ static bool key_from_cache(struct workset *ws, struct ws_key *key)
     if (!key->name_space)
         key->name_space = held->name_space;
     for (uint32_t i = 0; i < held->user_count; i++)
-        ws_add_user(ws, key, as_called_now(ws, held->user[i]));
+        ws_add_user(ws, key, held->user[i]);
     key->stored_users = key->user_count;
     return true;
 }
@@ -370,7 +362,7 @@ enum pk_status workset_put_keys(struct workset *ws, const struct ws_need *need, 
         key->first_at_us = key->stored_first_at_us = row[i].first_at_us;
         key->customer = key->stored_customer = row[i].customer;
         for (uint32_t u = 0; u < row[i].user_count; u++)
-            ws_add_user(ws, key, as_called_now(ws, row[i].user[u]));
+            ws_add_user(ws, key, row[i].user[u]);
         key->stored_users = key->user_count;
         for (uint32_t u = 0; u < row[i].apart_count; u++)
             *PK_PUSH(ws->arena, key, apart) = row[i].apart[u];
@@ -484,17 +476,6 @@ static void settle(struct workset *ws)
         *PK_PUSH(ws->arena, entry->customer, fact) = entry;
     }
     settle_displaced(ws);
-    if (ws->regrouped)
-        for (size_t i = 0; i < ws->key_list.len; i++)
-            for (uint32_t u = 0; u < ws->key_list.ptr[i]->stored_users; u++) {
-                struct ws_key *key = ws->key_list.ptr[i];
-                struct pk_hash now = as_called_now(ws, key->user[u]);
-                if (!has_user(key, now)) { /* in its place: what it was called before has no events any more */
-                    key->user[u] = now;
-                    if (key->user_index.count)
-                        pk_map_put(&key->user_index, now, (void *)((uintptr_t)u + 1));
-                }
-            }
     for (size_t i = 0; i < ws->facts; i++) {
         struct ws_fact *entry = &ws->fact[i];
         for (size_t k = 0; k < entry->key_count && !entry->dropped; k++)
@@ -509,6 +490,13 @@ static void settle(struct workset *ws)
 
 /* ---- who influences whom ---- */
 
+/* A person of another customer now: all its events are that one's, who is a user of their names too. */
+static bool is_former(const struct workset *ws, struct pk_hash user)
+{
+    const struct ws_key *key = pk_map_get(&ws->keys, user);
+    return key && ws_is_person(key) && !pk_hash_zero(key->customer) && !pk_hash_eq(key->customer, user);
+}
+
 /* Customers that met at one key and may influence each other form one group and go the slow path. */
 static void couple(struct workset *ws)
 {
@@ -516,9 +504,15 @@ static void couple(struct workset *ws)
         struct ws_key *key = ws->key_list.ptr[i];
         if (key->user_count < 2 || !key->couples)
             continue;
-        struct ws_customer *first = NULL;
+        uint32_t present = 0;
         for (uint32_t u = 0; u < key->user_count; u++) {
-            if (pk_hash_zero(key->user[u]))
+            if (!pk_hash_zero(key->user[u]))
+                ws_key_of(ws, key->user[u], KEY_PERSON);
+            present += !is_former(ws, key->user[u]);
+        }
+        struct ws_customer *first = NULL;
+        for (uint32_t u = 0; u < key->user_count && present > 1; u++) {
+            if (pk_hash_zero(key->user[u]) || is_former(ws, key->user[u]))
                 continue;
             struct ws_customer *customer = ws_customer_of(ws, key->user[u], KEY_PERSON);
             customer->slow = customer->coupled = true;

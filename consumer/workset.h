@@ -89,8 +89,6 @@ struct ws_customer {
     uint32_t fact_count, fact_cap;
     bool slow, coupled, loaded, appended;
     bool regrouped;               /* persons of it belong to somebody else now */
-    bool split;                   /* not all of them to the same */
-    struct pk_hash heir;          /* regrouped: to whom one of them belongs now */
     struct derivation *derivation; /* fast path, once appended */
     struct customer *result;       /* slow path */
     struct group_result *result_group;
@@ -111,7 +109,6 @@ struct ws_fact {
     bool evaluated;  /* it borrows, and from whom is asked (again) */
     bool spread;     /* what it changes as a sighting was followed up */
     bool moved;      /* stored, and belongs to somebody else now */
-    bool of_split;   /* stored, and was a customer's who is split now */
     bool of_customer;            /* stored, and in its customer's list */
     struct ws_key **person;      /* as fact->person */
     struct ws_key *own;          /* own person, NULL = it borrows */
@@ -151,7 +148,7 @@ struct workset {
     PK_VEC(struct ws_meeting *) meeting_list;
     PK_VEC(struct ws_key *) pulled; /* keys whose component is solved again */
     PK_VEC(struct ws_key *) traced; /* keys with a trace */
-    PK_VEC(struct ws_fact *) owned_anew, evaluated, spreading, moved, of_split; /* spreading: changed as sightings */
+    PK_VEC(struct ws_fact *) owned_anew, evaluated, spreading, moved; /* spreading: changed as sightings */
     PK_VEC(struct ws_cell *) cell_list;
     PK_VEC(struct ws_customer *) customer_list;
     PK_VEC(struct ws_fact *) displaced;  /* stored copies that lose against one of this batch */
@@ -165,7 +162,6 @@ struct workset {
     bool unsolved;            /* something was pulled or met since */
     bool identified;          /* the first step is done */
     bool settled;             /* the second too: every fact has its customer */
-    bool regrouped;           /* some person's customer changed */
     bool contradicted;        /* see workset_need */
     uint64_t fast, slow; /* facts derived either way, for the counters */
 };

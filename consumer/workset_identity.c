@@ -359,22 +359,7 @@ static void take_answer(struct workset *ws, struct ws_key *key)
     if (key->in_database && ((key->flags ^ key->stored_flags) & (KEY_IS_SHARED | KEY_BLOCKED)))
         key->flipped = true;
     if (!pk_hash_zero(key->stored_customer) && !pk_hash_eq(key->stored_customer, key->customer)) {
-        struct ws_customer *customer = ws_customer_of(ws, key->stored_customer, KEY_PERSON);
-        customer->regrouped = ws->regrouped = true;
-        customer->heir = key->customer;
-    }
-}
-
-/* All persons of a customer that was touched are pulled, those who stay too. */
-static void find_splits(struct workset *ws)
-{
-    for (size_t i = 0; i < ws->pulled.len && ws->regrouped; i++) {
-        const struct ws_key *key = ws->pulled.ptr[i];
-        struct ws_customer *customer =
-            pk_hash_zero(key->stored_customer) ? NULL : pk_map_get(&ws->customers, key->stored_customer);
-        if (customer && customer->regrouped &&
-            (pk_hash_zero(key->customer) || !pk_hash_eq(key->customer, customer->heir)))
-            customer->split = true;
+        ws_customer_of(ws, key->stored_customer, KEY_PERSON)->regrouped = true;
     }
 }
 
@@ -386,7 +371,6 @@ static void solve(struct workset *ws)
     identity_solve(ws->meaning->rules, ws->meaning->symbols, ws->arena, &ws->identity);
     for (size_t i = 0; i < ws->pulled.len; i++)
         take_answer(ws, ws->pulled.ptr[i]);
-    find_splits(ws);
     ws->unsolved = false;
 }
 

@@ -205,23 +205,6 @@ static void want_flipped_traces(struct workset *ws)
     }
 }
 
-/* A name may know the events of a customer under the name of another of its persons. Where those part, it is told
- * again. */
-static bool take_split(struct workset *ws)
-{
-    size_t keys = ws->key_list.len;
-    for (size_t i = 0; i < ws->owned_anew.len; i++) {
-        struct ws_fact *entry = ws->owned_anew.ptr[i];
-        const struct ws_customer *customer = pk_map_get(&ws->customers, entry->fact->stored_customer);
-        if (entry->of_split || !customer || !customer->split)
-            continue;
-        entry->of_split = true;
-        ws_take_keys(ws, entry);
-        *pk_vec_push(&ws->of_split) = entry;
-    }
-    return ws->key_list.len != keys;
-}
-
 /* Stored events that carry a person or device whose meaning changed, or whose customer did. True if keys were added. */
 static bool own_stored(struct workset *ws)
 {
@@ -254,7 +237,7 @@ static bool own_stored(struct workset *ws)
         if (!entry->own && (before || flipped))
             evaluate(ws, entry);
     }
-    return take_split(ws);
+    return false;
 }
 
 /* ---- what a changed sighting changes ---- */

@@ -227,16 +227,6 @@ static void save_new_key(const struct ws_key *key, struct changes *changes)
     };
 }
 
-/* Users are loaded as they are called now, so it does not show which rows said so: written in any case. */
-static void save_split(struct workset *ws, struct changes *changes)
-{
-    for (size_t i = 0; i < ws->of_split.len; i++) {
-        const struct ws_fact *entry = ws->of_split.ptr[i];
-        for (size_t k = 0; k < entry->key_count; k++)
-            *pk_vec_push(&changes->sighting) = (struct change_sighting){entry->key[k]->hash, entry->fact->customer};
-    }
-}
-
 static void save_keys(struct workset *ws, struct changes *changes)
 {
     /* Users of this batch again, without the events that turned out to be duplicates. */
@@ -254,7 +244,6 @@ static void save_keys(struct workset *ws, struct changes *changes)
         for (uint32_t u = key->in_database ? key->stored_users : 1; u < key->user_count; u++)
             *pk_vec_push(&changes->sighting) = (struct change_sighting){key->hash, key->user[u]};
     }
-    save_split(ws, changes);
     for (size_t i = 0; i < ws->cell_list.len; i++) {
         const struct ws_cell *cell = ws->cell_list.ptr[i];
         if (cell->is_new)
@@ -380,11 +369,6 @@ static void sort_changes(struct changes *changes)
     SORT(changes->meeting_first, compare_meeting);
     SORT(changes->meeting_gone, compare_meeting);
     SORT(changes->sighting, compare_sighting);
-    size_t kept = 0;
-    for (size_t i = 0; i < changes->sighting.len; i++)
-        if (kept == 0 || compare_sighting(&changes->sighting.ptr[kept - 1], &changes->sighting.ptr[i]) != 0)
-            changes->sighting.ptr[kept++] = changes->sighting.ptr[i];
-    changes->sighting.len = kept;
     SORT(changes->customer, compare_customer);
     SORT(changes->customer_gone, compare_hash);
     SORT(changes->replaced, compare_stored);

@@ -255,7 +255,7 @@ static bool has_user(const struct memory_store *store, struct pk_hash name, enum
     const struct memory_key *key = pk_map_get(&store->keys, fact_key(name, kind));
     struct pk_arena arena = {0};
     uint32_t count = 0;
-    const struct pk_hash *users = key ? memory_users(store, key, &arena, &count) : NULL;
+    const struct pk_hash *users = key ? memory_users(key, &arena, &count) : NULL;
     bool found = false;
     for (uint32_t i = 0; i < count; i++)
         found |= pk_hash_eq(users[i], user);

@@ -85,7 +85,7 @@ static enum pk_status audit_name(struct audit *a, const struct fact *fact, struc
         DIFFER("audit: a name of interaction %s is a key of another kind", fact->event_id.ptr);
     struct pk_arena arena = {0};
     uint32_t count;
-    const struct pk_hash *user = memory_users(a->store, key, &arena, &count);
+    const struct pk_hash *user = memory_users(key, &arena, &count);
     bool found = false;
     for (uint32_t i = 0; i < count; i++)
         found |= pk_hash_eq(user[i], fact->customer);

@@ -180,16 +180,12 @@ static bool is_among(const struct pk_hash *list, size_t count, struct pk_hash ha
     return false;
 }
 
-struct pk_hash *memory_users(const struct memory_store *store, const struct memory_key *key, struct pk_arena *arena,
-                             uint32_t *ret_count)
+struct pk_hash *memory_users(const struct memory_key *key, struct pk_arena *arena, uint32_t *ret_count)
 {
     struct pk_hash *user = pk_arena_alloc(arena, (key->also_count + 1) * sizeof *user);
     uint32_t count = 0;
     for (uint32_t i = 0; i <= key->also_count; i++) {
         struct pk_hash named = i ? key->also[i - 1] : key->owner;
-        const struct memory_key *person = pk_map_get(&store->keys, named);
-        if (person && !pk_hash_zero(person->customer))
-            named = person->customer;
         if (!is_among(user, count, named))
             user[count++] = named;
     }
@@ -234,7 +230,7 @@ static enum pk_status load_keys(struct memory_worker *w, const struct ws_need *n
             .cell = key->cell->id,
             .version = key->cell->version,
         };
-        to->user = memory_users(w->store, key, &w->arena, &to->user_count);
+        to->user = memory_users(key, &w->arena, &to->user_count);
         to->apart = load_apart(w, key->hash, &w->arena, &to->apart_count);
     }
     return workset_put_keys(&w->workset, need, row, count, err);
@@ -282,7 +278,7 @@ static void load_seen(struct memory_worker *w, const struct ws_need *need)
         const struct store_window *window = &need->window[i];
         const struct memory_key *key = pk_map_get(&store->keys, window->name);
         uint32_t users = 0;
-        struct pk_hash *user = key ? memory_users(store, key, &w->arena, &users) : NULL;
+        struct pk_hash *user = key ? memory_users(key, &w->arena, &users) : NULL;
         PK_MAP_EACH(&store->facts, e)
         {
             const struct fact *row = e->value;
@@ -810,7 +806,6 @@ static enum pk_status check_contract(const struct memory_store *store, const str
 
 /* ---- applying ---- */
 
-/* A sighting may be there already: its batch knows customers as they are called now, the row as they were called then. */
 static void apply_cells_and_keys(struct memory_store *store, const struct changes *changes)
 {
     for (size_t i = 0; i < changes->guard.len; i++)

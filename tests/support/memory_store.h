@@ -68,9 +68,8 @@ void memory_store_done(struct memory_store *store);
 struct fact *memory_find_fact(const struct memory_store *store, int64_t at_us, struct pk_hash event_hash);
 /* Claims a partition, from offset 0 where it is new: epoch + 1. */
 struct store_position memory_claim(struct memory_store *store, sym_t topic, int32_t partition);
-/* Who used a key, as they are called now, each once. */
-struct pk_hash *memory_users(const struct memory_store *store, const struct memory_key *key, struct pk_arena *arena,
-                             uint32_t *ret_count);
+/* Who used a key, each once. */
+struct pk_hash *memory_users(const struct memory_key *key, struct pk_arena *arena, uint32_t *ret_count);
 
 /* PK_OK; PK_STALE or PK_FENCED as PostgreSQL would say, with nothing applied; PK_STOP: the changes contradict
  * the tables or the contract of changes.h, which is a bug of whoever made them. */
