@@ -150,10 +150,9 @@ static const struct {
     {"put obligations", put_obligations_sql},
 };
 
-/* What is in schema polku, whatever schema a store writes to: arrival, dictionary, decisions. */
+/* What is in schema polku, whatever schema a store writes to: arrival, dictionary, numbers of cells. */
 static const char *const shared_names[] = {
-    "claim",      "decision",          "dictionary",  "fence",           "intern",
-    "quarantine", "restore_decisions", "rules_state", "stream_position",
+    "claim", "dictionary", "fence", "guard_cell_id", "intern", "quarantine", "rules_state", "stream_position",
 };
 
 static const char *schema_of(const struct store *store)
