@@ -45,7 +45,7 @@ static enum pk_status read_words(struct consumer_options *options, struct pk_err
     return status;
 }
 
-static enum pk_status check_together(const struct consumer_options *options, struct pk_err *err)
+static enum pk_status check_together(const char *command, const struct consumer_options *options, struct pk_err *err)
 {
     if (options->retry_min > options->retry_max)
         return pk_fail(err, PK_REJECT, "--retry-min is longer than --retry-max");
@@ -53,7 +53,7 @@ static enum pk_status check_together(const struct consumer_options *options, str
         return pk_fail(err, PK_REJECT, "--topic names no topic");
     if (options->group[0] == '\0')
         return pk_fail(err, PK_REJECT, "--group is empty");
-    if (options->rest.rest.len > 0)
+    if (options->rest.rest.len > 0 && strcmp(command, "identity") != 0)
         return pk_fail(err, PK_REJECT, "argument '%.100s' is not expected", options->rest.rest.ptr[0]);
     return PK_OK;
 }
@@ -69,7 +69,7 @@ enum pk_status consumer_options_parse(const char *command, int argc, char *const
     if (!options.rest.help) {
         status = read_words(&options, err);
         if (status == PK_OK)
-            status = check_together(&options, err);
+            status = check_together(command, &options, err);
     }
     if (status == PK_OK) {
         *ret = options;

@@ -15,11 +15,20 @@ volatile sig_atomic_t consumer_stop, consumer_leave_within;
 static const struct command {
     const char *name, *help;
     int (*run)(const struct consumer_options *options);
+    const char *arguments, *more; /* for its own help; may be NULL */
 } commands[] = {
     {"run", "read events from Kafka and keep journeys and obligations in PostgreSQL", consumer_run},
     {"migrate", "make or upgrade the tables in PostgreSQL", consumer_migrate},
     {"status", "show how far reading has come, what Kafka still holds, and what was set aside", consumer_status},
     {"check-config", "read options, rules, schemas and key as run would, and say what is wrong", consumer_check_config},
+    {"identity", "explain why identifiers are one customer; keep them apart, block one, take that back", consumer_identity,
+     "ACTION A [B]",
+     "  explain A      why A is of the customer that it is of, or of none\n"
+     "  unlink A       A joins nobody: whatever it stands with, it is a customer alone\n"
+     "  unlink A B     A and B are never one customer\n"
+     "  block A        events are taken as if A did not stand in them\n"
+     "  restore A [B]  takes back what is in force on A, or on the pair\n"
+     "A and B: NAMESPACE:VALUE (email:aino@example.com, case_id:R-7), or the hash, or its first 8 or more digits.\n\n"},
 };
 
 static const char exit_codes[] =
@@ -41,7 +50,9 @@ static int usage(FILE *out)
 static int command_help(const struct command *command)
 {
     struct pk_buf text PK_AUTO(pk_buf_done) = {0};
-    pk_buf_printf(&text, "polku-consumer %s [OPTIONS]: %s.\n\n", command->name, command->help);
+    pk_buf_printf(&text, "polku-consumer %s %s%s[OPTIONS]: %s.\n\n%s", command->name,
+                  command->arguments ? command->arguments : "", command->arguments ? " " : "", command->help,
+                  command->more ? command->more : "");
     options_help(&consumer_option_set, command->name, &text);
     printf("%s%s", text.ptr, exit_codes);
     return CONSUMER_OK;

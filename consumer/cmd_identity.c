@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* identity: why identifiers are one customer, and the decisions of people about that. */
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "commit.h"
+#include "consumer_commands.h"
+#include "explain_load.h"
+
+enum { MOST_TRIES = 5, LONGEST_BY = 200, LONGEST_NOTE = 2000 };
+
+struct run {
+    const struct consumer_options *options;
+    struct consumer_inputs inputs;
+    struct matcher matcher;
+    struct fact_maker maker;
+    struct meaning meaning;
+    struct store *store;
+    struct pk_arena arena;
+    struct explain_source source;
+    bool in_use; /* the database was begun with some rules */
+};
+
+/* ---- what is asked ---- */
+
+static const struct action {
+    const char *name;
+    size_t most; /* identifiers */
+    bool decides;
+} actions[] = {{"explain", 1, false}, {"unlink", 2, true}, {"block", 1, true}, {"restore", 2, true}};
+enum { EXPLAIN, UNLINK, BLOCK, RESTORE };
+
+struct subject { /* A or B */
+    const char *text;
+    struct explain_name name;
+};
+
+static enum pk_status read_action(const struct consumer_options *options, const struct action **ret, struct pk_err *err)
+{
+    const char *name = options->rest.rest.len ? options->rest.rest.ptr[0] : "";
+    for (size_t i = 0; i < PK_COUNT(actions); i++) {
+        if (strcmp(name, actions[i].name) != 0)
+            continue;
+        size_t given = options->rest.rest.len - 1;
+        if (given < 1 || given > actions[i].most)
+            return pk_fail(err, PK_REJECT, "identity %s takes %s, not %zu", name,
+                           actions[i].most == 1 ? "one identifier" : "one or two identifiers", given);
+        *ret = &actions[i];
+        return PK_OK;
+    }
+    return pk_fail(err, PK_REJECT, "identity needs one of explain, unlink, block, restore and an identifier: polku-consumer "
+                                   "identity --help");
+}
+
+static void add_argument(struct pk_buf *out, const char *text)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
+    if (*text && strspn(text, plain) == strlen(text)) {
+        pk_buf_text(out, text);
+        return;
+    }
+    pk_buf_text(out, "'");
+    for (; *text; text++)
+        pk_buf_add(out, *text == '\'' ? "'\\''" : text, *text == '\'' ? 4 : 1);
+    pk_buf_text(out, "'");
+}
+
+/* ---- the database ---- */
+
+static void take_count(void *context, int columns, const char *const value[])
+{
+    (void)columns;
+    *(int64_t *)context = atoll(value[0]);
+}
+
+static enum pk_status open_run(struct run *run, bool decides, struct pk_err *err)
+{
+    const struct consumer_options *options = run->options;
+    const struct store_config store = {
+        .conninfo = options->database,
+        .statement_timeout_us = options->statement_timeout,
+        .lock_timeout_us = options->lock_timeout,
+        .idle_timeout_us = options->idle_timeout,
+        .application_name = options->client_id,
+        .stop = &consumer_stop,
+    };
+    struct fact_hasher *hasher = &run->inputs.hasher;
+    int64_t begun = 0;
+    matcher_init(&run->matcher, &run->inputs.rules, &run->inputs.symbols);
+    fact_maker_init(&run->maker, &run->inputs.rules, hasher, &run->inputs.symbols, &run->matcher);
+    run->meaning =
+        (struct meaning){&run->inputs.rules, &run->matcher, &run->inputs.symbols, hasher, &run->maker};
+    enum pk_status status = store_open(&store, &run->inputs.symbols, &run->store, err);
+    if (status == PK_OK)
+        status = store_query(run->store, "SELECT count(*) FROM polku.rules_state", take_count, &begun, err);
+    const struct pk_str check = PK_STR("polku hash key check");
+    if (status == PK_OK && (begun || decides)) /* a question does not begin a database */
+        status = store_check_rules(run->store, &run->inputs.rules, fact_hash(hasher, &check, 1), err);
+    run->source = (struct explain_source){&run->inputs.rules, hasher, &run->inputs.symbols, run->store, &run->arena};
+    return status;
+}
+
+static void close_run(struct run *run)
+{
+    store_close(run->store);
+    fact_maker_done(&run->maker);
+    matcher_done(&run->matcher);
+    pk_arena_done(&run->arena);
+    consumer_inputs_done(&run->inputs);
+}
+
+/* ---- explain ---- */
+
+static enum pk_status explain_action(struct run *run, struct subject *a, struct pk_err *err)
+{
+    struct explain explain = {0};
+    bool blocked = false;
+    enum pk_status status = explain_begin(&run->source, err);
+    if (status == PK_OK)
+        status = explain_find(&run->source, a->text, &a->name, &blocked, err);
+    if (status == PK_OK)
+        status = explain_load(&run->source, &a->name, (size_t)run->options->limit, &explain, err);
+    if (status == PK_OK)
+        status = store_end_read(run->store, err);
+    if (blocked) {
+        printf("%c%s.\n", err->text[0] - 'a' + 'A', err->text + 1);
+        return PK_OK;
+    }
+    if (status != PK_OK)
+        return status;
+    struct pk_buf text PK_AUTO(pk_buf_done) = {0};
+    explain_print(&explain, &run->arena, &text);
+    fputs(text.ptr, stdout);
+    explain_done(&explain);
+    return PK_OK;
+}
+
+/* ---- decisions ---- */
+
+struct plan {
+    struct change_decision decision[2];
+    size_t count;
+};
+
+static struct pk_str decided_by(struct run *run)
+{
+    if (run->options->by[0])
+        return pk_str(run->options->by);
+    const struct passwd *user = getpwuid(getuid());
+    char number[32];
+    snprintf(number, sizeof number, "uid %ju", (uintmax_t)getuid());
+    return pk_arena_str(&run->arena, pk_str(user ? user->pw_name : number));
+}
+
+static struct change_decision decide(struct run *run, enum decision_kind kind, bool restore, const struct explain_name *a,
+                                     const struct explain_name *b)
+{
+    struct change_decision decision = {.kind = kind, .restore = restore, .by = decided_by(run)};
+    if (run->options->note[0])
+        decision.note = pk_str(run->options->note);
+    if (b && pk_hash_cmp(a->hash, b->hash) > 0) {
+        const struct explain_name *swap = a;
+        a = b;
+        b = swap;
+    }
+    decision.a = a->hash;
+    decision.kind_a = a->kind;
+    decision.name_space_a = symbol_of(&run->inputs.symbols, a->name_space);
+    if (b) {
+        decision.b = b->hash;
+        decision.kind_b = b->kind;
+        decision.name_space_b = symbol_of(&run->inputs.symbols, b->name_space);
+    }
+    return decision;
+}
+
+static bool is_of(const struct explain_decision *decision, enum decision_kind kind, const struct explain_name *a,
+                  const struct explain_name *b)
+{
+    if (decision->kind != kind)
+        return false;
+    if (!b)
+        return pk_hash_eq(decision->a->hash, a->hash);
+    return (pk_hash_eq(decision->a->hash, a->hash) && pk_hash_eq(decision->b->hash, b->hash)) ||
+           (pk_hash_eq(decision->a->hash, b->hash) && pk_hash_eq(decision->b->hash, a->hash));
+}
+
+static const struct explain_decision *in_force(const struct explain *explain, enum decision_kind kind,
+                                               const struct explain_name *a, const struct explain_name *b)
+{
+    for (size_t i = 0; i < explain->decisions; i++)
+        if (is_of(&explain->decision[i], kind, a, b))
+            return &explain->decision[i];
+    return NULL;
+}
+
+static enum pk_status check_kind(enum decision_kind kind, const struct subject *subject, struct pk_err *err)
+{
+    if (kind == DECIDE_BLOCK && subject->name.kind == KEY_CASE)
+        return pk_fail(err, PK_REJECT, "a case cannot be blocked, only identifiers of persons and devices");
+    if (kind != DECIDE_BLOCK && subject->name.kind != KEY_PERSON)
+        return pk_fail(err, PK_REJECT, "%.*s is a %s: it joins nobody, so there is nothing to unlink; `identity block` takes a "
+                       "device out of all events", PK_STR_ARG(subject->name.name_space),
+                       subject->name.kind == KEY_CASE ? "case" : "device");
+    return PK_OK;
+}
+
+static enum pk_status plan_new(struct run *run, const struct explain *explain, enum decision_kind kind,
+                               const struct subject *a, const struct subject *b, struct plan *plan, struct pk_err *err)
+{
+    enum pk_status status = check_kind(kind, a, err);
+    if (status == PK_OK && b)
+        status = check_kind(kind, b, err);
+    if (status != PK_OK)
+        return status;
+    const struct explain_decision *decision = in_force(explain, kind, &a->name, b ? &b->name : NULL);
+    if (decision) {
+        struct pk_buf text PK_AUTO(pk_buf_done) = {0};
+        explain_add_decision(&text, decision);
+        return pk_fail(err, PK_REJECT, "this is in force already: %.400s", text.ptr);
+    }
+    plan->decision[plan->count++] = decide(run, kind, false, &a->name, b ? &b->name : NULL);
+    return PK_OK;
+}
+
+static enum pk_status plan_restore(struct run *run, const struct explain *explain, const struct subject *a,
+                                   const struct subject *b, struct plan *plan, struct pk_err *err)
+{
+    static const enum decision_kind alone[] = {DECIDE_BLOCK, DECIDE_UNLINK};
+    if (b && in_force(explain, DECIDE_APART, &a->name, &b->name))
+        plan->decision[plan->count++] = decide(run, DECIDE_APART, true, &a->name, &b->name);
+    for (size_t i = 0; !b && i < PK_COUNT(alone); i++)
+        if (in_force(explain, alone[i], &a->name, NULL))
+            plan->decision[plan->count++] = decide(run, alone[i], true, &a->name, NULL);
+    if (plan->count)
+        return PK_OK;
+    for (size_t i = 0; i < explain->decisions; i++) {
+        struct pk_buf text PK_AUTO(pk_buf_done) = {0};
+        explain_add_decision(&text, &explain->decision[i]);
+        if (explain->decision[i].kind == DECIDE_APART && !b)
+            return pk_fail(err, PK_REJECT, "nothing is in force on it alone; name both of the pair: %.400s", text.ptr);
+        return pk_fail(err, PK_REJECT, "nothing is in force on this pair; what is: %.400s", text.ptr);
+    }
+    return pk_fail(err, PK_REJECT, "there is nothing to restore: no decision about it is in force");
+}
+
+static enum pk_status make_plan(struct run *run, const struct action *action, struct subject *a, struct subject *b,
+                                struct plan *plan, struct pk_err *err)
+{
+    struct explain explain = {0};
+    bool blocked;
+    enum pk_status status = explain_begin(&run->source, err);
+    if (status == PK_OK)
+        status = explain_find(&run->source, a->text, &a->name, &blocked, err);
+    if (status == PK_OK && b)
+        status = explain_find(&run->source, b->text, &b->name, &blocked, err);
+    if (status == PK_OK && b && pk_hash_eq(a->name.hash, b->name.hash))
+        status = pk_fail(err, PK_REJECT, "both are the same identifier");
+    struct pk_hash hash[2] = {a->name.hash, b ? b->name.hash : a->name.hash};
+    if (status == PK_OK)
+        status = explain_load_names(&run->source, hash, b ? 2 : 1, &explain, err);
+    if (status == PK_OK)
+        status = explain_load_decisions(&run->source, &explain, err);
+    if (status == PK_OK)
+        status = store_end_read(run->store, err);
+    else
+        store_rollback(run->store);
+    *plan = (struct plan){.count = 0};
+    if (status == PK_OK)
+        status = action == &actions[RESTORE]
+                     ? plan_restore(run, &explain, a, b, plan, err)
+                     : plan_new(run, &explain, action == &actions[BLOCK] ? DECIDE_BLOCK : b ? DECIDE_APART : DECIDE_UNLINK, a,
+                                b, plan, err);
+    explain_done(&explain);
+    return status;
+}
+
+/* ---- what changed ---- */
+
+struct moved { /* a person that is of another customer now */
+    struct pk_hash hash, before, after;
+};
+
+static int by_hash(const void *left, const void *right)
+{
+    return pk_hash_cmp(((const struct moved *)left)->hash, ((const struct moved *)right)->hash);
+}
+
+static struct moved *find_moved(struct run *run, const struct workset *workset, size_t *ret_count)
+{
+    struct moved *moved = PK_NEW_ARRAY(&run->arena, struct moved, workset->key_list.len + 1);
+    size_t count = 0;
+    for (size_t i = 0; i < workset->key_list.len; i++) {
+        const struct ws_key *key = workset->key_list.ptr[i];
+        if (key->kind == KEY_PERSON && key->in_database && !pk_hash_eq(key->customer, key->stored_customer))
+            moved[count++] = (struct moved){key->hash, key->stored_customer, key->customer};
+    }
+    qsort(moved, count, sizeof *moved, by_hash);
+    *ret_count = count;
+    return moved;
+}
+
+static void add_customer(struct pk_buf *out, struct pk_hash customer)
+{
+    if (pk_hash_zero(customer))
+        pk_buf_text(out, "none");
+    else
+        pk_buf_printf(out, "%08" PRIx32, pk_get_be32(customer.byte));
+}
+
+static enum pk_status add_moved(struct run *run, const struct moved *moved, size_t count, const struct explain_name *a,
+                                struct pk_buf *out, struct pk_err *err)
+{
+    size_t shown = PK_MIN(count, (size_t)run->options->limit);
+    struct explain names = {0};
+    struct pk_hash *hash = PK_NEW_ARRAY(&run->arena, struct pk_hash, shown + 1);
+    for (size_t i = 0; i < shown; i++)
+        hash[i] = moved[i].hash;
+    enum pk_status status = explain_begin(&run->source, err);
+    if (status == PK_OK)
+        status = explain_load_names(&run->source, hash, shown, &names, err);
+    if (status == PK_OK)
+        status = store_end_read(run->store, err);
+    for (size_t i = 0; status == PK_OK && i < shown; i++) {
+        const struct explain_name *name = pk_hash_eq(hash[i], a->hash) ? a : pk_map_get(&names.name, hash[i]);
+        pk_buf_text(out, "  ");
+        if (name)
+            explain_add_name(out, name);
+        pk_buf_text(out, ": customer ");
+        add_customer(out, moved[i].before);
+        pk_buf_text(out, " before, ");
+        add_customer(out, moved[i].after);
+        pk_buf_text(out, " now\n");
+    }
+    if (status == PK_OK && shown < count)
+        pk_buf_printf(out, "  and %zu more (--limit)\n", count - shown);
+    explain_done(&names);
+    return status;
+}
+
+static void add_undo(struct pk_buf *out, const struct change_decision *decision, const struct subject *a,
+                     const struct subject *b)
+{
+    pk_buf_text(out, decision->restore ? "To decide it again: polku-consumer identity " : "To take it back: polku-consumer identity ");
+    pk_buf_text(out, !decision->restore ? "restore " : decision->kind == DECIDE_BLOCK ? "block " : "unlink ");
+    add_argument(out, a->text);
+    if (b) {
+        pk_buf_text(out, " ");
+        add_argument(out, b->text);
+    }
+    pk_buf_text(out, "\n");
+}
+
+static void add_head(struct pk_buf *out, const struct change_decision *decision, const struct subject *a,
+                     const struct subject *b)
+{
+    explain_add_name(out, &a->name);
+    if (b) {
+        pk_buf_text(out, " and ");
+        explain_add_name(out, &b->name);
+        pk_buf_text(out, decision->restore ? " are kept apart no more" : " are kept apart now");
+    } else {
+        pk_buf_text(out, decision->kind == DECIDE_BLOCK ? (decision->restore ? " is blocked no more" : " is blocked now")
+                                                        : (decision->restore ? " is unlinked no more" : " is unlinked now"));
+    }
+    pk_buf_text(out, ", by ");
+    explain_add_text(out, decision->by);
+    pk_buf_text(out, ".\n");
+}
+
+static enum pk_status tell(struct run *run, const struct committer *committer, const struct change_decision *decision,
+                           const struct subject *a, const struct subject *b, struct pk_err *err)
+{
+    struct pk_buf out PK_AUTO(pk_buf_done) = {0};
+    const struct changes *changes = &committer->changes;
+    size_t count;
+    const struct moved *moved = find_moved(run, &committer->workset, &count);
+    add_head(&out, decision, a, b);
+    pk_buf_printf(&out, "Identifiers that are of another customer now: %zu\n", count);
+    enum pk_status status = add_moved(run, moved, count, &a->name, &out, err);
+    pk_buf_printf(&out, "Customers: %zu new, %zu gone. Events of another customer or journey: %zu.\n", changes->customer.len,
+                  changes->customer_gone.len, changes->move.len);
+    pk_buf_printf(&out, "Journeys: %zu written, %zu gone. Obligations: %zu written, %zu gone.\n", changes->journey.len,
+                  changes->journey_gone.len, changes->obligation.len, changes->obligation_gone.len);
+    add_undo(&out, decision, a, b);
+    fputs(out.ptr, stdout); /* in any case: it is committed */
+    return status;
+}
+
+static enum pk_status commit_one(struct run *run, struct committer *committer, const struct change_decision *decision,
+                                 struct pk_err *err)
+{
+    enum pk_status status = PK_RETRY;
+    for (int try = 0; try < MOST_TRIES && (status == PK_RETRY || status == PK_STALE) && !consumer_stop; try++) {
+        if (try > 0)
+            sleep(1);
+        status = commit_decisions(committer, decision, 1, err);
+    }
+    char why[sizeof err->text];
+    memcpy(why, err->text, sizeof why);
+    if (status == PK_LOST)
+        return pk_fail(err, status, "whether it was decided is unknown, ask `identity explain`: %.400s", why);
+    if (status == PK_RETRY || status == PK_STALE)
+        return pk_fail(err, status, "nothing was decided, other writers were at work all the time: %.400s", why);
+    (void)run;
+    return status;
+}
+
+static enum pk_status check_words(const struct consumer_options *options, struct pk_err *err)
+{
+    if (!pk_utf8_valid(options->by, strlen(options->by)) || !pk_utf8_valid(options->note, strlen(options->note)))
+        return pk_fail(err, PK_REJECT, "--by or --note is not UTF-8");
+    if (strlen(options->by) > LONGEST_BY || strlen(options->note) > LONGEST_NOTE)
+        return pk_fail(err, PK_REJECT, "--by is longer than %d bytes, or --note than %d", LONGEST_BY, LONGEST_NOTE);
+    return PK_OK;
+}
+
+static enum pk_status decide_action(struct run *run, const struct action *action, struct subject *a, struct subject *b,
+                                    struct pk_err *err)
+{
+    struct plan plan;
+    enum pk_status status = check_words(run->options, err);
+    if (status == PK_OK)
+        status = make_plan(run, action, a, b, &plan, err);
+    if (status != PK_OK)
+        return status;
+    for (size_t i = 0; status == PK_OK && i < plan.count; i++) {
+        struct committer committer;
+        committer_init(&committer, &run->meaning, run->store, 1 << 20);
+        status = commit_one(run, &committer, &plan.decision[i], err);
+        if (status == PK_OK)
+            status = tell(run, &committer, &plan.decision[i], a, b, err);
+        committer_done(&committer);
+    }
+    return status;
+}
+
+int consumer_identity(const struct consumer_options *options)
+{
+    struct run run = {.options = options};
+    struct pk_err err = {0};
+    const struct action *action = NULL;
+    const char *const *text = options->rest.rest.ptr;
+    enum pk_status status = read_action(options, &action, &err);
+    if (status == PK_OK)
+        status = consumer_inputs_load(options, false, &run.inputs, &err);
+    if (status == PK_OK) {
+        struct subject a = {.text = text[1]}, b = {.text = options->rest.rest.len > 2 ? text[2] : NULL};
+        status = open_run(&run, action->decides, &err);
+        if (status == PK_OK)
+            status = action->decides ? decide_action(&run, action, &a, b.text ? &b : NULL, &err)
+                                     : explain_action(&run, &a, &err);
+        close_run(&run);
+    }
+    if (status == PK_REJECT)
+        fprintf(stderr, "polku-consumer: %s\n", err.text);
+    else if (status != PK_OK)
+        consumer_log_failure("identity was not done", &err);
+    return status == PK_OK ? CONSUMER_OK : status == PK_REJECT ? CONSUMER_USAGE : CONSUMER_STOPPED;
+}
