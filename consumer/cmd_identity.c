@@ -33,6 +33,9 @@ static const struct action {
 } actions[] = {{"explain", 1, false}, {"unlink", 2, true}, {"block", 1, true}, {"restore", 2, true}};
 enum { EXPLAIN, UNLINK, BLOCK, RESTORE };
 
+static const char blocked_by_rules[] =
+    "the rules block it (empty, zeros, or one of blocked and blocked_values), so events are taken as if it did not stand in them";
+
 struct subject { /* A or B */
     const char *text;
     struct explain_name name;
@@ -114,6 +117,13 @@ static void close_run(struct run *run)
 
 /* ---- explain ---- */
 
+static void print_explain(struct run *run, const struct explain *explain)
+{
+    struct pk_buf text PK_AUTO(pk_buf_done) = {0};
+    explain_print(explain, &run->arena, &text);
+    fputs(text.ptr, stdout);
+}
+
 static enum pk_status explain_action(struct run *run, struct subject *a, struct pk_err *err)
 {
     struct explain explain = {0};
@@ -121,21 +131,16 @@ static enum pk_status explain_action(struct run *run, struct subject *a, struct 
     enum pk_status status = explain_begin(&run->source, err);
     if (status == PK_OK)
         status = explain_find(&run->source, a->text, &a->name, &blocked, err);
-    if (status == PK_OK)
+    if (status == PK_OK && blocked)
+        printf("This value of %.*s says nobody: %s.\n", PK_STR_ARG(a->name.name_space), blocked_by_rules);
+    else if (status == PK_OK)
         status = explain_load(&run->source, &a->name, (size_t)run->options->limit, &explain, err);
     if (status == PK_OK)
         status = store_end_read(run->store, err);
-    if (blocked) {
-        printf("%c%s.\n", err->text[0] - 'a' + 'A', err->text + 1);
-        return PK_OK;
-    }
-    if (status != PK_OK)
-        return status;
-    struct pk_buf text PK_AUTO(pk_buf_done) = {0};
-    explain_print(&explain, &run->arena, &text);
-    fputs(text.ptr, stdout);
+    if (status == PK_OK && !blocked)
+        print_explain(run, &explain);
     explain_done(&explain);
-    return PK_OK;
+    return status;
 }
 
 /* ---- decisions ---- */
@@ -247,16 +252,25 @@ static enum pk_status plan_restore(struct run *run, const struct explain *explai
     return pk_fail(err, PK_REJECT, "there is nothing to restore: no decision about it is in force");
 }
 
+static enum pk_status find_subject(struct run *run, struct subject *subject, struct pk_err *err)
+{
+    bool blocked;
+    enum pk_status status = explain_find(&run->source, subject->text, &subject->name, &blocked, err);
+    if (status == PK_OK && blocked)
+        return pk_fail(err, PK_REJECT, "this value of %.*s says nobody already: %s", PK_STR_ARG(subject->name.name_space),
+                       blocked_by_rules);
+    return status;
+}
+
 static enum pk_status make_plan(struct run *run, const struct action *action, struct subject *a, struct subject *b,
                                 struct plan *plan, struct pk_err *err)
 {
     struct explain explain = {0};
-    bool blocked;
     enum pk_status status = explain_begin(&run->source, err);
     if (status == PK_OK)
-        status = explain_find(&run->source, a->text, &a->name, &blocked, err);
+        status = find_subject(run, a, err);
     if (status == PK_OK && b)
-        status = explain_find(&run->source, b->text, &b->name, &blocked, err);
+        status = find_subject(run, b, err);
     if (status == PK_OK && b && pk_hash_eq(a->name.hash, b->name.hash))
         status = pk_fail(err, PK_REJECT, "both are the same identifier");
     struct pk_hash hash[2] = {a->name.hash, b ? b->name.hash : a->name.hash};
@@ -311,8 +325,8 @@ static void add_customer(struct pk_buf *out, struct pk_hash customer)
         pk_buf_printf(out, "%08" PRIx32, pk_get_be32(customer.byte));
 }
 
-static enum pk_status add_moved(struct run *run, const struct moved *moved, size_t count, const struct explain_name *a,
-                                struct pk_buf *out, struct pk_err *err)
+static enum pk_status add_moved(struct run *run, const struct moved *moved, size_t count, const struct subject *a,
+                                const struct subject *b, struct pk_buf *out, struct pk_err *err)
 {
     size_t shown = PK_MIN(count, (size_t)run->options->limit);
     struct explain names = {0};
@@ -325,7 +339,9 @@ static enum pk_status add_moved(struct run *run, const struct moved *moved, size
     if (status == PK_OK)
         status = store_end_read(run->store, err);
     for (size_t i = 0; status == PK_OK && i < shown; i++) {
-        const struct explain_name *name = pk_hash_eq(hash[i], a->hash) ? a : pk_map_get(&names.name, hash[i]);
+        const struct explain_name *name = pk_hash_eq(hash[i], a->name.hash)        ? &a->name
+                                          : b && pk_hash_eq(hash[i], b->name.hash) ? &b->name
+                                                                                   : pk_map_get(&names.name, hash[i]);
         pk_buf_text(out, "  ");
         if (name)
             explain_add_name(out, name);
@@ -380,7 +396,7 @@ static enum pk_status tell(struct run *run, const struct committer *committer, c
     const struct moved *moved = find_moved(run, &committer->workset, &count);
     add_head(&out, decision, a, b);
     pk_buf_printf(&out, "Identifiers that are of another customer now: %zu\n", count);
-    enum pk_status status = add_moved(run, moved, count, &a->name, &out, err);
+    enum pk_status status = add_moved(run, moved, count, a, b, &out, err);
     pk_buf_printf(&out, "Customers: %zu new, %zu gone. Events of another customer or journey: %zu.\n", changes->customer.len,
                   changes->customer_gone.len, changes->move.len);
     pk_buf_printf(&out, "Journeys: %zu written, %zu gone. Obligations: %zu written, %zu gone.\n", changes->journey.len,
@@ -390,8 +406,7 @@ static enum pk_status tell(struct run *run, const struct committer *committer, c
     return status;
 }
 
-static enum pk_status commit_one(struct run *run, struct committer *committer, const struct change_decision *decision,
-                                 struct pk_err *err)
+static enum pk_status commit_one(struct committer *committer, const struct change_decision *decision, struct pk_err *err)
 {
     enum pk_status status = PK_RETRY;
     for (int try = 0; try < MOST_TRIES && (status == PK_RETRY || status == PK_STALE) && !consumer_stop; try++) {
@@ -405,7 +420,6 @@ static enum pk_status commit_one(struct run *run, struct committer *committer, c
         return pk_fail(err, status, "whether it was decided is unknown, ask `identity explain`: %.400s", why);
     if (status == PK_RETRY || status == PK_STALE)
         return pk_fail(err, status, "nothing was decided, other writers were at work all the time: %.400s", why);
-    (void)run;
     return status;
 }
 
@@ -430,7 +444,7 @@ static enum pk_status decide_action(struct run *run, const struct action *action
     for (size_t i = 0; status == PK_OK && i < plan.count; i++) {
         struct committer committer;
         committer_init(&committer, &run->meaning, run->store, 1 << 20);
-        status = commit_one(run, &committer, &plan.decision[i], err);
+        status = commit_one(&committer, &plan.decision[i], err);
         if (status == PK_OK)
             status = tell(run, &committer, &plan.decision[i], a, b, err);
         committer_done(&committer);

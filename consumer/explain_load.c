@@ -212,11 +212,10 @@ static enum pk_status find_value(const struct explain_source *source, const char
     name.name_space = pk_arena_str(source->arena, name.name_space);
     if (!pk_utf8_valid(colon + 1, strlen(colon + 1)))
         return pk_fail(err, PK_REJECT, "the value is not UTF-8");
-    if (!fact_normalise(pk_str(colon + 1), name.rules, source->rules, source->arena, &name.value)) {
-        *ret_blocked = true;
-        return pk_fail(err, PK_REJECT, "this value of %.100s says nobody: the rules block it (empty, zeros, or one of blocked "
-                                       "and blocked_values), so events are taken as if it did not stand in them",
-                       name.name_space.ptr);
+    *ret_blocked = !fact_normalise(pk_str(colon + 1), name.rules, source->rules, source->arena, &name.value);
+    if (*ret_blocked) {
+        *ret_name = name;
+        return PK_OK;
     }
     name.value = pk_arena_str(source->arena, name.value);
     name.hash = fact_hash(source->hasher, (struct pk_str[]){name.name_space, name.value}, 2);
@@ -268,8 +267,10 @@ enum pk_status explain_find(const struct explain_source *source, const char *tex
     *ret_blocked = false;
     enum pk_status status = strchr(text, ':') ? find_value(source, text, &name, ret_blocked, err)
                                               : find_digits(source, text, &name, err);
-    if (status != PK_OK)
+    if (status != PK_OK || *ret_blocked) {
+        *ret_name = name;
         return status;
+    }
     struct explain one = {0};
     status = explain_load_names(source, &name.hash, 1, &one, err);
     const struct loaded *loaded = loaded_of(&one, name.hash);

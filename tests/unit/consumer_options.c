@@ -27,7 +27,7 @@ static void refuses(enum pk_status status, const char *what)
 
 Test(consumer_options, every_command_can_do_with_the_defaults)
 {
-    static const char *const command[] = {"run", "migrate", "status", "check-config"};
+    static const char *const command[] = {"run", "migrate", "status", "check-config", "identity"};
     for (size_t i = 0; i < PK_COUNT(command); i++)
         cr_assert_eq(parse(command[i], (char *[]){NULL}), PK_OK, "%s: %s", command[i], err.text);
     cr_assert_eq(options.start, INTAKE_EARLIEST);
@@ -50,9 +50,19 @@ Test(consumer_options, what_cannot_be_meant_is_refused)
     refuses(PARSE("run", "--topic", " , "), "names no topic");
     refuses(PARSE("run", "--group="), "--group is empty");
     refuses(PARSE("run", "now"), "'now' is not expected");
+    refuses(PARSE("identity", "explain", "a", "--limit=0"), "at least 1");
+    refuses(PARSE("run", "--note=why"), "belongs to the command identity");
     refuses(PARSE("run", "--batch-records=0"), "at least 1");
     refuses(PARSE("run", "--hash-key=00"), "hash-key-file");
     refuses(PARSE("migrate", "--linger=1s"), "belongs to the command run");
+}
+
+Test(consumer_options, identity_takes_words)
+{
+    cr_assert_eq(PARSE("identity", "unlink", "email:a", "--note", "why", "phone:b"), PK_OK, "%s", err.text);
+    cr_assert_eq(options.rest.rest.len, 3);
+    cr_assert_str_eq(options.rest.rest.ptr[2], "phone:b");
+    cr_assert_str_eq(options.note, "why");
 }
 
 Test(consumer_options, properties_of_the_client_pass_through)
