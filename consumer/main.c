@@ -21,6 +21,7 @@ static const struct command {
     {"migrate", "make or upgrade the tables in PostgreSQL", consumer_migrate},
     {"status", "show how far reading has come, what Kafka still holds, and what was set aside", consumer_status},
     {"check-config", "read options, rules, schemas and key as run would, and say what is wrong", consumer_check_config},
+    {"rebuild", "derive everything again from the stored events, for other rules or a newer program", consumer_rebuild},
     {"identity", "explain why identifiers are one customer; keep them apart, block one, take that back", consumer_identity,
      "ACTION A [B]",
      "  explain A      why A is of the customer that it is of, or of none\n"

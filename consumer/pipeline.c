@@ -117,6 +117,12 @@ static void forget_if_gone_back(struct pipeline *p, const struct store_position 
                 cache_clear(&p->committer.cache);
 }
 
+static enum pk_status check_rules(struct pipeline *p, struct pk_err *err)
+{
+    const struct pk_str check = PK_STR("polku hash key check");
+    return store_check_rules(p->store, p->config->rules, fact_hash(p->config->hasher, &check, 1), err);
+}
+
 static enum pk_status assigned(void *context, struct intake_partition *partition, size_t count, struct pk_err *err)
 {
     struct pipeline *p = context;
@@ -132,6 +138,8 @@ static enum pk_status assigned(void *context, struct intake_partition *partition
         status = store_ensure_dictionary(p->store, err);
     if (status == PK_OK)
         status = store_claim(p->store, claim, count, err);
+    if (status == PK_OK) /* only now: a rebuild voids claims, so none comes between this and a commit */
+        status = check_rules(p, err);
     if (status != PK_OK) {
         if (status == PK_LOST || status == PK_RETRY)
             p->connected = false;
@@ -360,8 +368,7 @@ static enum pk_status set_up(struct pipeline *p, struct pk_err *err)
         return status;
     p->connected = true;
     committer_init(&p->committer, &p->meaning, p->store, (size_t)config->cache_bytes);
-    const struct pk_str check = PK_STR("polku hash key check");
-    status = store_check_rules(p->store, config->rules, fact_hash(config->hasher, &check, 1), err);
+    status = check_rules(p, err);
     if (status != PK_OK)
         return status;
     struct intake_handler handler = {p, assigned, revoked, note};
