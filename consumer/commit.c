@@ -470,6 +470,12 @@ enum pk_status commit_finish(struct committer *c, struct pk_err *err)
 /* The slot of commands: they are alone, so none of them is used twice at a time. */
 enum { COMMAND_SLOT = 0 };
 
+static enum pk_status check_rules(struct committer *c, struct pk_err *err)
+{
+    const struct pk_str check = PK_STR("polku hash key check");
+    return store_check_rules(c->store, c->meaning->rules, fact_hash(c->meaning->hasher, &check, 1), err);
+}
+
 enum pk_status commit_decisions(struct committer *c, const struct change_decision *decision, size_t count,
                                 struct pk_err *err)
 {
@@ -482,6 +488,8 @@ enum pk_status commit_decisions(struct committer *c, const struct change_decisio
     workset_decide(&c->workset, decision, count);
     if (status == PK_OK)
         status = gather(c, STORE_ALONE, err);
+    if (status == PK_OK) /* a rebuild may have come between */
+        status = check_rules(c, err);
     if (status == PK_OK)
         status = take_new_cells(c, &new_cell, err);
     if (status == PK_OK) {

@@ -41,19 +41,28 @@ static void rest_a_second(void)
 
 /* ---- setting up ---- */
 
+static struct pk_hash key_check(const struct rebuild *r)
+{
+    const struct pk_str text = PK_STR("polku hash key check");
+    return fact_hash(r->config->hasher, &text, 1);
+}
+
 static enum pk_status open_stores(struct rebuild *r, struct pk_err *err)
 {
     struct store_config config = r->config->store;
     enum pk_status status = stopped(r, err);
-    if (status == PK_OK)
-        status = store_rebuild_make(r->old, err);
     if (status != PK_OK)
         return status;
     r->made = true;
+    status = store_rebuild_make(r->old, err);
+    if (status != PK_OK)
+        return status;
     config.schema = REBUILD_SCHEMA;
     status = store_open(&config, r->config->symbols, &r->shadow, err);
     if (status == PK_OK)
         committer_init(&r->committer, &r->meaning, r->shadow, (size_t)r->config->cache_bytes);
+    if (status == PK_OK)
+        status = store_check_rules(r->shadow, r->config->rules, key_check(r), err);
     return status;
 }
 
@@ -245,11 +254,10 @@ static enum pk_status swap(struct rebuild *r, struct pk_err *err)
 
 static enum pk_status check(struct rebuild *r, bool *ret_empty, struct pk_err *err)
 {
-    const struct pk_str text = PK_STR("polku hash key check");
     struct rebuild_state state = {0};
     enum pk_status status = store_rebuild_lock(r->old, err);
     if (status == PK_OK)
-        status = store_rebuild_check(r->old, r->config->rules, fact_hash(r->config->hasher, &text, 1), &state, err);
+        status = store_rebuild_check(r->old, r->config->rules, key_check(r), &state, err);
     if (status == PK_OK)
         status = store_rebuild_count(r->old, &r->total, err);
     if (status != PK_OK)

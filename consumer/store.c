@@ -152,7 +152,7 @@ static const struct {
 
 /* What is in schema polku, whatever schema a store writes to: arrival, dictionary, numbers of cells. */
 static const char *const shared_names[] = {
-    "claim", "dictionary", "fence", "guard_cell_id", "intern", "quarantine", "rules_state", "stream_position",
+    "claim", "dictionary", "fence", "guard_cell_id", "intern", "quarantine", "stream_position",
 };
 
 static const char *schema_of(const struct store *store)

@@ -181,7 +181,8 @@ enum pk_status store_rebuild_count(struct store *old, int64_t *ret_events, struc
 /* ---- the tables beside ---- */
 
 /* LIKE does not know of storage parameters, and names indexes itself. Partitions get the indexes of their parent when they
- * are attached, as in polku.ensure_months. The new decisions are for the new tables' functions only, and are dropped. */
+ * are attached, as in polku.ensure_months. Decisions and the state of the rules are made beside too, for the committer; they are
+ * dropped at the swap. */
 static const char make_sql[] =
     "DO $make$ "
     "DECLARE t record; i record; "
@@ -189,7 +190,7 @@ static const char make_sql[] =
     " CREATE SCHEMA " REBUILD_SCHEMA "; "
     " COMMENT ON SCHEMA " REBUILD_SCHEMA " IS 'Tables that polku-consumer rebuild is filling; it drops them if it was interrupted before.'; "
     " FOR t IN SELECT c.oid, c.relname, pg_get_partkeydef(c.oid) AS part_key, c.reloptions FROM pg_class c"
-    "  WHERE (" DERIVED " OR c.oid = 'polku.decision'::regclass) AND NOT c.relispartition LOOP "
+    "  WHERE (" DERIVED " OR c.oid IN ('polku.decision'::regclass, 'polku.rules_state'::regclass)) AND NOT c.relispartition LOOP "
     "  EXECUTE format('CREATE TABLE " REBUILD_SCHEMA ".%1$I (LIKE polku.%1$I INCLUDING DEFAULTS INCLUDING CONSTRAINTS"
     "   INCLUDING IDENTITY INCLUDING GENERATED INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING COMMENTS)', t.relname)"
     "   || coalesce(' PARTITION BY ' || t.part_key, '') || coalesce(' WITH (' || array_to_string(t.reloptions, ', ') || ')', ''); "
