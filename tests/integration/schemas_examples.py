@@ -46,13 +46,14 @@ def differences(wanted, got):
 with Run('schemas_examples') as run:
     paths = sorted(glob.glob(os.path.join(ROOT, 'schemas', 'examples', '*.json')))
     deriver = polku_oracle.Deriver(polku_oracle.Rules.load(RULES), polku_oracle.read_key(KEY_FILE))
-    derived, lines = {}, run.file('all.jsonl')
+    naturals, name_of, lines = [], {}, run.file('all.jsonl')
     for path in paths:
         with open(path, encoding='utf-8') as file, open(lines, 'a', encoding='utf-8') as line:
-            natural = json.load(file)
-            line.write(json.dumps(natural) + '\n')
-        event = deriver.derive([natural]).events[0]
-        derived[(event.field['source'], event.field['event_id'])] = os.path.basename(path), event
+            naturals.append(json.load(file))
+            line.write(json.dumps(naturals[-1]) + '\n')
+        name_of[(naturals[-1]['source'], naturals[-1]['event_id'])] = os.path.basename(path)
+    derived = {key: (name_of[key], event) for event in deriver.derive(naturals).events
+               for key in [(event.field['source'], event.field['event_id'])]}
     run.expect('examples that are different events', len(paths), len(derived))
 
     for frame in ('confluent', 'single-object'):

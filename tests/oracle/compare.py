@@ -34,13 +34,14 @@ def queries(path=TABLES_SQL):
 
 
 def comparable(name, lines):
-    """Canonical rows as both sides can tell them: a link is refused or not, whatever for."""
+    """Canonical rows as both sides can tell them: a link has no direction, and is refused or not, whatever for."""
     if name != 'identity_link':
         return lines
     found = []
     for line in lines:
         rest, refused = line.rsplit('\t', 1)
-        found.append('%s\t%s' % (rest, 'f' if refused in ('made', '\\N', 'f') else 't'))
+        column = rest.split('\t')
+        found.append('\t'.join(sorted(column[:2]) + column[2:] + ['f' if refused in ('made', '\\N', 'f') else 't']))
     return sorted(found)
 
 
