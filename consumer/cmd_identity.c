@@ -33,8 +33,8 @@ static const struct action {
 } actions[] = {{"explain", 1, false}, {"unlink", 2, true}, {"block", 1, true}, {"restore", 2, true}};
 enum { EXPLAIN, UNLINK, BLOCK, RESTORE };
 
-static const char blocked_by_rules[] =
-    "the rules block it (empty, zeros, or one of blocked and blocked_values), so events are taken as if it did not stand in them";
+static const char blocked_by_rules[] = "the rules block it (empty, zeros, or one of blocked and blocked_values), so "
+                                       "events are taken as if it did not stand in them";
 
 struct subject { /* A or B */
     const char *text;
@@ -54,8 +54,9 @@ static enum pk_status read_action(const struct consumer_options *options, const 
         *ret = &actions[i];
         return PK_OK;
     }
-    return pk_fail(err, PK_REJECT, "identity needs one of explain, unlink, block, restore and an identifier: polku-consumer "
-                                   "identity --help");
+    return pk_fail(err, PK_REJECT,
+                   "identity needs one of explain, unlink, block, restore and an identifier: polku-consumer "
+                   "identity --help");
 }
 
 static void add_argument(struct pk_buf *out, const char *text)
@@ -94,8 +95,7 @@ static enum pk_status open_run(struct run *run, bool decides, struct pk_err *err
     int64_t begun = 0;
     matcher_init(&run->matcher, &run->inputs.rules, &run->inputs.symbols);
     fact_maker_init(&run->maker, &run->inputs.rules, hasher, &run->inputs.symbols, &run->matcher);
-    run->meaning =
-        (struct meaning){&run->inputs.rules, &run->matcher, &run->inputs.symbols, hasher, &run->maker};
+    run->meaning = (struct meaning){&run->inputs.rules, &run->matcher, &run->inputs.symbols, hasher, &run->maker};
     enum pk_status status = store_open(&store, &run->inputs.symbols, &run->store, err);
     if (status == PK_OK)
         status = store_query(run->store, "SELECT count(*) FROM polku.rules_state", take_count, &begun, err);
@@ -120,7 +120,10 @@ static void close_run(struct run *run)
 static void print_explain(struct run *run, const struct explain *explain)
 {
     struct pk_buf text PK_AUTO(pk_buf_done) = {0};
-    explain_print(explain, &run->arena, &text);
+    if (run->options->json)
+        explain_json(explain, &text);
+    else
+        explain_print(explain, &run->arena, &text);
     fputs(text.ptr, stdout);
 }
 
@@ -131,7 +134,9 @@ static enum pk_status explain_action(struct run *run, struct subject *a, struct 
     enum pk_status status = explain_begin(&run->source, err);
     if (status == PK_OK)
         status = explain_find(&run->source, a->text, &a->name, &blocked, err);
-    if (status == PK_OK && blocked)
+    if (status == PK_OK && blocked && run->options->json)
+        puts("{\"state\": \"blocked by the rules\"}");
+    else if (status == PK_OK && blocked)
         printf("This value of %.*s says nobody: %s.\n", PK_STR_ARG(a->name.name_space), blocked_by_rules);
     else if (status == PK_OK)
         status = explain_load(&run->source, &a->name, (size_t)run->options->limit, &explain, err);
@@ -160,8 +165,8 @@ static struct pk_str decided_by(struct run *run)
     return pk_arena_str(&run->arena, pk_str(user ? user->pw_name : number));
 }
 
-static struct change_decision decide(struct run *run, enum decision_kind kind, bool restore, const struct explain_name *a,
-                                     const struct explain_name *b)
+static struct change_decision decide(struct run *run, enum decision_kind kind, bool restore,
+                                     const struct explain_name *a, const struct explain_name *b)
 {
     struct change_decision decision = {.kind = kind, .restore = restore, .by = decided_by(run)};
     if (run->options->note[0])
@@ -207,9 +212,10 @@ static enum pk_status check_kind(enum decision_kind kind, const struct subject *
     if (kind == DECIDE_BLOCK && subject->name.kind == KEY_CASE)
         return pk_fail(err, PK_REJECT, "a case cannot be blocked, only identifiers of persons and devices");
     if (kind != DECIDE_BLOCK && subject->name.kind != KEY_PERSON)
-        return pk_fail(err, PK_REJECT, "%.*s is a %s: it joins nobody, so there is nothing to unlink; `identity block` takes a "
-                       "device out of all events", PK_STR_ARG(subject->name.name_space),
-                       subject->name.kind == KEY_CASE ? "case" : "device");
+        return pk_fail(err, PK_REJECT,
+                       "%.*s is a %s: it joins nobody, so there is nothing to unlink; `identity block` takes a "
+                       "device out of all events",
+                       PK_STR_ARG(subject->name.name_space), subject->name.kind == KEY_CASE ? "case" : "device");
     return PK_OK;
 }
 
@@ -257,8 +263,8 @@ static enum pk_status find_subject(struct run *run, struct subject *subject, str
     bool blocked;
     enum pk_status status = explain_find(&run->source, subject->text, &subject->name, &blocked, err);
     if (status == PK_OK && blocked)
-        return pk_fail(err, PK_REJECT, "this value of %.*s says nobody already: %s", PK_STR_ARG(subject->name.name_space),
-                       blocked_by_rules);
+        return pk_fail(err, PK_REJECT, "this value of %.*s says nobody already: %s",
+                       PK_STR_ARG(subject->name.name_space), blocked_by_rules);
     return status;
 }
 
@@ -284,10 +290,12 @@ static enum pk_status make_plan(struct run *run, const struct action *action, st
         store_rollback(run->store);
     *plan = (struct plan){.count = 0};
     if (status == PK_OK)
-        status = action == &actions[RESTORE]
-                     ? plan_restore(run, &explain, a, b, plan, err)
-                     : plan_new(run, &explain, action == &actions[BLOCK] ? DECIDE_BLOCK : b ? DECIDE_APART : DECIDE_UNLINK, a,
-                                b, plan, err);
+        status = action == &actions[RESTORE] ? plan_restore(run, &explain, a, b, plan, err)
+                                             : plan_new(run, &explain,
+                                                        action == &actions[BLOCK] ? DECIDE_BLOCK
+                                                        : b                       ? DECIDE_APART
+                                                                                  : DECIDE_UNLINK,
+                                                        a, b, plan, err);
     explain_done(&explain);
     return status;
 }
@@ -360,7 +368,8 @@ static enum pk_status add_moved(struct run *run, const struct moved *moved, size
 static void add_undo(struct pk_buf *out, const struct change_decision *decision, const struct subject *a,
                      const struct subject *b)
 {
-    pk_buf_text(out, decision->restore ? "To decide it again: polku-consumer identity " : "To take it back: polku-consumer identity ");
+    pk_buf_text(out, decision->restore ? "To decide it again: polku-consumer identity "
+                                       : "To take it back: polku-consumer identity ");
     pk_buf_text(out, !decision->restore ? "restore " : decision->kind == DECIDE_BLOCK ? "block " : "unlink ");
     add_argument(out, a->text);
     if (b) {
@@ -379,8 +388,9 @@ static void add_head(struct pk_buf *out, const struct change_decision *decision,
         explain_add_name(out, &b->name);
         pk_buf_text(out, decision->restore ? " are kept apart no more" : " are kept apart now");
     } else {
-        pk_buf_text(out, decision->kind == DECIDE_BLOCK ? (decision->restore ? " is blocked no more" : " is blocked now")
-                                                        : (decision->restore ? " is unlinked no more" : " is unlinked now"));
+        pk_buf_text(out, decision->kind == DECIDE_BLOCK
+                             ? (decision->restore ? " is blocked no more" : " is blocked now")
+                             : (decision->restore ? " is unlinked no more" : " is unlinked now"));
     }
     pk_buf_text(out, ", by ");
     explain_add_text(out, decision->by);
@@ -397,8 +407,8 @@ static enum pk_status tell(struct run *run, const struct committer *committer, c
     add_head(&out, decision, a, b);
     pk_buf_printf(&out, "Identifiers that are of another customer now: %zu\n", count);
     enum pk_status status = add_moved(run, moved, count, a, b, &out, err);
-    pk_buf_printf(&out, "Customers: %zu new, %zu gone. Events of another customer or journey: %zu.\n", changes->customer.len,
-                  changes->customer_gone.len, changes->move.len);
+    pk_buf_printf(&out, "Customers: %zu new, %zu gone. Events of another customer or journey: %zu.\n",
+                  changes->customer.len, changes->customer_gone.len, changes->move.len);
     pk_buf_printf(&out, "Journeys: %zu written, %zu gone. Obligations: %zu written, %zu gone.\n", changes->journey.len,
                   changes->journey_gone.len, changes->obligation.len, changes->obligation_gone.len);
     add_undo(&out, decision, a, b);
@@ -406,7 +416,8 @@ static enum pk_status tell(struct run *run, const struct committer *committer, c
     return status;
 }
 
-static enum pk_status commit_one(struct committer *committer, const struct change_decision *decision, struct pk_err *err)
+static enum pk_status commit_one(struct committer *committer, const struct change_decision *decision,
+                                 struct pk_err *err)
 {
     enum pk_status status = PK_RETRY;
     for (int try = 0; try < MOST_TRIES && (status == PK_RETRY || status == PK_STALE) && !consumer_stop; try++) {

@@ -182,10 +182,10 @@ static enum pk_status unknown_namespace(const struct rules *rules, const char *t
     const char *near = nearest_name(given, name, rules->namespace_count);
     if (!near)
         near = nearest_name(last, name, rules->namespace_count);
-    enum pk_status status =
-        pk_fail(err, PK_REJECT, "the rules know no namespace '%.*s'%s%.100s%s: write NAMESPACE:VALUE, with one of %scase_id",
-                (int)PK_MIN(given.len, (size_t)100), given.ptr, near ? ", did you mean '" : "", near ? near : "",
-                near ? "'" : "", known.ptr ? known.ptr : "");
+    enum pk_status status = pk_fail(
+        err, PK_REJECT, "the rules know no namespace '%.*s'%s%.100s%s: write NAMESPACE:VALUE, with one of %scase_id",
+        (int)PK_MIN(given.len, (size_t)100), given.ptr, near ? ", did you mean '" : "", near ? near : "",
+        near ? "'" : "", known.ptr ? known.ptr : "");
     free(name);
     return status;
 }
@@ -243,7 +243,8 @@ static enum pk_status find_digits(const struct explain_source *source, const cha
     int digits = read_digits(text, 0x00, &from);
     read_digits(text, 0xff, &to);
     if (digits < 8)
-        return pk_fail(err, PK_REJECT, "'%.100s' is neither NAMESPACE:VALUE nor a hash (8 to 32 hexadecimal digits)", text);
+        return pk_fail(err, PK_REJECT, "'%.100s' is neither NAMESPACE:VALUE nor a hash (8 to 32 hexadecimal digits)",
+                       text);
     struct pk_buf sql PK_AUTO(pk_buf_done) = {0};
     struct hash_reader reader = {.count = 0};
     pk_buf_text(&sql, "SELECT hash FROM polku.identifier WHERE kind <= 2 AND hash BETWEEN ");
@@ -253,8 +254,9 @@ static enum pk_status find_digits(const struct explain_source *source, const cha
     if (status != PK_OK)
         return status;
     if (reader.count != 1)
-        return pk_fail(err, PK_REJECT, reader.count ? "several identifiers' hashes begin with %.100s: give more digits"
-                                                    : "no identifier has the hash %.100s",
+        return pk_fail(err, PK_REJECT,
+                       reader.count ? "several identifiers' hashes begin with %.100s: give more digits"
+                                    : "no identifier has the hash %.100s",
                        text);
     *ret_name = (struct explain_name){.hash = reader.hash};
     return PK_OK;
@@ -265,8 +267,8 @@ enum pk_status explain_find(const struct explain_source *source, const char *tex
 {
     struct explain_name name = {0};
     *ret_blocked = false;
-    enum pk_status status = strchr(text, ':') ? find_value(source, text, &name, ret_blocked, err)
-                                              : find_digits(source, text, &name, err);
+    enum pk_status status =
+        strchr(text, ':') ? find_value(source, text, &name, ret_blocked, err) : find_digits(source, text, &name, err);
     if (status != PK_OK || *ret_blocked) {
         *ret_name = name;
         return status;
@@ -295,7 +297,7 @@ struct decision_reader {
     struct row {
         struct explain_decision decision;
         struct pk_hash a, b;
-    } *row;
+    } * row;
     uint32_t row_count, row_cap;
 };
 
@@ -321,7 +323,7 @@ enum pk_status explain_load_decisions(const struct explain_source *source, struc
     struct pk_hash *hash = PK_NEW_ARRAY(source->arena, struct pk_hash, explain->name.count + 1);
     size_t count = 0;
     PK_MAP_EACH(&explain->name, e)
-        hash[count++] = e->key;
+    hash[count++] = e->key;
     pk_buf_text(&sql, "SELECT d.decision_id, (extract(epoch FROM d.decided_at) * 1000000)::bigint, d.kind, d.a, d.b, "
                       "d.decided_by, d.note FROM polku.decision d, (SELECT ");
     add_hashes(&sql, hash, count);
@@ -421,8 +423,9 @@ static enum pk_status take_meeting(struct component *c, const struct store_meeti
     for (uint32_t i = 0; i < row->count; i++) {
         struct loaded *loaded = loaded_of(c->explain, row->person[i]);
         if (!loaded)
-            return pk_fail(err, PK_STOP, "a meeting names an identifier that the tables lack: somebody changed the tables, or "
-                                         "this is a defect");
+            return pk_fail(err, PK_STOP,
+                           "a meeting names an identifier that the tables lack: somebody changed the tables, or "
+                           "this is a defect");
         meeting->person[i] = person_of(c, loaded);
     }
     pk_map_put(&c->seen, row->id, meeting);
@@ -440,8 +443,9 @@ static enum pk_status load_component(struct component *c, struct pk_err *err)
     enum pk_status status = PK_OK;
     while (status == PK_OK && c->edge.len) {
         if (c->expanded > c->explain->rules->max_component)
-            return pk_fail(err, PK_STOP, "more identifiers hang together than the tables say: somebody changed the tables, or "
-                                         "this is a defect");
+            return pk_fail(err, PK_STOP,
+                           "more identifiers hang together than the tables say: somebody changed the tables, or "
+                           "this is a defect");
         struct store_meetings meetings;
         status = store_load_meetings(source->store, c->edge.ptr, NULL, c->edge.len, source->arena, &meetings, err);
         c->edge.len = 0;
@@ -462,9 +466,10 @@ static void take_aparts(struct component *c, struct identity *identity)
 {
     size_t most = 0;
     PK_MAP_EACH(&c->explain->name, e)
-        most += ((struct loaded *)e->value)->apart_count;
+    most += ((struct loaded *)e->value)->apart_count;
     struct identity_apart *apart = PK_NEW_ARRAY(c->source->arena, struct identity_apart, most);
-    PK_MAP_EACH(&c->explain->name, e) {
+    PK_MAP_EACH(&c->explain->name, e)
+    {
         struct loaded *a = e->value;
         for (uint32_t i = 0; a->is_person && i < a->apart_count; i++) {
             struct loaded *b = loaded_of(c->explain, a->apart[i]);
@@ -495,7 +500,8 @@ static void solve(struct component *c)
 
 static struct pk_hash event_hash(const struct explain_source *source, const struct identity_event *event)
 {
-    return fact_hash(source->hasher, (struct pk_str[]){symbol_text(source->symbols, event->source), event->event_id}, 2);
+    return fact_hash(source->hasher, (struct pk_str[]){symbol_text(source->symbols, event->source), event->event_id},
+                     2);
 }
 
 static enum pk_status load_events(const struct explain_source *source, struct explain *explain, struct pk_err *err)
@@ -568,11 +574,12 @@ static enum pk_status load_sharing(const struct explain_source *source, struct e
     struct pk_hash *hash = PK_NEW_ARRAY(source->arena, struct pk_hash, sharing.count + 1);
     for (size_t i = 0; i < sharing.count; i++)
         hash[i] = shared[i].name->hash;
-    pk_buf_text(&sql, "SELECT m.identifier, (SELECT d.text FROM polku.dictionary d WHERE d.id = x.namespace_id), "
-                      "count(DISTINCT x.hash) FROM polku.identity_meeting_led m "
-                      "CROSS JOIN LATERAL unnest(m.members, m.member_namespaces) AS x (hash, namespace_id) "
-                      "WHERE NOT m.contradictory AND x.hash <> m.identifier "
-                      "AND (SELECT k.flags & 8 FROM polku.identifier k WHERE k.hash = x.hash) = 0 AND m.identifier = ANY (");
+    pk_buf_text(&sql,
+                "SELECT m.identifier, (SELECT d.text FROM polku.dictionary d WHERE d.id = x.namespace_id), "
+                "count(DISTINCT x.hash) FROM polku.identity_meeting_led m "
+                "CROSS JOIN LATERAL unnest(m.members, m.member_namespaces) AS x (hash, namespace_id) "
+                "WHERE NOT m.contradictory AND x.hash <> m.identifier "
+                "AND (SELECT k.flags & 8 FROM polku.identifier k WHERE k.hash = x.hash) = 0 AND m.identifier = ANY (");
     add_hashes(&sql, hash, sharing.count);
     pk_buf_text(&sql, ") GROUP BY m.identifier, x.namespace_id ORDER BY 1, 2");
     return store_query(source->store, sql.ptr, take_sharing, &sharing, err);
@@ -586,7 +593,8 @@ static int by_hash(const void *left, const void *right)
 }
 
 /* Those that stood in one event with a member of the customer. */
-static enum pk_status load_shared_beside(const struct explain_source *source, struct explain *explain, struct pk_err *err)
+static enum pk_status load_shared_beside(const struct explain_source *source, struct explain *explain,
+                                         struct pk_err *err)
 {
     const struct identity *identity = &explain->identity;
     struct explain_shared *shared = PK_NEW_ARRAY(source->arena, struct explain_shared, identity->persons);
@@ -619,12 +627,12 @@ struct list_reader {
     struct met_row {
         struct pk_hash hash;
         int64_t first_at_us;
-    } *met;
+    } * met;
     uint32_t met_count, met_cap;
     struct stretch_row {
         struct pk_hash customer;
         struct explain_stretch stretch;
-    } *stretch;
+    } * stretch;
     uint32_t stretch_count, stretch_cap;
 };
 
@@ -672,8 +680,10 @@ static enum pk_status load_met(const struct explain_source *source, struct expla
 
 /* As store_load_seen finds events, but counted where they are. */
 static const char stretches_sql[] =
-    "WITH place AS (SELECT DISTINCT coalesce((SELECT r.customer_id FROM polku.identifier r WHERE r.hash = u.id), u.id) AS id "
-    "FROM (SELECT coalesce(k.owner_id, '00000000-0000-0000-0000-000000000000') AS id FROM polku.identifier k WHERE k.hash = $ "
+    "WITH place AS (SELECT DISTINCT coalesce((SELECT r.customer_id FROM polku.identifier r WHERE r.hash = u.id), u.id) "
+    "AS id "
+    "FROM (SELECT coalesce(k.owner_id, '00000000-0000-0000-0000-000000000000') AS id FROM polku.identifier k WHERE "
+    "k.hash = $ "
     "UNION ALL SELECT s.customer_id FROM polku.sighting s WHERE s.key = $) u), "
     "event AS (SELECT i.* FROM place c CROSS JOIN LATERAL ("
     "SELECT i.occurred_at, i.sequence, i.source_id, i.event_id, i.customer_id, i.customer_kind, i.sighted_id "
@@ -681,10 +691,13 @@ static const char stretches_sql[] =
     "AND (i.identifiers @> ARRAY[$] OR i.case_key = $) UNION ALL "
     "SELECT i.occurred_at, i.sequence, i.source_id, i.event_id, i.customer_id, i.customer_kind, i.sighted_id "
     "FROM polku.interaction i WHERE c.id = '00000000-0000-0000-0000-000000000000' AND i.customer_id IS NULL "
-    "AND (i.identifiers IS NOT NULL OR i.case_key IS NOT NULL) AND (i.identifiers @> ARRAY[$] OR i.case_key = $) OFFSET 0) i), "
+    "AND (i.identifiers IS NOT NULL OR i.case_key IS NOT NULL) AND (i.identifiers @> ARRAY[$] OR i.case_key = $) "
+    "OFFSET 0) i), "
     "line AS (SELECT e.*, row_number() OVER (ORDER BY e.occurred_at, e.sequence, "
-    "(SELECT d.text FROM polku.dictionary d WHERE d.id = e.source_id) COLLATE \"C\", e.event_id) AS place FROM event e), "
-    "change AS (SELECT l.*, (l.customer_id IS DISTINCT FROM lag(l.customer_id) OVER (ORDER BY l.place))::int AS other FROM line l), "
+    "(SELECT d.text FROM polku.dictionary d WHERE d.id = e.source_id) COLLATE \"C\", e.event_id) AS place FROM event "
+    "e), "
+    "change AS (SELECT l.*, (l.customer_id IS DISTINCT FROM lag(l.customer_id) OVER (ORDER BY l.place))::int AS other "
+    "FROM line l), "
     "stretch AS (SELECT c.*, sum(c.other) OVER (ORDER BY c.place) AS number FROM change c) "
     "SELECT s.customer_id, (extract(epoch FROM min(s.occurred_at)) * 1000000)::bigint, "
     "(extract(epoch FROM max(s.occurred_at)) * 1000000)::bigint, "

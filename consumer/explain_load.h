@@ -20,8 +20,8 @@ enum pk_status explain_begin(const struct explain_source *source, struct pk_err 
 
 /* NAMESPACE:VALUE, normalised and hashed as those of events are; or a hash of 32 hexadecimal digits (dashes optional),
  * or its first 8 or more, of an identifier that the database has. *ret_blocked: the rules block the value, and of the
- * name only the namespace is filled. PK_REJECT with a sentence that never quotes the value: neither of these, an unknown namespace,
- * no or several such identifiers. */
+ * name only the namespace is filled. PK_REJECT with a sentence that never quotes the value: neither of these, an
+ * unknown namespace, no or several such identifiers. */
 enum pk_status explain_find(const struct explain_source *source, const char *text, struct explain_name *ret_name,
                             bool *ret_blocked, struct pk_err *err);
 

@@ -206,7 +206,8 @@ static const struct explain_decision *decision_on(const struct text *t, enum dec
 
 static int by_strength(const void *left, const void *right)
 {
-    const struct identity_person *a = *(struct identity_person *const *)left, *b = *(struct identity_person *const *)right;
+    const struct identity_person *a = *(struct identity_person *const *)left,
+                                 *b = *(struct identity_person *const *)right;
     if (a->rules->priority != b->rules->priority)
         return a->rules->priority < b->rules->priority ? -1 : 1;
     if (a->first_at_us != b->first_at_us)
@@ -285,7 +286,7 @@ static void put_members(struct text *t)
     put_rest(t, (int64_t)(t->members - shown));
 }
 
-/* ---- why: the links that joined sets, told again in their order ---- */
+/* ---- why ---- */
 
 static uint32_t *set_of(uint32_t *set, uint32_t place)
 {
@@ -301,6 +302,64 @@ static void put_pair(struct text *t, const struct identity_link *link)
     put_person(t, link->b);
 }
 
+/* ---- where the list of reasons is cut: the shortest chain to the strongest ---- */
+
+/* Of each person the link by which it is reached first from `from`, breadth first; by place. */
+static const struct identity_link **reach(struct text *t, const struct identity_person *from)
+{
+    const struct identity *identity = &t->explain->identity;
+    const struct identity_link **by = PK_NEW_ARRAY(t->arena, const struct identity_link *, identity->persons);
+    const struct identity_link **link = PK_NEW_ARRAY(t->arena, const struct identity_link *, 2 * identity->links);
+    size_t *end = PK_NEW_ARRAY(t->arena, size_t, identity->persons + 1);
+    const struct identity_person **line = PK_NEW_ARRAY(t->arena, const struct identity_person *, identity->persons);
+    for (size_t i = 0; i < identity->links; i++)
+        end[identity->link[i].a->place + 1]++, end[identity->link[i].b->place + 1]++;
+    for (size_t i = 1; i <= identity->persons; i++)
+        end[i] += end[i - 1];
+    for (size_t i = 0; i < identity->links; i++) {
+        link[end[identity->link[i].a->place]++] = &identity->link[i]; /* begins become ends */
+        link[end[identity->link[i].b->place]++] = &identity->link[i];
+    }
+    size_t read = 0, written = 0;
+    line[written++] = from;
+    while (read < written) {
+        const struct identity_person *person = line[read++];
+        for (size_t i = person->place ? end[person->place - 1] : 0; i < end[person->place]; i++) {
+            const struct identity_person *next = link[i]->a == person ? link[i]->b : link[i]->a;
+            if (link[i]->refused != LINK_MADE || next == from || by[next->place])
+                continue;
+            by[next->place] = link[i];
+            line[written++] = next;
+        }
+    }
+    return by;
+}
+
+static void put_chain(struct text *t)
+{
+    const struct identity_person *first = pk_map_get(&t->near, t->asked->customer), *at = t->asked;
+    if (!first || first == at)
+        return;
+    const struct identity_link **by = reach(t, first);
+    size_t count = 0;
+    pk_buf_text(t->out, "\nThe shortest way from ");
+    put_person(t, at);
+    pk_buf_text(t->out, " to the strongest\n");
+    while (at != first) {
+        const struct identity_link *link = by[at->place];
+        if (count++ < t->explain->limit) {
+            pk_buf_text(t->out, "  ");
+            put_pair(t, link);
+            pk_buf_text(t->out, "\n     ");
+            put_event(t, &link->first, &t->explain->event[link - t->explain->identity.link]);
+            pk_buf_text(t->out, "\n");
+        }
+        at = link->a == at ? link->b : link->a;
+    }
+    put_rest(t, (int64_t)count - (int64_t)PK_MIN(count, t->explain->limit));
+}
+
+/* The links that joined sets, told again in their order. */
 static void put_links(struct text *t)
 {
     const struct identity *identity = &t->explain->identity;
@@ -319,7 +378,9 @@ static void put_links(struct text *t)
         }
         *b = *a;
         if (joined++ == 0)
-            pk_buf_text(t->out, "\nWhy they are one: each pair stood in one event, the surest first; with the first such event\n");
+            pk_buf_text(
+                t->out,
+                "\nWhy they are one: each pair stood in one event, the surest first; with the first such event\n");
         if (joined > t->explain->limit)
             continue;
         pk_buf_printf(t->out, "  %zu. ", joined);
@@ -334,6 +395,8 @@ static void put_links(struct text *t)
         add_count(t->out, (int64_t)again, "further pair says", "further pairs say");
         pk_buf_text(t->out, " the same again.\n");
     }
+    if (joined > t->explain->limit)
+        put_chain(t);
 }
 
 /* ---- why not ---- */
@@ -358,8 +421,7 @@ static void put_reason(struct text *t, const struct identity_link *link)
         pk_buf_text(t->out, ", so two people");
         return;
     }
-    const struct explain_decision *decision =
-        decision_on(t, DECIDE_APART, ours->hash, &theirs->hash);
+    const struct explain_decision *decision = decision_on(t, DECIDE_APART, ours->hash, &theirs->hash);
     put_person(t, ours);
     pk_buf_text(t->out, " and ");
     put_person(t, theirs);
@@ -378,7 +440,8 @@ static void put_refused(struct text *t)
     size_t count = 0;
     for (size_t i = 0; i < identity->links; i++) {
         const struct identity_link *link = &identity->link[i];
-        if (link->refused == LINK_MADE || link->refused == LINK_OVERSIZE || is_member(t, link->a) == is_member(t, link->b))
+        if (link->refused == LINK_MADE || link->refused == LINK_OVERSIZE ||
+            is_member(t, link->a) == is_member(t, link->b))
             continue;
         if (count++ == 0)
             pk_buf_text(t->out, "\nRefused: these stood in one event too, but would make two customers one\n");
@@ -470,7 +533,9 @@ static void put_shared(struct text *t)
     const struct explain *explain = t->explain;
     for (size_t i = 0; i < PK_MIN(explain->shared_count, explain->limit); i++) {
         if (i == 0)
-            pk_buf_text(t->out, "\nShared: these stood in one event with it too, but belong to several people and join nobody\n");
+            pk_buf_text(
+                t->out,
+                "\nShared: these stood in one event with it too, but belong to several people and join nobody\n");
         pk_buf_text(t->out, "  ");
         put_name(t, explain->shared[i].name);
         pk_buf_text(t->out, "\n     ");
@@ -496,8 +561,9 @@ static void put_met(struct text *t)
     for (size_t i = 0; i < explain->met_count; i++) {
         const struct explain_name *name = explain->met[i].name;
         if (i == 0)
-            pk_buf_printf(t->out, "\nIdentifiers of persons that stood in one event with it (%" PRId64 "), with the first time\n",
-                          explain->met_in_all);
+            pk_buf_printf(
+                t->out, "\nIdentifiers of persons that stood in one event with it (%" PRId64 "), with the first time\n",
+                explain->met_in_all);
         pk_buf_text(t->out, "  ");
         explain_add_time(t->out, explain->met[i].first_at_us);
         pk_buf_text(t->out, "  ");
@@ -608,7 +674,8 @@ static void put_alone(struct text *t)
         pk_buf_text(t->out, ": whatever it stood with, it is a customer alone.\n");
     } else {
         pk_buf_printf(t->out,
-                      " is set aside: more than %" PRIu32 " identifiers hang together with it (max_component), and so many are no\n"
+                      " is set aside: more than %" PRIu32
+                      " identifiers hang together with it (max_component), and so many are no\n"
                       "one person. Until what glues them is blocked or unlinked, each of them is a customer alone.\n",
                       t->explain->rules->max_component);
     }
@@ -633,12 +700,13 @@ static void put_unseen(struct text *t)
 
 static void put_words(struct text *t)
 {
-    pk_buf_text(t->out,
-                "\nWords: identifiers of persons that stand in one event are one customer; of several the one with the smallest\n"
-                "priority is the strongest. ");
+    pk_buf_text(t->out, "\nWords: identifiers of persons that stand in one event are one customer; of several the one "
+                        "with the smallest\n"
+                        "priority is the strongest. ");
     if (t->digits)
-        pk_buf_text(t->out, "Eight digits are the beginning of an identifier's hash: its value is not stored. They can\n"
-                            "be given in place of NAMESPACE:VALUE. ");
+        pk_buf_text(t->out,
+                    "Eight digits are the beginning of an identifier's hash: its value is not stored. They can\n"
+                    "be given in place of NAMESPACE:VALUE. ");
     pk_buf_text(t->out, "All times are UTC.\n");
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* identity_explain.h - why identifiers are one customer, or are not, in words for somebody who has never seen the system.
+/* identity_explain.h - why identifiers are one customer, or are not, in words for somebody who has never seen the
+ * system.
  *
  * Pure: explain_load.c loads, this writes. A value is shown only where it is given, which the caller does
- * for values that are stored in the clear and for the one that was asked for; else the namespace and the first digits of
- * the hash stand for the identifier. */
+ * for values that are stored in the clear and for the one that was asked for; else the namespace and the first digits
+ * of the hash stand for the identifier. */
 #ifndef POLKU_IDENTITY_EXPLAIN_H
 #define POLKU_IDENTITY_EXPLAIN_H
 
@@ -12,14 +13,14 @@
 
 struct explain_name { /* an identifier that may be spoken of */
     struct pk_hash hash;
-    enum key_kind kind;         /* person, device or case */
-    struct pk_str name_space;   /* the full name; of a case "case_id" */
+    enum key_kind kind;                  /* person, device or case */
+    struct pk_str name_space;            /* the full name; of a case "case_id" */
     const struct rules_namespace *rules; /* NULL: a case */
-    struct pk_str value;        /* may be shown; null = it may not */
-    uint32_t flags;             /* enum key_flag */
-    int64_t first_at_us;        /* persons; PK_NO_TIME = no event carries it */
-    struct pk_hash customer;    /* as stored; zero = none */
-    bool known;                 /* the database has it */
+    struct pk_str value;                 /* may be shown; null = it may not */
+    uint32_t flags;                      /* enum key_flag */
+    int64_t first_at_us;                 /* persons; PK_NO_TIME = no event carries it */
+    struct pk_hash customer;             /* as stored; zero = none */
+    bool known;                          /* the database has it */
 };
 
 struct explain_event { /* what is told of the first event of a link beside its name */
@@ -60,7 +61,8 @@ struct explain {
     /* A person that may be linked: its component, solved. Empty else. */
     struct identity identity;
     const struct explain_event *event; /* of identity.link, in its order */
-    const struct explain_shared *shared; /* that stood in one event with a member of the customer, or was asked for itself */
+    const struct explain_shared
+        *shared; /* that stood in one event with a member of the customer, or was asked for itself */
     size_t shared_count;
     const struct explain_decision *decision; /* about anybody in `name` */
     size_t decisions;
@@ -85,5 +87,7 @@ void explain_add_decision(struct pk_buf *out, const struct explain_decision *dec
 
 /* The whole, as text; `arena` for what is needed meanwhile. */
 void explain_print(const struct explain *explain, struct pk_arena *arena, struct pk_buf *out);
+/* The same for programs, as one JSON object. */
+void explain_json(const struct explain *explain, struct pk_buf *out);
 
 #endif

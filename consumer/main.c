@@ -22,7 +22,7 @@ static const struct command {
     {"status", "show how far reading has come, what Kafka still holds, and what was set aside", consumer_status},
     {"check-config", "read options, rules, schemas and key as run would, and say what is wrong", consumer_check_config},
     {"rebuild", "derive everything again from the stored events, for other rules or a newer program", consumer_rebuild},
-    {"identity", "explain why identifiers are one customer; keep them apart, block one, take that back", consumer_identity,
+    {"identity", "explain why identifiers are one customer; take them apart, block one, undo that", consumer_identity,
      "ACTION A [B]",
      "  explain A      why A is of the customer that it is of, or of none\n"
      "  unlink A       A joins nobody: whatever it stands with, it is a customer alone\n"

@@ -208,6 +208,14 @@ with Run('identity_commands') as run:
         'phone:358401111111', 'phone ' + short['aino_phone']), ids['aino_phone'])
     reads('a shared phone', SHARED.format(**short), name(HOME))
 
+    told = json.loads(identity('explain', name(AINO_PHONE), '--json')[1])
+    run.expect('explain --json: customer, identifiers, links, shared', [ids['aino'], 'customer', 5, [None] * 4, ids['home']], [
+        told['customer'], told['state'], len(told['identifiers']), [link['refused'] for link in told['links']],
+        told['shared'][0]['hash']])
+    told = json.loads(identity('explain', name(TABLET), '--json')[1])
+    run.expect('the tablet: state, own and borrowed events', ['device', [[2, 3, 0]]], [
+        told['state'], [[s['own'], s['borrowed'], s['anonymous']] for s in told['stretches']]])
+
     # ---- what is refused ----
     for fragment, arguments in (
             ("the rules know no namespace 'emial', did you mean 'email'", ('explain', 'emial:a@example.com')),

@@ -14,12 +14,17 @@ enum { MAX = 300 };
 static struct rules_namespace space[SPACES] = {
     {.name = PK_STR("number"), .priority = 10, .unique = true, .max_people = UINT32_MAX, .max_links = 50},
     {.name = PK_STR("mail"), .priority = 20, .max_people = 1, .max_links = 50},
-    {.name = PK_STR("phone"), .priority = 30, .max_people = 1, .max_links = 50,
-     .lookback_us = 7 * PK_DAY_US, .lookahead_us = 7 * PK_DAY_US},
+    {.name = PK_STR("phone"),
+     .priority = 30,
+     .max_people = 1,
+     .max_links = 50,
+     .lookback_us = 7 * PK_DAY_US,
+     .lookahead_us = 7 * PK_DAY_US},
 };
-static struct rules_namespace kiosk = {.name = PK_STR("kiosk"), .class_ = RULES_KIOSK, .lookback_us = 90 * 60 * PK_SECOND_US};
-static struct rules rules = {.name_space = space, .namespace_count = SPACES, .max_component = 1000,
-                             .case_gap_us = 36 * PK_HOUR_US + 1500000};
+static struct rules_namespace kiosk = {
+    .name = PK_STR("kiosk"), .class_ = RULES_KIOSK, .lookback_us = 90 * 60 * PK_SECOND_US};
+static struct rules rules = {
+    .name_space = space, .namespace_count = SPACES, .max_component = 1000, .case_gap_us = 36 * PK_HOUR_US + 1500000};
 static struct symbols symbols;
 static struct pk_arena arena;
 static struct pk_buf out;
@@ -35,7 +40,11 @@ static size_t names;
 static void set_up(void)
 {
     symbols_init(&symbols);
-    explain = (struct explain){.rules = &rules, .symbols = &symbols, .limit = 50, .decision = decisions, .event = events,
+    explain = (struct explain){.rules = &rules,
+                               .symbols = &symbols,
+                               .limit = 50,
+                               .decision = decisions,
+                               .event = events,
                                .identity = {.person = person, .meeting = meeting, .apart = aparts}};
 }
 static void tear_down(void)
@@ -72,8 +81,10 @@ static struct identity_person *who(const char *text)
         if (pk_hash_eq(person[i]->hash, known->hash))
             return person[i];
     struct identity_person *made = &people[explain.identity.persons];
-    *made = (struct identity_person){.hash = known->hash, .name_space = symbol_of(&symbols, known->name_space),
-                                     .rules = known->rules, .first_at_us = PK_NO_TIME};
+    *made = (struct identity_person){.hash = known->hash,
+                                     .name_space = symbol_of(&symbols, known->name_space),
+                                     .rules = known->rules,
+                                     .first_at_us = PK_NO_TIME};
     return person[explain.identity.persons++] = made;
 }
 
@@ -100,9 +111,12 @@ static void event(int64_t second, const char *text)
 
 static void decided(enum decision_kind kind, const char *a, const char *b)
 {
-    decisions[explain.decisions++] = (struct explain_decision){
-        .kind = kind, .a = called(a), .b = b ? called(b) : NULL, .at_us = PK_DAY_US, .by = PK_STR("maija"),
-        .note = PK_STR("typed\x1b[31m wrong")};
+    decisions[explain.decisions++] = (struct explain_decision){.kind = kind,
+                                                               .a = called(a),
+                                                               .b = b ? called(b) : NULL,
+                                                               .at_us = PK_DAY_US,
+                                                               .by = PK_STR("maija"),
+                                                               .note = PK_STR("typed\x1b[31m wrong")};
     if (kind == DECIDE_APART)
         aparts[explain.identity.aparts++] = (struct identity_apart){who(a), who(b)};
 }
@@ -112,7 +126,8 @@ static const char *text_of(const char *asked)
     identity_solve(&rules, &symbols, &arena, &explain.identity);
     explain.asked = called(asked);
     for (size_t i = 0; i < explain.identity.persons; i++)
-        called(asked)->customer = pk_hash_eq(person[i]->hash, called(asked)->hash) ? person[i]->customer : called(asked)->customer;
+        called(asked)->customer =
+            pk_hash_eq(person[i]->hash, called(asked)->hash) ? person[i]->customer : called(asked)->customer;
     pk_buf_reset(&out);
     explain_print(&explain, &arena, &out);
     return out.ptr;
@@ -137,17 +152,19 @@ static void lacks(const char *text, const char *part)
 Test(identity_explain, somebody_alone_is_told_in_few_lines)
 {
     event(0, "mail:a1");
-    cr_assert_str_eq(text_of("mail:a1"),
-                     "mail a1a1a1a1 is the only identifier of its customer.\n"
-                     "The customer's id is its hash, a1a1a1a1-0000-0000-0000-00000000006d.\n"
-                     "\n"
-                     "Its identifiers, the strongest first\n"
-                     "  priority  first seen            identifier\n"
-                     "        20  1970-01-01 00:00:00Z  mail a1a1a1a1\n"
-                     "\n"
-                     "Words: identifiers of persons that stand in one event are one customer; of several the one with the smallest\n"
-                     "priority is the strongest. Eight digits are the beginning of an identifier's hash: its value is not stored. They "
-                     "can\nbe given in place of NAMESPACE:VALUE. All times are UTC.\n");
+    cr_assert_str_eq(
+        text_of("mail:a1"),
+        "mail a1a1a1a1 is the only identifier of its customer.\n"
+        "The customer's id is its hash, a1a1a1a1-0000-0000-0000-00000000006d.\n"
+        "\n"
+        "Its identifiers, the strongest first\n"
+        "  priority  first seen            identifier\n"
+        "        20  1970-01-01 00:00:00Z  mail a1a1a1a1\n"
+        "\n"
+        "Words: identifiers of persons that stand in one event are one customer; of several the one with the smallest\n"
+        "priority is the strongest. Eight digits are the beginning of an identifier's hash: its value is not stored. "
+        "They "
+        "can\nbe given in place of NAMESPACE:VALUE. All times are UTC.\n");
 }
 
 Test(identity_explain, a_value_is_shown_where_it_is_given_and_nowhere_else)
@@ -191,9 +208,11 @@ Test(identity_explain, a_refused_link_names_the_decision)
     decided(DECIDE_APART, "mail:a1", "phone:b1");
     const char *text = text_of("phone:b1");
     holds(text, "phone b1b1b1b1 is the only identifier of its customer.");
-    holds(text, "Why not: mail a1a1a1a1 and phone b1b1b1b1 are kept apart by a decision of maija, 1970-01-02 00:00:00Z.\n");
-    holds(text, "Decisions in force (identity restore takes them back)\n"
-                "  mail a1a1a1a1 and phone b1b1b1b1 are kept apart, by maija (1970-01-02 00:00:00Z: typed?[31m wrong)\n");
+    holds(text,
+          "Why not: mail a1a1a1a1 and phone b1b1b1b1 are kept apart by a decision of maija, 1970-01-02 00:00:00Z.\n");
+    holds(text,
+          "Decisions in force (identity restore takes them back)\n"
+          "  mail a1a1a1a1 and phone b1b1b1b1 are kept apart, by maija (1970-01-02 00:00:00Z: typed?[31m wrong)\n");
 }
 
 Test(identity_explain, decisions_about_others_are_not_told)
@@ -224,7 +243,26 @@ Test(identity_explain, lists_are_cut_and_say_so)
     const char *text = text_of("number:1");
     holds(text, "is one of 10 identifiers");
     holds(text, "mail 12121212\n  and 7 more (--limit)\n");
-    holds(text, "3. number 01010101  -  mail 13131313\n     1970-01-01 00:00:03Z  (till, event e?1)\n  and 6 more (--limit)\n");
+    holds(
+        text,
+        "3. number 01010101  -  mail 13131313\n     1970-01-01 00:00:03Z  (till, event e?1)\n  and 6 more (--limit)\n");
+}
+
+Test(identity_explain, a_list_that_is_cut_is_followed_by_the_shortest_way)
+{
+    event(1, "mail:a1 phone:b1");
+    event(2, "mail:a2 phone:b1");
+    event(3, "mail:a2 phone:b2");
+    event(4, "mail:a3 phone:b2");
+    event(5, "mail:a1 phone:b2");
+    explain.limit = 2;
+    const char *text = text_of("mail:a3");
+    holds(text, "  and 2 more (--limit)\n  1 further pair says the same again.\n\n"
+                "The shortest way from mail a3a3a3a3 to the strongest\n"
+                "  mail a3a3a3a3  -  phone b2b2b2b2\n     1970-01-01 00:00:04Z  (till, event e?1)\n"
+                "  mail a1a1a1a1  -  phone b2b2b2b2\n     1970-01-01 00:00:05Z  (till, event e?1)\n");
+    explain.limit = 50;
+    lacks(text_of("mail:a3"), "shortest");
 }
 
 Test(identity_explain, tables_that_say_otherwise_are_told)
@@ -241,7 +279,8 @@ Test(identity_explain, why_somebody_is_shared)
 {
     event(1, "number:1 phone:b1");
     event(2, "number:2 phone:b1");
-    const struct explain_shared shared[] = {{called("phone:b1"), PK_STR("number"), 2, 3}, {called("mail:a1"), {0}, 0, 51}};
+    const struct explain_shared shared[] = {{called("phone:b1"), PK_STR("number"), 2, 3},
+                                            {called("mail:a1"), {0}, 0, 51}};
     explain.shared = shared;
     explain.shared_count = 2;
     const char *text = text_of("number:1");
@@ -303,9 +342,11 @@ Test(identity_explain, whose_a_device_was_when)
     explain.stretch = stretch;
     explain.stretches = explain.stretches_in_all = 4;
     const char *text = other("kiosk:c1");
-    holds(text, "kiosk c1c1c1c1 is a device in public: people use it one after another, it joins nobody.\n"
-                "An event that names no person belongs to the customer who was seen with it last, up to 1h30m before.\n");
-    holds(text, "  1970-01-02 00:00:00Z .. 1970-01-02 00:00:01Z  customer a1a1a1a1 (mail): 1 event names it, 2 were given to it\n");
+    holds(text,
+          "kiosk c1c1c1c1 is a device in public: people use it one after another, it joins nobody.\n"
+          "An event that names no person belongs to the customer who was seen with it last, up to 1h30m before.\n");
+    holds(text, "  1970-01-02 00:00:00Z .. 1970-01-02 00:00:01Z  customer a1a1a1a1 (mail): 1 event names it, 2 were "
+                "given to it\n");
     holds(text, "  customer a1a1a1a1 (mail): 1 was given to it\n");
     holds(text, "  nobody known: 4 events\n");
     holds(text, "  of no customer: 1 event\n");
