@@ -217,6 +217,7 @@ static void make_events(struct sim *sim, struct checker *c)
 static void begin(struct sim *sim, struct checker *c)
 {
     static const int faults[] = {0, 0, 1, 2, 4};
+    static const unsigned unlucky[] = {0, 0, 5, 40};
     struct chance *chance = &sim->chance;
     *chance = (struct chance){sim->seed};
     pk_buf_reset(&sim->log);
@@ -230,6 +231,7 @@ static void begin(struct sim *sim, struct checker *c)
     sim->partitions = PK_MAX(sim->partitions, 2u);
     make_events(sim, c);
     sim->faults = CHANCE_OF(chance, faults);
+    sim->unlucky = CHANCE_OF(chance, unlucky);
     sim->decisions = chance_in(chance, 40) ? 1 + chance_below(chance, 3) : 0;
     c->copying = sim->faults > 0 && chance_in(chance, 50);
     c->copies = 0;
@@ -376,10 +378,6 @@ static const struct mutant {
      " (hash, kind, namespace_id, cell_id, owner_id, flags, first_at, customer_id, value)"
      " SELECT unnest(hashes), unnest(kinds), unnest(namespaces), unnest(cells), unnest(owners), unnest(flag_sums),"
      " unnest(first_times), unnest(customers), unnest(clear_values) ON CONFLICT DO NOTHING; END $$"},
-    {"order", "guard cells are locked in no order",
-     "CREATE OR REPLACE FUNCTION polku.lock_cells(cells bigint[]) RETURNS void LANGUAGE plpgsql AS $$ DECLARE c bigint; BEGIN"
-     " FOR c IN SELECT x FROM unnest(cells) AS x ORDER BY random() LOOP"
-     " PERFORM FROM polku.guard_cell g WHERE g.cell_id = c FOR NO KEY UPDATE; PERFORM pg_sleep(0.002); END LOOP; END $$"},
     {"alone", "nobody takes K",
      "CREATE OR REPLACE FUNCTION polku.fence(topics integer[], partitions integer[], epochs bigint[], offsets bigint[],"
      " next_offsets bigint[], alone boolean) RETURNS void LANGUAGE plpgsql AS $$ DECLARE n integer; m integer; BEGIN"
@@ -425,11 +423,11 @@ static void print_counters(const struct counters *c)
     fprintf(stderr,
             "scheduler: %" PRIu64 " schedules, %" PRIu64 " statements, %" PRIu64 " batches, %" PRIu64
             " commits compared; tries that failed: first %" PRIu64 ", then %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", alone %" PRIu64
-            ", at most %u of one batch; %" PRIu64 " crashes, %" PRIu64 " lost replies, %" PRIu64 " failovers (noticed %" PRIu64
+            ", at most %u of one batch (%" PRIu64 " made to fail); %" PRIu64 " crashes, %" PRIu64 " lost replies, %" PRIu64 " failovers (noticed %" PRIu64
             " times by a position), %" PRIu64 " rebalances, %" PRIu64 " zombies, %" PRIu64 " fenced, %" PRIu64
             " decisions, %" PRIu64 " taken back, %" PRIu64 " waits, %" PRIu64 " deadlocks, %" PRIu64 " other failures\n",
             c->schedules, c->statements, c->batches, c->compared, c->retries[0], c->retries[1], c->retries[2], c->retries[3],
-            c->retries[4], c->most_tries, c->crashes, c->lost, c->failovers, c->back, c->rebalances, c->zombies, c->fenced,
+            c->retries[4], c->most_tries, c->spoilt, c->crashes, c->lost, c->failovers, c->back, c->rebalances, c->zombies, c->fenced,
             c->decisions, c->restores, c->waits, c->deadlocks, c->others);
 }
 

@@ -55,7 +55,10 @@ struct worker {
     bool crash;             /* told to, at its next statement */
     bool crashed;           /* its connection was left behind: start anew */
     bool commits;           /* a COMMIT was sent since the tables were compared */
-    bool void_claim;        /* when it was sent, somebody else had claimed a partition of it */
+    bool void_claim;        /* when it was sent, somebody else had claimed a partition of it ... */
+    uint64_t void_batches;  /* ... and so many batches were committed */
+    uint64_t parts, tries_before; /* committed so far; tries that had failed before the present part */
+    unsigned unlucky;       /* so many tries of a part are made to fail */
     int dying_pid;          /* backend whose reply was lost */
 
     bool connected;
@@ -68,7 +71,7 @@ struct worker {
 
 struct counters {
     uint64_t schedules, statements, compared, batches, waits, crashes, lost, failovers, back, rebalances, zombies, fenced,
-        decisions, restores, deadlocks, others, retries[5];
+        decisions, restores, spoilt, deadlocks, others, retries[5];
     unsigned most_tries;
 };
 
@@ -101,6 +104,7 @@ struct sim {
     int claimed[MOST_PARTITIONS];       /* who claimed last; -1 nobody */
     int64_t acked[MOST_PARTITIONS];     /* committed, and known to be */
     unsigned era;
+    unsigned unlucky;   /* percent of the batches */
     int faults;         /* left to happen */
     unsigned decisions; /* likewise */
     PK_VEC(struct ghost) ghosts;

@@ -141,18 +141,46 @@ static void lose_reply(struct worker *w)
     SAY(w->sim, "w%u LOSES the reply of its COMMIT\n", w->number);
 }
 
+/* A commit that was sent after somebody else had claimed a partition of it must fail. */
+static void check_claim(struct worker *w)
+{
+    if (w->void_claim && w->committer.counters.batches != w->void_batches)
+        sim_violate(w->sim, "w%u has committed a partition that somebody else claimed before", w->number);
+    w->void_claim = false;
+}
+
 static void before_commit(struct worker *w)
 {
     const struct changes *changes = &w->committer.changes;
     w->commits = true;
-    if (w->void_claim)
-        sim_violate(w->sim, "w%u goes on after a commit to a partition that somebody else claimed before", w->number);
+    check_claim(w);
+    w->void_batches = w->committer.counters.batches;
     for (size_t i = 0; i < changes->spans; i++)
         w->void_claim |= w->sim->claimed[changes->span[i].at.partition] != (int)w->number;
     if (w->sim->faults > 0 && chance_in(&w->sim->chance, 6)) {
         w->sim->faults--;
         lose_reply(w);
     }
+}
+
+static uint64_t failed_tries(const struct worker *w)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < 5; i++)
+        sum += w->committer.counters.retries[i];
+    return sum;
+}
+
+/* As if somebody else had changed a cell meanwhile, for so many tries in a row as the batch is unlucky: the last try, alone,
+ * cannot fail. */
+static void spoil_guard(struct worker *w)
+{
+    if (w->is_command || failed_tries(w) - w->tries_before >= w->unlucky)
+        return;
+    struct wire_param *versions = &w->actor.store->params.param[1];
+    versions->ptr[versions->len - 1] ^= 1;
+    SAY(w->sim, "w%u finds a cell changed\n", w->number);
+    w->sim->counters->spoilt++;
 }
 
 static void step(void *context, const char *what)
@@ -179,10 +207,16 @@ static void step(void *context, const char *what)
     if (!what || sim->over)
         return;
     SAY(sim, "w%u %s\n", w->number, what);
+    if (w->committer.counters.batches != w->parts) { /* a part of the batch is committed: this is the next one's first try */
+        w->parts = w->committer.counters.batches;
+        w->tries_before = failed_tries(w);
+    }
     if (w->crash && !w->crashed)
         leave_behind(w);
     else if (strcmp(what, "commit") == 0 && w->actor.store->sent.len > 0 && !w->crashed)
         before_commit(w); /* of a save: it is not alone in its round trip */
+    if (strcmp(what, "guard") == 0)
+        spoil_guard(w);
     w->crash = false;
 }
 
@@ -213,6 +247,7 @@ static enum pk_status claim(struct worker *w, struct pk_err *err)
         if (w->thinks[p])
             claim[count++] =
                 (struct store_position){.topic = symbol_of(&w->actor.symbols, PK_STR("events")), .partition = (int32_t)p};
+    w->claim_wanted = false; /* may be wanted again while this one waits */
     enum pk_status status = store_claim(w->actor.store, claim, count, err);
     if (status != PK_OK)
         return status;
@@ -230,7 +265,6 @@ static enum pk_status claim(struct worker *w, struct pk_err *err)
         cache_clear(&w->committer.cache);
     memcpy(w->position, claim, sizeof claim);
     w->positions = count;
-    w->claim_wanted = false;
     w->era = w->sim->era;
     return PK_OK;
 }
@@ -294,12 +328,14 @@ static enum pk_status commit_batch(struct worker *w, struct pk_err *err)
 {
     fill(w);
     w->void_claim = false;
+    w->parts = w->committer.counters.batches;
+    w->tries_before = failed_tries(w);
+    w->unlucky = chance_in(&w->sim->chance, w->sim->unlucky) ? 1 + chance_below(&w->sim->chance, 4) : 0;
     enum pk_status status = commit_start(&w->committer, &w->batch, w->position, w->positions, err);
     if (status == PK_OK)
         status = commit_finish(&w->committer, err);
     note_acked(w);
-    if (status == PK_OK && w->void_claim)
-        sim_violate(w->sim, "w%u has committed a partition that somebody else claimed before", w->number);
+    check_claim(w);
     return status;
 }
 
@@ -448,7 +484,7 @@ static void recover(struct worker *w, enum pk_status status, const struct pk_err
 {
     struct sim *sim = w->sim;
     SAY(sim, "w%u: %s: %s\n", w->number, pk_status_name(status), err->text);
-    if (status == PK_STOP || status == PK_REJECT)
+    if (status == PK_STOP || status == PK_REJECT || status == PK_STALE) /* stale: what was done alone cannot be */
         sim_violate(sim, "w%u: %s: %s", w->number, pk_status_name(status), err->text);
     cache_clear(&w->committer.cache);
     w->claim_wanted = true;
