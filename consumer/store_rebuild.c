@@ -83,6 +83,14 @@ static enum pk_status ask_bool(struct store *store, const char *what, const char
     return PK_OK;
 }
 
+/* A store's session finds rows by key only (store.c); what asks the catalog, or counts, must not be planned so. */
+static enum pk_status plan_freely(struct store *store, bool freely, struct pk_err *err)
+{
+    static const char on[] = "SELECT set_config(s, 'on', false) FROM unnest('{enable_seqscan,enable_hashjoin,enable_mergejoin}'::text[]) s",
+                      off[] = "SELECT set_config(s, 'off', false) FROM unnest('{enable_seqscan,enable_hashjoin,enable_mergejoin}'::text[]) s";
+    return run(store, "set up the planner", freely ? on : off, err);
+}
+
 /* ---- may it be done? ---- */
 
 enum pk_status store_rebuild_lock(struct store *old, struct pk_err *err)
@@ -91,7 +99,7 @@ enum pk_status store_rebuild_lock(struct store *old, struct pk_err *err)
     enum pk_status status = ask_bool(old, "look for another rebuild", "SELECT pg_try_advisory_lock(" LOCK_MIGRATE ")", &got, err);
     if (status == PK_OK && !got)
         return pk_fail(err, PK_STOP, "another rebuild or a migration of this database is at work: let it come to its end");
-    return status;
+    return status == PK_OK ? plan_freely(old, true, err) : status;
 }
 
 /* The first reason why this user cannot do it; empty = none. Dependents: plain views are made again, indexes and
@@ -100,7 +108,9 @@ static const char obstacle_sql[] =
     "WITH t AS (SELECT c.oid, c.relname, c.relowner, c.reltype FROM pg_class c WHERE " DERIVED "), "
     "v AS (SELECT DISTINCT w.oid, w.relowner, w.relkind, t.relname FROM t "
     " JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid AND d.classid = 'pg_rewrite'::regclass "
-    " JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class w ON w.oid = r.ev_class) "
+    " JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class w ON w.oid = r.ev_class), "
+    "o AS (SELECT 'pg_class'::regclass AS class, oid, relname FROM t UNION ALL SELECT 'pg_type'::regclass, y.oid, t.relname"
+    " FROM t JOIN pg_type y ON t.reltype IN (y.oid, y.typelem)) "
     "SELECT coalesce("
     "(SELECT format('%s may not make schemas in this database: run it as the user of migrate', current_user) "
     " WHERE NOT has_database_privilege(current_database(), 'CREATE')), "
@@ -111,15 +121,12 @@ static const char obstacle_sql[] =
     "(SELECT format('the materialized view %s reads polku.%s: drop it, and make it again afterwards, of views of schema bi',"
     " v.oid::regclass, v.relname) FROM v WHERE v.relkind <> 'v' LIMIT 1), "
     "(SELECT format('%s depends on polku.%s and would be lost: drop it, and make it again afterwards',"
-    " pg_describe_object(d.classid, d.objid, d.objsubid), t.relname) FROM t JOIN pg_depend d"
-    " ON (d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid)"
-    " OR (d.refclassid = 'pg_type'::regclass AND d.refobjid IN (SELECT y.oid FROM pg_type y WHERE y.oid = t.reltype OR y.typelem = t.reltype))"
+    " pg_describe_object(d.classid, d.objid, d.objsubid), o.relname) FROM o JOIN pg_depend d ON d.refclassid = o.class AND d.refobjid = o.oid"
     " WHERE d.classid NOT IN ('pg_class'::regclass, 'pg_type'::regclass, 'pg_attrdef'::regclass, 'pg_rewrite'::regclass)"
     " AND NOT (d.classid = 'pg_constraint'::regclass AND EXISTS (SELECT FROM pg_constraint k WHERE k.oid = d.objid AND k.conrelid IN (SELECT oid FROM t)))"
     " LIMIT 1), "
-    "(SELECT format('a column of %s has a type of polku.%s', d.objid::regclass, t.relname) FROM t JOIN pg_depend d"
-    " ON d.refclassid = 'pg_type'::regclass AND d.refobjid IN (SELECT y.oid FROM pg_type y WHERE y.oid = t.reltype OR y.typelem = t.reltype)"
-    " WHERE d.classid = 'pg_class'::regclass LIMIT 1), "
+    "(SELECT format('a column of %s has a type of polku.%s', d.objid::regclass, o.relname) FROM o JOIN pg_depend d"
+    " ON d.refclassid = o.class AND d.refobjid = o.oid WHERE o.class = 'pg_type'::regclass AND d.classid = 'pg_class'::regclass LIMIT 1), "
     "'')";
 
 static enum pk_status check_state(const PGresult *result, const struct rules *rules, struct pk_hash key_check,
@@ -166,16 +173,14 @@ enum pk_status store_rebuild_check(struct store *old, const struct rules *rules,
 
 enum pk_status store_rebuild_count(struct store *old, int64_t *ret_events, struct pk_err *err)
 {
-    PGresult *result = NULL;
-    enum pk_status status = run(old, "count the events", "SET enable_seqscan = on", err);
+    PGresult *result;
     wire_reset(&old->params);
-    if (status == PK_OK)
-        status = ask(old, "count the events", "SELECT count(*) FROM polku.interaction", &result, err);
+    enum pk_status status = ask(old, "count the events", "SELECT count(*) FROM polku.interaction", &result, err);
     if (status != PK_OK)
         return status;
     *ret_events = wire_get_int8(result, 0, 0);
     PQclear(result);
-    return run(old, "count the events", "SET enable_seqscan = off", err);
+    return PK_OK;
 }
 
 /* ---- the tables beside ---- */
@@ -259,7 +264,9 @@ enum pk_status store_rebuild_make(struct store *old, struct pk_err *err)
     enum pk_status status = store_rebuild_drop(old, err);
     if (status == PK_OK)
         status = run(old, "make the new tables", make_sql, err);
-    return status == PK_OK ? store_rebuild_months(old, err) : status;
+    if (status == PK_OK)
+        status = store_rebuild_months(old, err);
+    return status == PK_OK ? plan_freely(old, false, err) : status;
 }
 
 enum pk_status store_rebuild_months(struct store *shadow, struct pk_err *err)
@@ -466,6 +473,8 @@ static const char older_sql[] =
 enum pk_status store_rebuild_finish(struct store *shadow, struct pk_err *err)
 {
     enum pk_status status = run(shadow, "analyse the new tables", finish_sql, err);
+    if (status == PK_OK)
+        status = plan_freely(shadow, true, err);
     if (status == PK_OK) /* what comes is waited for on the disk, and with it all before */
         status = run(shadow, "end the filling", "SET synchronous_commit = on", err);
     return status == PK_OK ? run(shadow, "note who reads", note_older_sql, err) : status;

@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`polku-consumer rebuild`: with the same rules nothing changes, ids, comments and rights included; with other rules the
+tables become what the oracle says of them, decisions included; consumers wait and go on, or stop if their rules are the
+former ones; readers see all of the old tables or all of the new ones and never an error; kill -9, SIGTERM and a second
+rebuild at the same time do no harm.
+
+    rebuild.py [EVENTS]     default: 6000 events of a simulated population for the part with readers
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from harness import Failure, KEY_FILE, ORACLE, ROOT, Run, Session, generate, polku_oracle, program, say, wait_for
+import population  # of tests/oracle, which harness puts before this folder
+
+RULES = os.path.join(ROOT, 'deploy', 'polku.yaml')
+SMALL = os.path.join(ORACLE, 'rules_small.yaml')
+STORIES = [os.path.join(ROOT, 'deploy', 'demo', 's%d.jsonl' % n) for n in range(5)]
+EVENTS = int(sys.argv[1]) if len(sys.argv) > 1 else 6000
+
+
+def command(db, rules, *options):
+    return [program('polku-consumer', 'consumer'), 'rebuild', '--database', db.conninfo, '--rules', rules,
+            '--hash-key-file', KEY_FILE, '--log-format', 'json', *options]
+
+
+class Rebuild:
+    """One rebuild as a process; its log is kept line by line."""
+
+    def __init__(self, db, rules, *options):
+        self.process = subprocess.Popen(command(db, rules, *options), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.PIPE)
+        self.lines = []
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
+
+    def _read(self):
+        for line in self.process.stderr:
+            self.lines.append(json.loads(line))
+
+    def said(self, sentence):
+        """The first such line, from wherever in its message or reason."""
+        for line in list(self.lines):
+            if sentence in line['message'] or sentence in line.get('reason', ''):
+                return line
+        return None
+
+    def wait(self, patience=180):
+        """-> exit code"""
+        try:
+            code = self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise Failure('a rebuild did not come to its end: %s' % self.lines[-3:]) from None
+        self.reader.join()
+        return code
+
+
+def rebuild(db, rules, *options):
+    """Waits for the lock of a rebuild that was killed. -> (exit code, lines)"""
+    def attempt():
+        run_of = Rebuild(db, rules, *options)
+        code = run_of.wait()
+        return None if code and run_of.said('another rebuild or a migration') else (code, run_of)
+    return wait_for('no other rebuild is at work', attempt)
+
+
+def schema(db):
+    """Everything that pg_dump tells of tables, views, functions, comments and rights."""
+    text = subprocess.run(['pg_dump', '--schema-only', '-d', db.conninfo], stdout=subprocess.PIPE, check=True).stdout.decode()
+    return [line for line in text.splitlines() if not line.startswith(('\\restrict', '\\unrestrict'))]
+
+
+def everything(db):
+    """What the checksums of derived tables leave out: all that an event carries, values, positions, quarantine."""
+    return db.rows("""SELECT
+        (SELECT md5(string_agg(i::text, '|' ORDER BY occurred_at, event_hash)) FROM bi.interaction i),
+        (SELECT md5(string_agg(hash || value, '|' ORDER BY hash)) FROM polku.identifier WHERE value IS NOT NULL),
+        (SELECT count(value) FROM polku.identifier),
+        (SELECT md5(string_agg(format('%s %s %s', topic_id, partition, next_offset), '|' ORDER BY topic_id, partition)) FROM polku.stream_position),
+        (SELECT md5(string_agg(q::text, '|' ORDER BY topic_id, partition, kafka_offset, reason)) FROM polku.quarantine q),
+        (SELECT md5(string_agg(d::text, '|' ORDER BY decision_id)) FROM polku.decision d)""")[0]
+
+
+def load(run, db, topic, rules, *paths):
+    topic.publish('--partition-by', 'random', '--seed', str(run.seed), *paths)
+    run.consumer(db, topic, rules, '--until-end').start().wait()
+
+
+def consumer_says(run, db, topic, rules):
+    """A consumer that is expected to refuse: (exit code, its last words)."""
+    done = subprocess.run(run.consumer(db, topic, rules).command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                          timeout=60, check=False)
+    return done.returncode, json.loads(done.stderr.decode().splitlines()[-1]).get('reason', '')
+
+
+def changed_rules(run, path, name, *changes):
+    with open(path, encoding='utf-8') as file:
+        text = file.read()
+    for old, new in changes:
+        if text.count(old) < 1:
+            raise Failure('%s has no "%s"' % (path, old))
+        text = text.replace(old, new)
+    changed = run.file(name)
+    with open(changed, 'w', encoding='utf-8') as file:
+        file.write(text)
+    return changed
+
+
+# ---- the parts ----
+
+
+def same_rules(run):
+    db, topic = run.database(), run.topic(6)
+    db.rows('CREATE VIEW public.of_mine AS SELECT customer_id, count(*) AS journeys FROM bi.journey GROUP BY 1')
+    db.rows('GRANT SELECT ON public.of_mine, polku.journey TO polku_reader')
+    db.rows("CREATE VIEW public.deep WITH (security_barrier = true) AS SELECT count(*) FROM polku.interaction_hourly")
+    db.rows('CREATE INDEX journey_of_mine ON polku.journey (last_at)')
+    code, first = rebuild(db, RULES)
+    run.expect_that('an empty database has nothing to rebuild', code == 0 and first.said('there is nothing to rebuild'))
+    load(run, db, topic, RULES, *STORIES)
+    before, was, others, mine = db.checksums('--as-of', '2026-01-01T00:00:00Z'), schema(db), everything(db), db.rows('TABLE public.of_mine ORDER BY 1')
+    code, done = rebuild(db, RULES)
+    run.expect_that('stories: a rebuild with the same rules', code == 0 and done.said('rebuild is done'), done.lines[-1])
+    run.expect('stories: every table and view is as before, ids included', before, db.checksums('--as-of', '2026-01-01T00:00:00Z'))
+    run.expect('stories: events whole, values, positions, quarantine, decisions', others, everything(db))
+    run.expect_that('stories: schema, comments, indexes, owners and rights as before, %d lines' % len(was), was == schema(db))
+    run.expect('stories: a view of somebody else reads the new tables', mine, db.rows('TABLE public.of_mine ORDER BY 1'))
+
+    db.rows('CREATE MATERIALIZED VIEW public.heavy AS SELECT * FROM polku.journey')
+    code, done = rebuild(db, RULES)
+    run.expect_that('a materialized view on the tables is named before anything is done',
+                    code == 1 and done.said('materialized view public.heavy'), done.lines[-1].get('reason'))
+    db.rows('DROP MATERIALIZED VIEW public.heavy')
+    db.rows('CREATE FUNCTION public.f(polku.journey) RETURNS int LANGUAGE sql AS $$ SELECT 1 $$')
+    code, done = rebuild(db, RULES)
+    run.expect_that('so is a function of a table', code == 1 and done.said('would be lost'), done.lines[-1].get('reason'))
+    db.rows('DROP FUNCTION public.f(polku.journey)')
+
+    hashing = changed_rules(run, RULES, 'hashing.yaml', ('phone_country: "358"', 'phone_country: "46"'))
+    code, done = rebuild(db, hashing)
+    run.expect_that('rules that hash otherwise are refused', code == 1 and done.said('read again from Kafka into an empty database'))
+    run.expect_that('all of that changed nothing', before == db.checksums('--as-of', '2026-01-01T00:00:00Z') and was == schema(db))
+
+
+def decide(db, *arguments):
+    subprocess.run([program('polku-consumer', 'consumer'), 'identity', '--database', db.conninfo, '--rules', SMALL,
+                    '--hash-key-file', KEY_FILE, '--log-level', 'error', *arguments], stdout=subprocess.DEVNULL, check=True)
+
+
+def other_rules(run, seed):
+    """A small hostile set with decisions: as it is, then with other rules, then with the former ones again."""
+    generator = generate.Generator(seed, events=run.random.choice([60, 150, 300]))
+    events = generator.generate()
+    path = run.file('events-%d.jsonl' % seed)
+    with open(path, 'w', encoding='utf-8') as file:
+        generate.write(events, file)
+    moment = max(polku_oracle.parse_time(e['occurred_at']) if isinstance(e['occurred_at'], str) else e['occurred_at'] for e in events)
+    as_of = '--as-of', polku_oracle.format_time(moment - run.random.randrange(0, generator.span))
+    db, topic = run.database(), run.topic(3)
+    load(run, db, topic, SMALL, path)
+    decisions = []
+    for customer, one, other in db.rows("""SELECT customer_id, min(hash::text), max(hash::text) FROM polku.identifier
+            WHERE kind = 0 AND customer_id IS NOT NULL GROUP BY 1 HAVING count(*) > 2 ORDER BY 1 LIMIT 1"""):
+        decisions.append(('unlink', one, other))
+    for kind, what in (('block', 'kind = 1'), ('unlink', 'kind = 0 AND flags & 1 = 0'), ('block', 'kind = 0 AND flags & 1 <> 0')):
+        decisions += [(kind, name) for name, in db.rows('SELECT hash FROM polku.identifier WHERE %s ORDER BY hash LIMIT 1' % what)]
+    for decision in decisions:
+        decide(db, *decision)
+    if decisions:
+        decide(db, 'restore', *decisions[0][1:])
+    sure = db.checksums(*as_of)
+    others = everything(db)
+    batch = '--batch-records', str(run.random.choice([1, 7, 40, 25000]))
+    code, done = rebuild(db, SMALL, *batch)
+    run.expect('seed %d: %d events, %d decisions, %s, the same rules' % (seed, len(events), len(decisions), ' '.join(batch)), (0, sure, others),
+               (code, db.checksums(*as_of), everything(db)))
+    horizon = polku_oracle.format_time(generate.BASE)
+    changed = changed_rules(run, SMALL, 'changed-%d.yaml' % seed, ('gap: 60s', 'gap: 45s'), ('max_events: 40', 'max_events: 30'),
+                            ('max_people: 1,', 'max_people: 2,'), ('priority: 60, normalise: phone', 'priority: 45, normalise: phone'),
+                            ('lookback: 60s', 'lookback: 90s'), ('max_component: 8', 'max_component: 6'), (', store: clear', ''),
+                            ('horizon: 1990-01-01', 'horizon: %s' % horizon[:10]))
+    code, reason = consumer_says(run, db, topic, changed)
+    run.expect_that('seed %d: a consumer with other rules refuses' % seed, code == 1 and 'run polku-consumer rebuild' in reason, reason)
+    code, done = rebuild(db, changed, *batch)
+    run.expect('seed %d: a rebuild with other rules' % seed, 0, code)
+    run.expect_oracle('seed %d: the other rules' % seed, db, changed, *as_of, path)
+    run.expect('seed %d: nothing is stored clear any more' % seed, 0, db.number('SELECT count(value) FROM polku.identifier'))
+    late = sum((polku_oracle.parse_time(e['occurred_at']) if isinstance(e['occurred_at'], str) else e['occurred_at']) < generate.BASE
+               for e in {(e['source'], e['event_id']): e for e in events}.values())
+    quarantined = db.number("SELECT count(*) FROM bi.quarantine WHERE reason = 'too_late'")
+    run.expect_that('seed %d: events before the new horizon are in quarantine' % seed, (quarantined > 0) == (late > 0), quarantined)
+    code, reason = consumer_says(run, db, topic, SMALL)
+    run.expect_that('seed %d: now a consumer with the former rules refuses' % seed, code == 1 and 'run polku-consumer rebuild' in reason)
+    if db.deadlocks():
+        run.expect('seed %d: deadlocks' % seed, 0, db.deadlocks())
+    db.drop()
+    topic.drop()
+    run.made.remove(db)
+    run.made.remove(topic)
+
+
+class Reader(threading.Thread):
+    """Reads bi.journey all the time; what it saw, and how long the longest look took."""
+
+    def __init__(self, db):
+        super().__init__()
+        self.session, self.over, self.seen, self.error = Session(db.conninfo), False, [], None
+        self.looks, self.longest = 0, 0.0
+
+    def run(self):
+        try:
+            while not self.over:
+                started = time.monotonic()
+                row = self.session.rows("""SELECT (SELECT format('%s %s', count(*), sum(events)) FROM bi.journey),
+                    (SELECT count(*) FROM bi.interaction), (SELECT count(*) FROM bi.customer), (SELECT count(*) FROM bi.customer_redirect)""")[0]
+                self.longest = max(self.longest, time.monotonic() - started)
+                self.looks += 1
+                if row not in self.seen:
+                    self.seen.append(row)
+        except Failure as failure:
+            self.error = str(failure)
+
+    def end(self):
+        self.over = True
+        self.join()
+        self.session.close()
+
+
+def filling(db, rows=1):
+    """The new tables have so many events: a rebuild is in the middle of its work."""
+    if not db.value("SELECT to_regclass('polku_rebuild.interaction')"):
+        return False
+    try:
+        return db.number('SELECT count(*) FROM polku_rebuild.interaction') >= rows
+    except Failure:
+        return False
+
+
+def interruptions(run, db, rules):
+    """A rebuild is killed, stopped, and doubled; the tables in use stay as they are."""
+    before = db.checksums()
+    slow = '--batch-records', '50'
+    first = Rebuild(db, rules, *slow)
+    wait_for('the new tables fill', lambda: filling(db))
+    second = Rebuild(db, rules)
+    run.expect_that('a second rebuild at the same time is refused at once',
+                    second.wait() == 1 and second.said('another rebuild or a migration'), second.lines[-1].get('reason'))
+    run.expect('migrate waits for it, and is not needed', True, first.process.poll() is None)
+    first.process.kill()
+    first.wait()
+    run.expect('kill -9: the tables in use are as before', before, db.checksums())
+    run.expect('kill -9: the new tables are left behind', True, bool(db.value("SELECT to_regnamespace('polku_rebuild')")))
+    stopped = None
+    for _ in range(50):  # until the killed one's server process has noticed
+        stopped = Rebuild(db, rules, *slow)
+        wait_for('the new tables fill again', lambda: stopped.process.poll() is not None or filling(db))
+        if stopped.process.poll() is None:
+            break
+        time.sleep(0.2)
+    stopped.process.send_signal(signal.SIGTERM)
+    run.expect_that('SIGTERM: exit code 1, and it says that nothing changed',
+                    stopped.wait(30) == 1 and stopped.said('the tables are as they were'), stopped.lines[-1].get('reason'))
+    run.expect('SIGTERM: no new tables stay', None, db.value("SELECT to_regnamespace('polku_rebuild')"))
+    run.expect('SIGTERM: the tables in use are as before', before, db.checksums())
+
+
+def while_people_read(run):
+    """A population; a rebuild with other rules while one reader never stops, one holds a snapshot and one is slow."""
+    made, _ = population.make(run.seed, RULES, max(EVENTS * 3 // 20, 20), EVENTS)
+    lines = [json.dumps(natural) + '\n' for natural in made.naturals()]
+    path, more = run.file('population.jsonl'), run.file('more.jsonl')
+    cut = len(lines) * 9 // 10
+    for name, part in ((path, lines[:cut]), (more, lines[cut:])):
+        with open(name, 'w', encoding='utf-8') as file:
+            file.writelines(part)
+    db, topic = run.database(), run.topic(4)
+    load(run, db, topic, RULES, path)
+    interruptions(run, db, RULES)
+
+    consumer = run.consumer(db, topic, RULES, '--lock-timeout', '1s', name='same-rules').start()
+    wait_for('the consumer is up', lambda: run.alive() and consumer.is_up())
+    begun = Rebuild(db, RULES, '--batch-records', '200')
+    wait_for('the new tables fill', lambda: filling(db))
+    stood = db.position(topic)
+    topic.publish('--partition-by', 'random', '--seed', '5', more)
+    wait_for('the consumer waits', lambda: run.alive() and consumer.said('a batch failed and will be read again') or begun.process.poll() is not None)
+    if begun.process.poll() is None:
+        run.expect('while a rebuild is at work nothing is committed', stood, db.position(topic))
+    run.expect_that('a rebuild beside a running consumer', begun.wait() == 0, begun.lines[-1])
+    topic.drain(db)
+    run.expect_oracle('the consumer went on by itself, and all is as the oracle says', db, RULES, path, more)
+
+    changed = changed_rules(run, RULES, 'other.yaml', ('gap: 72h', 'gap: 2h') if 'gap: 72h' in open(RULES, encoding='utf-8').read()
+                            else ('max_links: 20', 'max_links: 3'), ('priority: 60', 'priority: 45'))
+    old = db.rows("""SELECT (SELECT format('%s %s', count(*), sum(events)) FROM bi.journey), (SELECT count(*) FROM bi.interaction),
+                     (SELECT count(*) FROM bi.customer), (SELECT count(*) FROM bi.customer_redirect)""")[0]
+    readers = [Reader(db) for _ in range(2)]
+    snapshot, slow = Session(db.conninfo), Session(db.conninfo)
+    for reader in readers:
+        reader.start()
+    snapshot.rows('BEGIN ISOLATION LEVEL REPEATABLE READ')
+    snapshot.rows('SELECT count(*) FROM bi.freshness')  # nothing that is swapped, but an old snapshot
+    begun = Rebuild(db, changed)
+    wait_for('it waits for the old snapshot', lambda: begun.said('waiting for transactions that began before') or begun.process.poll() is not None)
+    half = snapshot.rows('SELECT count(*), sum(events) FROM bi.journey')[0]
+    slow.rows('BEGIN')
+    slow.rows('SELECT count(*) FROM bi.customer')  # a report that is not at its end
+    snapshot.rows('COMMIT')
+    wait_for('it waits for the report', lambda: begun.said('waiting for a moment without readers') or begun.process.poll() is not None)
+    looks = readers[0].looks
+    wait_for('readers go on meanwhile', lambda: readers[0].looks > looks + 5)
+    slow.rows('COMMIT')
+    run.expect_that('a rebuild with other rules while people read', begun.wait() == 0, begun.lines[-1])
+    new = db.rows("""SELECT (SELECT format('%s %s', count(*), sum(events)) FROM bi.journey), (SELECT count(*) FROM bi.interaction),
+                     (SELECT count(*) FROM bi.customer), (SELECT count(*) FROM bi.customer_redirect)""")[0]
+    looks = [reader.looks for reader in readers]
+    wait_for('both have looked again', lambda: all(r.looks > n + 1 or r.error for r, n in zip(readers, looks)))
+    for reader in readers:
+        reader.end()
+    snapshot.close()
+    slow.close()
+    run.expect_that('the rules make a difference', old != new, '%s, %s' % (old, new))
+    for reader in readers:
+        run.expect('a reader sees the old tables or the new ones, in %d looks; the longest %.2f s' % (reader.looks, reader.longest),
+                   (None, [old, new]), (reader.error, reader.seen))
+    run.expect('a transaction with an old snapshot saw the old tables', old[0], ' '.join(half))
+    run.expect_oracle('the other rules', db, changed, path, more)
+    wait_for('the consumer with the former rules stops', lambda: not consumer.is_running())
+    reason = consumer.log()[-1].get('reason', '') or consumer.log()[-2].get('reason', '')
+    run.expect_that('it says why', consumer.process.returncode == 1 and 'another rules file' in ' '.join(
+        line.get('reason', '') for line in consumer.log()), reason)
+    os.rename(consumer.log_path, consumer.log_path + '.expected')  # its error was wanted
+    consumer.process = None
+    run.expect('deadlocks', 0, db.deadlocks())
+    rate = begun.said('progress') and [line for line in begun.lines if line['message'] == 'progress'][-1]
+    say('  %s' % rate)
+
+
+with Run('rebuild') as run:
+    same_rules(run)
+    for number in range(6):
+        other_rules(run, run.seed + number)
+    while_people_read(run)
