@@ -184,6 +184,10 @@ static enum pk_status derive_again(struct rebuild *r, struct pk_err *err)
     } while (status == PK_OK && count == (size_t)r->page.count);
     if (status == PK_OK)
         status = finish_batch(r, err);
+    if (status == PK_OK)
+        status = store_ensure_dictionary(r->shadow, err);
+    if (status == PK_OK)
+        status = store_rebuild_values(r->shadow, r->page.clear, r->page.clears, err);
     free(clear);
     int64_t saved = (int64_t)r->committer.counters.facts + r->too_late;
     if (status == PK_OK && saved != r->read)

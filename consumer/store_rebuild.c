@@ -449,6 +449,19 @@ enum pk_status store_rebuild_begin_fill(struct store *shadow, struct pk_err *err
     return run(shadow, "begin the filling", "SET synchronous_commit = off", err);
 }
 
+enum pk_status store_rebuild_values(struct store *shadow, const sym_t *clear, size_t clears, struct pk_err *err)
+{
+    static const char sql[] =
+        "UPDATE " REBUILD_SCHEMA ".identifier n SET value = o.value"
+        " FROM " REBUILD_SCHEMA ".decision d CROSS JOIN LATERAL unnest(ARRAY[d.a, d.b]) x (hash) JOIN polku.identifier o ON o.hash = x.hash"
+        " WHERE n.hash = x.hash AND n.value IS NULL AND o.value IS NOT NULL AND n.namespace_id = ANY ($1::int[])";
+    wire_reset(&shadow->params);
+    struct wire_param *id = wire_array(&shadow->params, WIRE_INT4);
+    for (size_t i = 0; i < clears; i++)
+        wire_add_int4(id, store_id(shadow, clear[i]));
+    return ask(shadow, "keep the values of identifiers", sql, NULL, err);
+}
+
 /* ---- the swap ---- */
 
 static const char finish_sql[] =

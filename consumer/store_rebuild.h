@@ -60,6 +60,8 @@ enum pk_status store_rebuild_hold(struct store *shadow, struct pk_err *err);
 enum pk_status store_rebuild_months(struct store *shadow, struct pk_err *err);
 /* Before the first of many commits: none of them needs to reach the disk, the swap brings them all there. */
 enum pk_status store_rebuild_begin_fill(struct store *shadow, struct pk_err *err);
+/* Identifiers that decisions brought have no value yet, of whatever namespace: an event that names one finds it there. */
+enum pk_status store_rebuild_values(struct store *shadow, const sym_t *clear, size_t clears, struct pk_err *err);
 /* Once everything is committed: statistics for the planner, and a note of the transactions that may hold an older snapshot. */
 enum pk_status store_rebuild_finish(struct store *shadow, struct pk_err *err);
 /* Processes of transactions that began before that and would see half of the new tables; "" = none are left. */

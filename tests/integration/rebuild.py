@@ -259,7 +259,8 @@ def interruptions(run, db, rules):
     stopped = None
     for _ in range(50):  # until the killed one's server process has noticed
         stopped = Rebuild(db, rules, *slow)
-        wait_for('the new tables fill again', lambda: stopped.process.poll() is not None or filling(db))
+        wait_for('the new tables fill again', lambda: stopped.process.poll() is not None or
+                 stopped.said('waiting for the batches under way') and filling(db))
         if stopped.process.poll() is None:
             break
         time.sleep(0.2)
