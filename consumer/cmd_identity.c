@@ -443,6 +443,18 @@ static enum pk_status check_words(const struct consumer_options *options, struct
     return PK_OK;
 }
 
+/* Perhaps somebody else decided the same in the meantime: then that is what is told. */
+static enum pk_status look_again(struct run *run, const struct action *action, struct subject *a, struct subject *b,
+                                 enum pk_status status, struct pk_err *err)
+{
+    struct plan plan;
+    struct pk_err now = {0};
+    if (make_plan(run, action, a, b, &plan, &now) != PK_REJECT)
+        return status;
+    *err = now;
+    return PK_REJECT;
+}
+
 static enum pk_status decide_action(struct run *run, const struct action *action, struct subject *a, struct subject *b,
                                     struct pk_err *err)
 {
@@ -458,6 +470,8 @@ static enum pk_status decide_action(struct run *run, const struct action *action
         status = commit_one(&committer, &plan.decision[i], err);
         if (status == PK_OK)
             status = tell(run, &committer, &plan.decision[i], a, b, err);
+        else if (status == PK_STALE || status == PK_STOP)
+            status = look_again(run, action, a, b, status, err);
         committer_done(&committer);
     }
     return status;

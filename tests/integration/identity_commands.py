@@ -7,6 +7,7 @@ oracle, which reads the decisions from polku.decision; after a restore they are 
 import json
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 from harness import KEY_FILE, ROOT, Run, polku_oracle, program, say
 
@@ -284,6 +285,11 @@ with Run('identity_commands') as run:
     says('a tablet is blocked', 'is blocked now', 'block', name(TABLET))
     run.expect_oracle('a device blocked: equal to the oracle', db, RULES, *published)
     says('a tablet again', 'is blocked no more', 'restore', name(TABLET))
+    for action, out in (('block', 'is in force already'), ('restore', 'there is nothing to restore')):
+        with ThreadPoolExecutor(3) as pool:  # three people at once
+            ends = list(pool.map(lambda _, action=action: identity(action, name(AINO_PHONE)), range(3)))
+        run.expect('%s by three people at once: one decides, the others are told' % action, ([0, 2, 2], [False, True, True]),
+                   (sorted(code for code, _, _ in ends), sorted(out in error for _, _, error in ends)))
     says('nobody has seen it', 'is blocked now', 'block', 'email:new@example.com')
     publish([event(40, '20T12:00:00Z', 'contact.inbound', 'phone', ('email', 'new@example.com'), EERO_PHONE)])
     run.expect_oracle('an event with it: equal to the oracle', db, RULES, *published)
