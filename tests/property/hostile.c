@@ -238,8 +238,15 @@ static struct event make_event(struct hostile *h, const struct event *past, size
         event.source = PK_STR("cookie");
         event.event_id = text(h, "D%u", person / 2);
     }
-    if (!chance_in(h->chance, h->nameless))
+    if (count && chance_in(h->chance, h->again)) {
+        const struct event *other = &past[chance_below(h->chance, (unsigned)count)];
+        event.identifier = other->identifier;
+        event.identifier_count = other->identifier_count;
+        if (chance_in(h->chance, 15))
+            event.occurred_at_us = other->occurred_at_us;
+    } else if (!chance_in(h->chance, h->nameless)) {
         add_identifiers(h, &event, person);
+    }
     if (chance_in(h->chance, 35))
         event.case_id = text(h, "shop/%u", chance_in(h->chance, h->strangers) ? chance_below(h->chance, h->people) : person);
     if (chance_in(h->chance, 50))

@@ -24,6 +24,7 @@ struct hostile {
     unsigned single;   /* percent of events with one identifier of one person, as if nobody had two */
     unsigned together; /* percent of the others that carry several of their person's identifiers */
     unsigned mistaken; /* percent of identifiers that are somebody else's */
+    unsigned again;    /* percent of events with the same identifiers as an event before */
 };
 enum { HOSTILE_NAMESPACES = 32 };
 
