@@ -3,6 +3,7 @@
 #include "derive_check.h"
 
 #include <criterion/criterion.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -53,15 +54,18 @@ static struct pk_str numbered(const char *text, unsigned number)
     return pk_arena_str(&arena, (struct pk_str){line, (size_t)len});
 }
 
-struct told { /* an event in short; `who` is namespace and value */
+struct told { /* an event in short; whom it is about is namespace and value, once or twice */
     const char *source, *id, *type, *name_space, *value, *relates_to;
     int at_s;
+    const char *name_space_2, *value_2;
 };
 
 static struct fact *fact_of(struct told told)
 {
-    struct event_identifier *identifier = PK_NEW(&arena, struct event_identifier);
-    *identifier = (struct event_identifier){pk_str(told.name_space), pk_str(told.value)};
+    struct event_identifier *identifier = PK_NEW_ARRAY(&arena, struct event_identifier, 2);
+    identifier[0] = (struct event_identifier){pk_str(told.name_space), pk_str(told.value)};
+    if (told.name_space_2)
+        identifier[1] = (struct event_identifier){pk_str(told.name_space_2), pk_str(told.value_2)};
     struct event event = {
         .event_id = pk_str(told.id),
         .source = pk_str(told.source),
@@ -70,7 +74,7 @@ static struct fact *fact_of(struct told told)
         .channel = PK_STR("phone"),
         .brand = PK_STR("Ahola"),
         .identifier = identifier,
-        .identifier_count = 1,
+        .identifier_count = told.name_space_2 ? 2 : 1,
     };
     if (told.relates_to)
         event.relates_to = pk_str(told.relates_to);
@@ -157,4 +161,95 @@ Test(derive_cases, a_case_of_everybody_makes_no_group_of_them)
     cr_assert_eq(derive_check(&store, &meaning, master, masters, NULL, 0, &err), PK_OK, "%s", err.text);
     cr_assert_eq(worker[0].fast, 300);
     cr_assert_eq(worker[0].slow, 0);
+}
+
+/* ---- identity in sizes that must not hurt ---- */
+
+static const struct memory_key *key_of(const char *name_space, const char *value)
+{
+    const struct pk_str part[] = {pk_str(name_space), pk_str(value)};
+    return pk_map_get(&store.keys, fact_hash(&hasher, part, PK_COUNT(part)));
+}
+
+/* Batches of `size` events; checked once, at the end. */
+static void tell_many(struct memory_worker *to, struct fact **fact, unsigned count, unsigned size)
+{
+    for (unsigned i = 0; i < count; i++) {
+        fact[i]->topic_name = to->at.topic;
+        fact[i]->partition = to->at.partition;
+        master[masters++] = derive_check_copy(&arena, fact[i]);
+    }
+    for (unsigned i = 0; i < count; i += size)
+        cr_assert_eq(memory_batch(to, fact + i, PK_MIN(size, count - i), &err), PK_OK, "%s", err.text);
+    cr_assert_eq(derive_check(&store, &meaning, master, masters, NULL, 0, &err), PK_OK, "%s", err.text);
+}
+
+/* A shop's own number in everybody's record. */
+Test(derive_cases, a_phone_of_everybody_is_shared_and_joins_nobody)
+{
+    struct fact *fact[MAX_FACTS];
+    for (unsigned i = 0; i < 300; i++)
+        fact[i] = fact_of((struct told){.source = "crm", .id = numbered("e", i).ptr, .type = "contact.inbound",
+                                        .name_space = "phone", .value = "0401234567", .at_s = (int)i,
+                                        .name_space_2 = "email", .value_2 = numbered("p", i).ptr});
+    tell_many(&worker[0], fact, 300, 30);
+    cr_assert(key_of("phone", "358401234567")->flags & KEY_IS_SHARED);
+    cr_assert_eq(store.customers.count, 300);
+    cr_assert_lt(worker[0].slow, 300, "once it is shared it concerns nobody: %" PRIu64, worker[0].slow);
+}
+
+/* A chain e-mail, phone, e-mail, phone ...: one customer up to max_component, and then none. */
+Test(derive_cases, a_chain_without_end_is_set_aside)
+{
+    struct fact *fact[MAX_FACTS];
+    rules.max_component = 300;
+    for (unsigned i = 0; i < 400; i++)
+        fact[i] = fact_of((struct told){.source = "crm", .id = numbered("e", i).ptr, .type = "contact.inbound",
+                                        .name_space = "email", .value = numbered("p", (i + 1) / 2).ptr, .at_s = (int)i,
+                                        .name_space_2 = "phone", .value_2 = numbered("04000", 1000 + i / 2).ptr});
+    tell_many(&worker[0], fact, 290, 29);
+    cr_assert_eq(store.customers.count, 1);
+    tell_many(&worker[1], fact + 290, 110, 11);
+    cr_assert_gt(store.customers.count, 200);
+    cr_assert(key_of("email", "p0")->flags & KEY_IS_OVERSIZE);
+}
+
+/* Everybody logs in at the kiosk in the hall; now and then somebody just looks. */
+Test(derive_cases, a_kiosk_of_everybody_makes_no_group_of_them)
+{
+    struct fact *fact[MAX_FACTS];
+    for (unsigned i = 0; i < 300; i++)
+        fact[i] = fact_of((struct told){.source = "hall", .id = numbered("e", i).ptr, .type = "contact.inbound",
+                                        .name_space = "kiosk", .value = "hall", .at_s = (int)i * 60,
+                                        .name_space_2 = i % 20 == 19 ? NULL : "shop/customer_id",
+                                        .value_2 = numbered("C-", i).ptr});
+    tell_many(&worker[0], fact, 300, 20);
+    cr_assert_eq(store.customers.count, 285);
+    cr_assert_gt(worker[0].fast, 250);
+}
+
+/* The address that joins two customers with a history takes all of it along, and back when it is taken out. */
+Test(derive_cases, a_merge_of_long_histories_and_back)
+{
+    struct fact *fact[MAX_FACTS];
+    for (unsigned i = 0; i < 200; i++)
+        fact[i] = fact_of((struct told){.source = "crm", .id = numbered("e", i).ptr, .type = "contact.inbound",
+                                        .name_space = i % 2 ? "phone" : "email",
+                                        .value = i % 2 ? "0401234567" : "p@example.org", .at_s = (int)i * 3600});
+    tell_many(&worker[0], fact, 200, 50);
+    cr_assert_eq(store.customers.count, 2);
+    fact[0] = fact_of((struct told){.source = "crm", .id = "joins", .type = "contact.inbound", .name_space = "phone",
+                                    .value = "0401234567", .name_space_2 = "email", .value_2 = "p@example.org"});
+    tell_many(&worker[1], fact, 1, 1);
+    cr_assert_eq(store.customers.count, 1);
+
+    struct memory_worker command;
+    memory_worker_init(&command, &store, &meaning, 0, worker[0].at.topic, 9);
+    const struct memory_key *phone = key_of("phone", "358401234567");
+    const struct change_decision unlink = {.kind = DECIDE_UNLINK, .a = phone->hash, .kind_a = KEY_PERSON,
+                                           .name_space_a = phone->name_space, .by = PK_STR("test")};
+    cr_assert_eq(memory_decide(&command, &unlink, 1, &err), PK_OK, "%s", err.text);
+    cr_assert_eq(derive_check(&store, &meaning, master, masters, &unlink, 1, &err), PK_OK, "%s", err.text);
+    cr_assert_eq(store.customers.count, 2);
+    memory_worker_done(&command);
 }
