@@ -34,9 +34,9 @@ static enum pk_status stopped(struct rebuild *r, struct pk_err *err)
     return *r->stop ? pk_fail(err, PK_RETRY, "it was stopped; the tables are as they were") : PK_OK;
 }
 
-static void rest_a_second(void)
+static void rest(int64_t ms)
 {
-    nanosleep(&(struct timespec){1, 0}, NULL); /* a signal ends it early */
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL); /* a signal ends it early */
 }
 
 /* ---- setting up ---- */
@@ -197,27 +197,32 @@ static enum pk_status derive_again(struct rebuild *r, struct pk_err *err)
 
 /* ---- the swap ---- */
 
-enum { PIDS = 200, SAY_EVERY = 10 };
+/* While the swap waits for who reads, others wait behind it: first for a short time, then longer, for there may always be
+ * somebody whose query takes longer than that. */
+enum { FIRST_PATIENCE_MS = 500, MOST_PATIENCE_MS = 10000 };
+enum { PIDS = 200, PAUSE_MS = 1000, SAY_EVERY_MS = 10000 };
 
-static void say_waiting(struct rebuild *r, unsigned round, const char *sentence, const char *pids)
+/* `since_ms`: how long nothing was said; 0 = now is the time. */
+static void wait_a_while(struct rebuild *r, int64_t ms, int64_t *since_ms, const char *sentence, const char *pids)
 {
     char detail[PIDS + 32];
     snprintf(detail, sizeof detail, "pids=%s", pids);
-    if (round % SAY_EVERY == 0)
+    if (*since_ms == 0)
         say(r, sentence, detail);
-    rest_a_second();
+    rest(ms);
+    *since_ms = *since_ms + ms < SAY_EVERY_MS ? *since_ms + ms : 0;
 }
 
 /* Whoever holds a snapshot that is older than the last of the new rows would see half of them. */
 static enum pk_status outlast_snapshots(struct rebuild *r, struct pk_err *err)
 {
     enum pk_status status = PK_OK;
-    for (unsigned round = 0; status == PK_OK; round++) {
+    for (int64_t since_ms = 0; status == PK_OK;) {
         char pids[PIDS] = "";
         status = store_rebuild_older(r->shadow, pids, sizeof pids, err);
         if (status != PK_OK || !pids[0])
             return status;
-        say_waiting(r, round, "waiting for transactions that began before the new tables were full", pids);
+        wait_a_while(r, PAUSE_MS, &since_ms, "waiting for transactions that began before the new tables were full", pids);
         status = stopped(r, err);
     }
     return status;
@@ -236,9 +241,11 @@ static enum pk_status settle_lost_swap(struct rebuild *r, struct pk_err *err)
 
 static enum pk_status swap(struct rebuild *r, struct pk_err *err)
 {
+    struct rebuild_order order = {.count = 0};
+    int64_t patience_ms = FIRST_PATIENCE_MS;
     enum pk_status status = stopped(r, err);
-    for (unsigned round = 0; status == PK_OK; round++) {
-        status = store_rebuild_swap(r->shadow, r->config->rules, err);
+    for (int64_t since_ms = 0; status == PK_OK;) {
+        status = store_rebuild_swap(r->shadow, r->config->rules, &order, patience_ms, err);
         if (status == PK_LOST)
             status = settle_lost_swap(r, err);
         if (status != PK_STALE && status != PK_RETRY)
@@ -246,7 +253,8 @@ static enum pk_status swap(struct rebuild *r, struct pk_err *err)
         char pids[PIDS] = "";
         status = store_rebuild_readers(r->shadow, pids, sizeof pids, err);
         if (status == PK_OK)
-            say_waiting(r, round, "waiting for a moment without readers", pids);
+            wait_a_while(r, PK_MAX(patience_ms, (int64_t)PAUSE_MS), &since_ms, "waiting for a moment without readers", pids);
+        patience_ms = PK_MIN(patience_ms * 5 / 4, (int64_t)MOST_PATIENCE_MS);
         if (status == PK_OK)
             status = stopped(r, err);
     }

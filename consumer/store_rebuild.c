@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 
 #define LOCK_WRITERS "482905713525" /* K */
 #define LOCK_MIGRATE "482905713526"
@@ -513,21 +514,22 @@ enum pk_status store_rebuild_readers(struct store *store, char *ret_pids, size_t
     return ask_text(store, "look who reads", sql, ret_pids, size, err);
 }
 
-/* First what no reader notices: it keeps autovacuum away (and ends it where it is at work). Then everything, views before
- * tables, so that nobody who waits has looked up a table by the old view. */
+/* First what no reader notices: it keeps autovacuum away (and ends it where it is at work). */
 static const char lock_first_sql[] =
     "DO $lock$ "
     "BEGIN "
     " EXECUTE (SELECT 'LOCK TABLE ' || string_agg(format('%I.%I', s.name, c.relname), ', ' ORDER BY c.relname) || ' IN SHARE UPDATE EXCLUSIVE MODE'"
     "  FROM pg_class c CROSS JOIN (VALUES ('polku'), ('" REBUILD_SCHEMA "')) s (name) WHERE " DERIVED " AND NOT c.relispartition); "
     "END $lock$";
-static const char lock_sql[] =
-    "DO $lock$ "
-    "BEGIN "
-    " EXECUTE (SELECT 'LOCK TABLE ' || string_agg(x.name, ', ' ORDER BY x.step, x.name) || ' IN ACCESS EXCLUSIVE MODE' FROM ("
-    "  SELECT format('%I.%I', v.relnamespace::regnamespace::text, v.relname) AS name, 1 AS step FROM pg_class v WHERE " VIEWS
-    "  UNION ALL SELECT format('polku.%I', c.relname), 2 FROM pg_class c WHERE " DERIVED " AND NOT c.relispartition) x); "
-    "END $lock$";
+/* Views before tables, so that nobody who waits has found a table by an old view. LOCK would lock a view's tables with it;
+ * giving a view to its owner locks the view alone, and changes nothing. */
+static const char locks_sql[] =
+    "SELECT x.name, x.command FROM ("
+    "SELECT v.oid::regclass::text AS name, format('ALTER VIEW %s OWNER TO %s', v.oid::regclass, v.relowner::regrole) AS command, 1 AS step"
+    " FROM pg_class v WHERE " VIEWS
+    " UNION ALL SELECT c.oid::regclass::text, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', c.oid::regclass), 2"
+    " FROM pg_class c WHERE " DERIVED " AND NOT c.relispartition) x "
+    "ORDER BY array_position($1::text[], x.name), x.step, x.name";
 
 /* Definitions are taken while they name the old tables as those of polku, and given back when the new ones are there. */
 static const char swap_sql[] =
@@ -583,21 +585,67 @@ static enum pk_status move_too_late(struct store *shadow, const struct rules *ru
     return ask(shadow, "quarantine events before the horizon", too_late_sql, NULL, err);
 }
 
-enum pk_status store_rebuild_swap(struct store *shadow, const struct rules *rules, struct pk_err *err)
+static void lock_first_next_time(struct rebuild_order *order, struct pk_str name)
 {
-    char timeout[64];
-    snprintf(timeout, sizeof timeout, "SET LOCAL statement_timeout = %d", REBUILD_SWAP_MS);
+    size_t at = 0;
+    while (at < order->count && !pk_str_eq(pk_str(order->name[at]), name))
+        at++;
+    if (at == order->count && order->count < PK_COUNT(order->name))
+        order->count++;
+    at = PK_MIN(at, order->count - 1);
+    memmove(order->name[1], order->name[0], at * sizeof order->name[0]);
+    snprintf(order->name[0], sizeof order->name[0], "%.*s", PK_STR_ARG(name));
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+}
+
+static enum pk_status lock_within(struct store *shadow, struct pk_str command, int64_t ms, struct pk_err *err)
+{
+    char sql[512];
+    snprintf(sql, sizeof sql, "SET LOCAL lock_timeout = %" PRId64, PK_MAX(ms, INT64_C(1)));
+    enum pk_status status = run(shadow, "limit the wait", sql, err);
+    snprintf(sql, sizeof sql, "%.*s", PK_STR_ARG(command));
+    return status == PK_OK ? run(shadow, "wait for readers", sql, err) : status;
+}
+
+static enum pk_status lock_everything(struct store *shadow, struct rebuild_order *order, int64_t patience_ms,
+                                      struct pk_err *err)
+{
+    PGresult *result;
+    wire_reset(&shadow->params);
+    struct wire_param *name = wire_array(&shadow->params, WIRE_TEXT);
+    for (size_t i = 0; i < order->count; i++)
+        wire_add_text(name, pk_str(order->name[i]));
+    enum pk_status status = ask(shadow, "list what is swapped", locks_sql, &result, err);
+    if (status != PK_OK)
+        return status;
+    int64_t until_ms = 0;
+    for (int row = 0; row < PQntuples(result) && status == PK_OK; row++) {
+        status = lock_within(shadow, wire_get_text(result, row, 1), row ? until_ms - now_ms() : patience_ms, err);
+        if (row == 0)
+            until_ms = now_ms() + REBUILD_HOLD_MS;
+        if (status == PK_STALE)
+            lock_first_next_time(order, wire_get_text(result, row, 0));
+    }
+    PQclear(result);
+    return status;
+}
+
+enum pk_status store_rebuild_swap(struct store *shadow, const struct rules *rules, struct rebuild_order *order,
+                                  int64_t patience_ms, struct pk_err *err)
+{
     enum pk_status status = run(shadow, "begin the swap", "BEGIN", err);
     if (status == PK_OK)
         status = run(shadow, "wait for autovacuum", lock_first_sql, err);
     if (status == PK_OK)
         status = move_too_late(shadow, rules, err);
     if (status == PK_OK)
-        status = run(shadow, "limit the wait", timeout, err);
-    if (status == PK_OK)
-        status = run(shadow, "wait for readers", lock_sql, err);
-    if (status == PK_OK)
-        status = run(shadow, "limit the wait", "SET LOCAL statement_timeout = 0", err);
+        status = lock_everything(shadow, order, patience_ms, err);
     if (status == PK_OK)
         status = store_rebuild_months(shadow, err);
     if (status == PK_OK)

@@ -67,10 +67,19 @@ enum pk_status store_rebuild_finish(struct store *shadow, struct pk_err *err);
 /* Processes of transactions that began before that and would see half of the new tables; "" = none are left. */
 enum pk_status store_rebuild_older(struct store *shadow, char *ret_pids, size_t size, struct pk_err *err);
 /* One attempt, one transaction: the new tables in the place of the old ones, which are dropped; events before the horizon
- * to quarantine; every claim is void. Nobody waits for it longer than REBUILD_SWAP_MS and what the swap itself takes.
- * PK_STALE or PK_RETRY: somebody reads; nothing changed. PK_LOST: see store_rebuild_swapped. */
-enum { REBUILD_SWAP_MS = 600 };
-enum pk_status store_rebuild_swap(struct store *shadow, const struct rules *rules, struct pk_err *err);
+ * to quarantine; every claim is void. PK_STALE or PK_RETRY: somebody reads; nothing changed. PK_LOST: see
+ * store_rebuild_swapped.
+ *
+ * Views and tables are locked one after another. The first is waited for `patience_ms`; then, holding it, the others
+ * for REBUILD_HOLD_MS in all: a reader who waits for us while we wait for them is let go before the server looks for
+ * deadlocks (1 s). What was not to be had is the first of the next attempt, so that the order becomes that of the readers. */
+enum { REBUILD_HOLD_MS = 600 };
+struct rebuild_order {
+    char name[16][130]; /* to be locked first, in this order */
+    size_t count;
+};
+enum pk_status store_rebuild_swap(struct store *shadow, const struct rules *rules, struct rebuild_order *order,
+                                  int64_t patience_ms, struct pk_err *err);
 /* Who stands in the way: processes that hold locks on the tables in use. By either store. */
 enum pk_status store_rebuild_readers(struct store *store, char *ret_pids, size_t size, struct pk_err *err);
 /* By `old`, after the connection of `shadow` broke in the middle of a swap. */
