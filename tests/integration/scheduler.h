@@ -2,8 +2,8 @@
 /* scheduler.h - a schedule: real committers on one database, one statement at a time, in an order drawn from a seed.
  *
  * Every worker is a thread with its own process' worth of things: symbols, rules, cache, connection. Exactly one thread runs
- * at any moment: it gives its turn back before each statement (store_config.step), so nothing here needs a lock and a
- * seed gives the same schedule again. */
+ * at any moment: it gives its turn back before each statement (store_config.step), so nothing here needs a lock. A
+ * seed gives the same schedule again, but for what PostgreSQL decides when one COMMIT wakes two that wait. */
 #ifndef POLKU_SCHEDULER_H
 #define POLKU_SCHEDULER_H
 
@@ -122,6 +122,7 @@ void worker_end(struct worker *worker);
 bool worker_has_work(const struct worker *worker);
 /* Lets it go on until it gives its turn back. */
 void worker_run(struct worker *worker);
+int worker_pid(const struct worker *worker); /* of its backend */
 bool worker_is_blocked(const struct worker *worker); /* PostgreSQL says that somebody else must move first */
 void wait_gone(struct sim *sim, int pid);            /* until the backend has ended */
 

@@ -101,10 +101,14 @@ void worker_run(struct worker *w)
     pthread_mutex_unlock(&sim->lock);
 }
 
+int worker_pid(const struct worker *w)
+{
+    return w->actor.store->conn ? PQbackendPID(w->actor.store->conn) : 0;
+}
+
 bool worker_is_blocked(const struct worker *w)
 {
-    return w->actor.store->conn &&
-           tables_number(w->sim->sql, "SELECT cardinality(pg_blocking_pids(%d))", PQbackendPID(w->actor.store->conn)) > 0;
+    return tables_number(w->sim->sql, "SELECT cardinality(pg_blocking_pids(%d))", worker_pid(w)) > 0;
 }
 
 void wait_gone(struct sim *sim, int pid)
