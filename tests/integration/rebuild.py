@@ -21,19 +21,21 @@ import population  # of tests/oracle, which harness puts before this folder
 RULES = os.path.join(ROOT, 'deploy', 'polku.yaml')
 SMALL = os.path.join(ORACLE, 'rules_small.yaml')
 STORIES = [os.path.join(ROOT, 'deploy', 'demo', 's%d.jsonl' % n) for n in range(5)]
+AS_OF = '--as-of', '2026-01-01T00:00:00Z'  # after the last event of the stories
 EVENTS = int(sys.argv[1]) if len(sys.argv) > 1 else 6000
 
 
-def command(db, rules, *options):
-    return [program('polku-consumer', 'consumer'), 'rebuild', '--database', db.conninfo, '--rules', rules,
+def command(conninfo, rules, *options):
+    return [program('polku-consumer', 'consumer'), 'rebuild', '--database', conninfo, '--rules', rules,
             '--hash-key-file', KEY_FILE, '--log-format', 'json', *options]
 
 
 class Rebuild:
     """One rebuild as a process; its log is kept line by line."""
 
-    def __init__(self, db, rules, *options):
-        self.process = subprocess.Popen(command(db, rules, *options), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    def __init__(self, db, rules, *options, user=None):
+        conninfo = db.conninfo + (' user=%s' % user if user else '')
+        self.process = subprocess.Popen(command(conninfo, rules, *options), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.PIPE)
         self.lines = []
         self.reader = threading.Thread(target=self._read)
@@ -61,10 +63,10 @@ class Rebuild:
         return code
 
 
-def rebuild(db, rules, *options):
+def rebuild(db, rules, *options, user=None):
     """Waits for the lock of a rebuild that was killed. -> (exit code, lines)"""
     def attempt():
-        run_of = Rebuild(db, rules, *options)
+        run_of = Rebuild(db, rules, *options, user=user)
         code = run_of.wait()
         return None if code and run_of.said('another rebuild or a migration') else (code, run_of)
     return wait_for('no other rebuild is at work', attempt)
@@ -82,9 +84,14 @@ def everything(db):
         (SELECT md5(string_agg(i::text, '|' ORDER BY occurred_at, event_hash)) FROM bi.interaction i),
         (SELECT md5(string_agg(hash || value, '|' ORDER BY hash)) FROM polku.identifier WHERE value IS NOT NULL),
         (SELECT count(value) FROM polku.identifier),
-        (SELECT md5(string_agg(format('%s %s %s', topic_id, partition, next_offset), '|' ORDER BY topic_id, partition)) FROM polku.stream_position),
+        (SELECT md5(string_agg(format('%s %s %s', topic_id, partition, next_offset), '|' ORDER BY topic_id, partition))
+         FROM polku.stream_position),
         (SELECT md5(string_agg(q::text, '|' ORDER BY topic_id, partition, kafka_offset, reason)) FROM polku.quarantine q),
         (SELECT md5(string_agg(d::text, '|' ORDER BY decision_id)) FROM polku.decision d)""")[0]
+
+
+def sums(db, *options):
+    return db.checksums(*options)['all']
 
 
 def load(run, db, topic, rules, *paths):
@@ -124,13 +131,15 @@ def same_rules(run):
     code, first = rebuild(db, RULES)
     run.expect_that('an empty database has nothing to rebuild', code == 0 and first.said('there is nothing to rebuild'))
     load(run, db, topic, RULES, *STORIES)
-    before, was, others, mine = db.checksums('--as-of', '2026-01-01T00:00:00Z'), schema(db), everything(db), db.rows('TABLE public.of_mine ORDER BY 1')
+    before, was, others = sums(db, *AS_OF), schema(db), everything(db)
+    mine = db.rows('TABLE public.of_mine ORDER BY 1')
     code, done = rebuild(db, RULES)
     run.expect_that('stories: a rebuild with the same rules', code == 0 and done.said('rebuild is done'), done.lines[-1])
-    run.expect('stories: every table and view is as before, ids included', before, db.checksums('--as-of', '2026-01-01T00:00:00Z'))
+    run.expect('stories: every table and view is as before, ids included', before, sums(db, *AS_OF))
     run.expect('stories: events whole, values, positions, quarantine, decisions', others, everything(db))
     run.expect_that('stories: schema, comments, indexes, owners and rights as before, %d lines' % len(was), was == schema(db))
-    run.expect('stories: a view of somebody else reads the new tables', mine, db.rows('TABLE public.of_mine ORDER BY 1'))
+    run.expect_that('stories: a view of somebody else reads the new tables', mine == db.rows('TABLE public.of_mine ORDER BY 1'),
+                    '%d rows' % len(mine))
 
     db.rows('CREATE MATERIALIZED VIEW public.heavy AS SELECT * FROM polku.journey')
     code, done = rebuild(db, RULES)
@@ -142,10 +151,26 @@ def same_rules(run):
     run.expect_that('so is a function of a table', code == 1 and done.said('would be lost'), done.lines[-1].get('reason'))
     db.rows('DROP FUNCTION public.f(polku.journey)')
 
+    admin = '%s_admin' % db.name
+    db.rows('CREATE ROLE %s LOGIN' % admin)
+    code, done = rebuild(db, RULES, user=admin)
+    run.expect_that('so is a right that is missing', code == 1, done.lines[-1].get('reason'))
+    db.rows('GRANT polku_owner TO %s; GRANT CREATE ON DATABASE %s TO %s' % (admin, db.name, admin))
+    code, done = rebuild(db, RULES, user=admin)
+    run.expect_that('so is a view of another owner on the tables themselves', code == 1 and done.said('view public.deep'),
+                    done.lines[-1].get('reason'))
+    db.rows('DROP VIEW public.deep')
+    was = schema(db)
+    code, done = rebuild(db, RULES, user=admin)
+    run.expect_that('a member of polku_owner can do it, and owns nothing afterwards', code == 0 and was == schema(db),
+                    done.lines[-1]['message'])
+    db.rows('REVOKE CREATE ON DATABASE %s FROM %s; DROP OWNED BY %s; DROP ROLE %s' % (db.name, admin, admin, admin))
+
     hashing = changed_rules(run, RULES, 'hashing.yaml', ('phone_country: "358"', 'phone_country: "46"'))
     code, done = rebuild(db, hashing)
-    run.expect_that('rules that hash otherwise are refused', code == 1 and done.said('read again from Kafka into an empty database'))
-    run.expect_that('all of that changed nothing', before == db.checksums('--as-of', '2026-01-01T00:00:00Z') and was == schema(db))
+    run.expect_that('rules that hash otherwise are refused', code == 1 and
+                    done.said('read again from Kafka into an empty database'))
+    run.expect_that('all of that changed nothing', before == sums(db, *AS_OF) and was == schema(db))
 
 
 def decide(db, *arguments):
@@ -160,7 +185,7 @@ def other_rules(run, seed):
     path = run.file('events-%d.jsonl' % seed)
     with open(path, 'w', encoding='utf-8') as file:
         generate.write(events, file)
-    moment = max(polku_oracle.parse_time(e['occurred_at']) if isinstance(e['occurred_at'], str) else e['occurred_at'] for e in events)
+    moment = max(generator.at_of(e) for e in events)
     as_of = '--as-of', polku_oracle.format_time(moment - run.random.randrange(0, generator.span))
     db, topic = run.database(), run.topic(3)
     load(run, db, topic, SMALL, path)
@@ -174,27 +199,27 @@ def other_rules(run, seed):
         decide(db, *decision)
     if decisions:
         decide(db, 'restore', *decisions[0][1:])
-    sure = db.checksums(*as_of)
+    sure = sums(db, *as_of)
     others = everything(db)
     batch = '--batch-records', str(run.random.choice([1, 7, 40, 25000]))
     code, done = rebuild(db, SMALL, *batch)
-    run.expect('seed %d: %d events, %d decisions, %s, the same rules' % (seed, len(events), len(decisions), ' '.join(batch)), (0, sure, others),
-               (code, db.checksums(*as_of), everything(db)))
+    run.expect('seed %d: %d events, %d decisions, %s, the same rules' % (seed, len(events), len(decisions), ' '.join(batch)),
+               (0, sure, others), (code, sums(db, *as_of), everything(db)))
     horizon = polku_oracle.format_time(generate.BASE)
-    changed = changed_rules(run, SMALL, 'changed-%d.yaml' % seed, ('gap: 60s', 'gap: 45s'), ('max_events: 40', 'max_events: 30'),
-                            ('max_people: 1,', 'max_people: 2,'), ('priority: 60, normalise: phone', 'priority: 45, normalise: phone'),
-                            ('lookback: 60s', 'lookback: 90s'), ('max_component: 8', 'max_component: 6'), (', store: clear', ''),
-                            ('horizon: 1990-01-01', 'horizon: %s' % horizon[:10]))
+    changed = changed_rules(
+        run, SMALL, 'changed-%d.yaml' % seed, ('gap: 60s', 'gap: 45s'), ('max_events: 40', 'max_events: 30'),
+        ('max_people: 1,', 'max_people: 2,'), ('priority: 60, normalise: phone', 'priority: 45, normalise: phone'),
+        ('lookback: 60s', 'lookback: 90s'), ('max_component: 8', 'max_component: 6'), (', store: clear', ''),
+        ('horizon: 1990-01-01', 'horizon: %s' % horizon[:10]))
     code, reason = consumer_says(run, db, topic, changed)
     run.expect_that('seed %d: a consumer with other rules refuses' % seed, code == 1 and 'run polku-consumer rebuild' in reason, reason)
     code, done = rebuild(db, changed, *batch)
     run.expect('seed %d: a rebuild with other rules' % seed, 0, code)
     run.expect_oracle('seed %d: the other rules' % seed, db, changed, *as_of, path)
     run.expect('seed %d: nothing is stored clear any more' % seed, 0, db.number('SELECT count(value) FROM polku.identifier'))
-    late = sum((polku_oracle.parse_time(e['occurred_at']) if isinstance(e['occurred_at'], str) else e['occurred_at']) < generate.BASE
-               for e in {(e['source'], e['event_id']): e for e in events}.values())
-    quarantined = db.number("SELECT count(*) FROM bi.quarantine WHERE reason = 'too_late'")
-    run.expect_that('seed %d: events before the new horizon are in quarantine' % seed, (quarantined > 0) == (late > 0), quarantined)
+    late = len({(e['source'], e['event_id'], generator.at_of(e)) for e in events if generator.at_of(e) < generate.BASE})
+    run.expect('seed %d: events before the new horizon are in quarantine' % seed, late,
+               db.number("SELECT count(*) FROM bi.quarantine WHERE reason = 'too_late'"))
     code, reason = consumer_says(run, db, topic, SMALL)
     run.expect_that('seed %d: now a consumer with the former rules refuses' % seed, code == 1 and 'run polku-consumer rebuild' in reason)
     if db.deadlocks():
@@ -203,6 +228,10 @@ def other_rules(run, seed):
     topic.drop()
     run.made.remove(db)
     run.made.remove(topic)
+
+
+LOOK = """SELECT (SELECT format('%s %s', count(*), sum(events)) FROM bi.journey), (SELECT count(*) FROM bi.interaction),
+          (SELECT count(*) FROM bi.customer), (SELECT count(*) FROM bi.customer_redirect)"""
 
 
 class Reader(threading.Thread):
@@ -217,8 +246,7 @@ class Reader(threading.Thread):
         try:
             while not self.over:
                 started = time.monotonic()
-                row = self.session.rows("""SELECT (SELECT format('%s %s', count(*), sum(events)) FROM bi.journey),
-                    (SELECT count(*) FROM bi.interaction), (SELECT count(*) FROM bi.customer), (SELECT count(*) FROM bi.customer_redirect)""")[0]
+                row = self.session.rows(LOOK)[0]
                 self.longest = max(self.longest, time.monotonic() - started)
                 self.looks += 1
                 if row not in self.seen:
@@ -244,7 +272,7 @@ def filling(db, rows=1):
 
 def interruptions(run, db, rules):
     """A rebuild is killed, stopped, and doubled; the tables in use stay as they are."""
-    before = db.checksums()
+    before = sums(db)
     slow = '--batch-records', '50'
     first = Rebuild(db, rules, *slow)
     wait_for('the new tables fill', lambda: filling(db))
@@ -253,7 +281,7 @@ def interruptions(run, db, rules):
                     second.wait() == 1 and second.said('another rebuild or a migration'), second.lines[-1].get('reason'))
     first.process.kill()
     first.wait()
-    run.expect('kill -9: the tables in use are as before', before, db.checksums())
+    run.expect('kill -9: the tables in use are as before', before, sums(db))
     run.expect('kill -9: the new tables are left behind', True, bool(db.value("SELECT to_regnamespace('polku_rebuild')")))
     stopped = None
     for _ in range(50):  # until the killed one's server process has noticed
@@ -266,8 +294,12 @@ def interruptions(run, db, rules):
     stopped.process.send_signal(signal.SIGTERM)
     run.expect_that('SIGTERM: exit code 1, and it says that nothing changed',
                     stopped.wait(30) == 1 and stopped.said('the tables are as they were'), stopped.lines[-1].get('reason'))
-    run.expect('SIGTERM: no new tables stay', None, db.value("SELECT to_regnamespace('polku_rebuild')"))
-    run.expect('SIGTERM: the tables in use are as before', before, db.checksums())
+    broken = Rebuild(db, rules, *slow)
+    wait_for('the new tables fill once more', lambda: broken.said('waiting for the batches under way') and filling(db))
+    db.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'polku-consumer rebuild'")
+    run.expect_that('PostgreSQL ends its connections: exit code 1', broken.wait(30) == 1, broken.lines[-1].get('reason'))
+    run.expect('SIGTERM, lost connections: no new tables stay', None, db.value("SELECT to_regnamespace('polku_rebuild')"))
+    run.expect('SIGTERM, lost connections: the tables in use are as before', before, sums(db))
 
 
 def while_people_read(run):
@@ -303,10 +335,8 @@ def while_people_read(run):
     topic.drain(db)
     run.expect_oracle('the consumer went on by itself, and all is as the oracle says', db, RULES, path, more)
 
-    changed = changed_rules(run, RULES, 'other.yaml', ('gap: 72h', 'gap: 2h') if 'gap: 72h' in open(RULES, encoding='utf-8').read()
-                            else ('max_links: 20', 'max_links: 3'), ('priority: 60', 'priority: 45'))
-    old = db.rows("""SELECT (SELECT format('%s %s', count(*), sum(events)) FROM bi.journey), (SELECT count(*) FROM bi.interaction),
-                     (SELECT count(*) FROM bi.customer), (SELECT count(*) FROM bi.customer_redirect)""")[0]
+    changed = changed_rules(run, RULES, 'other.yaml', ('max_links: 20', 'max_links: 3'), ('priority: 60', 'priority: 45'))
+    old = db.rows(LOOK)[0]
     readers = [Reader(db) for _ in range(2)]
     snapshot, slow = Session(db.conninfo), Session(db.conninfo)
     for reader in readers:
@@ -314,18 +344,17 @@ def while_people_read(run):
     snapshot.rows('BEGIN ISOLATION LEVEL REPEATABLE READ')
     snapshot.rows('SELECT count(*) FROM bi.freshness')  # nothing that is swapped, but an old snapshot
     begun = Rebuild(db, changed)
-    wait_for('it waits for the old snapshot', lambda: begun.said('waiting for transactions that began before') or begun.process.poll() is not None)
+    wait_for('it waits for the old snapshot', lambda: begun.said('waiting for transactions that began before'))
     half = snapshot.rows('SELECT count(*), sum(events) FROM bi.journey')[0]
     slow.rows('BEGIN')
     slow.rows('SELECT count(*) FROM bi.customer')  # a report that is not at its end
     snapshot.rows('COMMIT')
-    wait_for('it waits for the report', lambda: begun.said('waiting for a moment without readers') or begun.process.poll() is not None)
+    wait_for('it waits for the report', lambda: begun.said('waiting for a moment without readers'))
     looks = readers[0].looks
     wait_for('readers go on meanwhile', lambda: readers[0].looks > looks + 5)
     slow.rows('COMMIT')
     run.expect_that('a rebuild with other rules while people read', begun.wait() == 0, begun.lines[-1])
-    new = db.rows("""SELECT (SELECT format('%s %s', count(*), sum(events)) FROM bi.journey), (SELECT count(*) FROM bi.interaction),
-                     (SELECT count(*) FROM bi.customer), (SELECT count(*) FROM bi.customer_redirect)""")[0]
+    new = db.rows(LOOK)[0]
     looks = [reader.looks for reader in readers]
     wait_for('both have looked again', lambda: all(r.looks > n + 1 or r.error for r, n in zip(readers, looks)))
     for reader in readers:
@@ -338,15 +367,17 @@ def while_people_read(run):
                    (None, [old, new]), (reader.error, reader.seen))
     run.expect('a transaction with an old snapshot saw the old tables', old[0], ' '.join(half))
     run.expect_oracle('the other rules', db, changed, path, more)
+    stood, events = db.position(topic), db.number('SELECT count(*) FROM bi.interaction')
+    topic.publish(STORIES[0])  # it was idle
     wait_for('the consumer with the former rules stops', lambda: not consumer.is_running())
-    reason = consumer.log()[-1].get('reason', '') or consumer.log()[-2].get('reason', '')
-    run.expect_that('it says why', consumer.process.returncode == 1 and 'another rules file' in ' '.join(
-        line.get('reason', '') for line in consumer.log()), reason)
+    reasons = [line['reason'] for line in consumer.log() if line.get('level') == 'error']
+    run.expect_that('the consumer with the former rules stops at the next event', consumer.process.returncode == 1 and
+                    len(reasons) == 1 and 'another rules file' in reasons[0], reasons)
+    run.expect('and has written nothing', (stood, events), (db.position(topic), db.number('SELECT count(*) FROM bi.interaction')))
     os.rename(consumer.log_path, consumer.log_path + '.expected')  # its error was wanted
     consumer.process = None
     run.expect('deadlocks', 0, db.deadlocks())
-    rate = begun.said('progress') and [line for line in begun.lines if line['message'] == 'progress'][-1]
-    say('  %s' % rate)
+    say('  %d events derived again and swapped in %.1f s' % (begun.said('rebuild begins')['events'], begun.said('rebuild is done')['seconds']))
 
 
 with Run('rebuild') as run:
