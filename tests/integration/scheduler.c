@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Real committers against a real PostgreSQL, interleaved statement by statement by a seeded scheduler, with crashes, lost
- * replies, rebalances with zombies, failovers to an older state and decisions in between. After every commit the
- * tables equal the batch answer of exactly the events up to the stored positions.
+/* Real committers against a real PostgreSQL, interleaved statement by statement by a seeded scheduler, with crashes,
+ * lost replies, rebalances with zombies, failovers to an older state and decisions in between. After every commit
+ * the tables equal the batch answer of exactly the events up to the stored positions.
  *
  * POLKU_SEED=n begins with that schedule, POLKU_CASES=n says how many. POLKU_MUTANT=name leaves a rule of
  * docs/protocol.md out: then the test passes if that is noticed. POLKU_SHOW=1 prints every schedule, not only one that
@@ -281,10 +281,11 @@ static void settle(struct sim *sim)
     for (unsigned i = 0; i <= MOST_WORKERS; i++)
         if (sim->worker[i].life == WAITING)
             pk_buf_printf(&pids, "%s%d", pids.len ? ", " : "", worker_pid(&sim->worker[i]));
-    while (pids.len && tables_number(sim->sql,
-                                     "SELECT count(*) FROM pg_stat_activity WHERE pid IN (%s) AND state = 'active' AND NOT"
-                                     " (wait_event IS NOT DISTINCT FROM 'ClientRead' OR (wait_event_type IS NOT DISTINCT"
-                                     " FROM 'Lock' AND cardinality(pg_blocking_pids(pid)) > 0))", pids.ptr) > 0)
+    static const char moving[] =
+        "SELECT count(*) FROM pg_stat_activity WHERE pid IN (%s) AND state = 'active'"
+        " AND NOT (coalesce(wait_event, '') = 'ClientRead'"
+        " OR (coalesce(wait_event_type, '') = 'Lock' AND cardinality(pg_blocking_pids(pid)) > 0))";
+    while (pids.len && tables_number(sim->sql, moving, pids.ptr) > 0)
         nanosleep(&(struct timespec){0, 200000}, NULL);
 }
 
@@ -345,7 +346,8 @@ static void end(struct sim *sim, struct checker *c)
         check(sim, c);
         for (unsigned p = 0; p < sim->partitions; p++)
             if (c->stored[p] != sim->length[p])
-                sim_violate(sim, "stuck: partition %u stands at %" PRId64 " of %" PRId64, p, c->stored[p], sim->length[p]);
+                sim_violate(sim, "stuck: partition %u stands at %" PRId64 " of %" PRId64, p, c->stored[p],
+                            sim->length[p]);
         compare(sim, c, true);
     }
     sim->over = true;
@@ -378,18 +380,19 @@ static const struct mutant {
     const char *name, *what, *sql;
 } mutants[] = {
     {"guard", "the guard compares no versions",
-     "CREATE OR REPLACE FUNCTION polku.guard(cells bigint[], versions bigint[], token bigint) RETURNS void LANGUAGE plpgsql"
-     " AS $$ BEGIN PERFORM polku.lock_cells(cells);"
+     "CREATE OR REPLACE FUNCTION polku.guard(cells bigint[], versions bigint[], token bigint) RETURNS void"
+     " LANGUAGE plpgsql AS $$ BEGIN PERFORM polku.lock_cells(cells);"
      " UPDATE polku.guard_cell g SET version = token WHERE g.cell_id = ANY (cells); END $$"},
     {"fence", "the fence compares neither epoch nor offset",
      "CREATE OR REPLACE FUNCTION polku.fence(topics integer[], partitions integer[], epochs bigint[], offsets bigint[],"
      " next_offsets bigint[], alone boolean) RETURNS void LANGUAGE plpgsql AS $$ BEGIN"
-     " IF alone THEN PERFORM pg_advisory_xact_lock(482905713525); ELSE PERFORM pg_advisory_xact_lock_shared(482905713525);"
-     " END IF; UPDATE polku.stream_position p SET next_offset = u.o FROM unnest(topics, partitions, next_offsets)"
+     " IF alone THEN PERFORM pg_advisory_xact_lock(482905713525);"
+     " ELSE PERFORM pg_advisory_xact_lock_shared(482905713525); END IF;"
+     " UPDATE polku.stream_position p SET next_offset = u.o FROM unnest(topics, partitions, next_offsets)"
      " AS u (t, n, o) WHERE p.topic_id = u.t AND p.partition = u.n; END $$"},
     {"count", "new identifiers are not counted",
-     "CREATE OR REPLACE FUNCTION polku.add_identifiers(hashes uuid[], kinds smallint[], namespaces integer[], cells bigint[],"
-     " owners uuid[], flag_sums integer[], first_times timestamptz[], customers uuid[], clear_values text[])"
+     "CREATE OR REPLACE FUNCTION polku.add_identifiers(hashes uuid[], kinds smallint[], namespaces integer[],"
+     " cells bigint[], owners uuid[], flag_sums integer[], first_times timestamptz[], customers uuid[], clear_values text[])"
      " RETURNS void LANGUAGE plpgsql AS $$ BEGIN INSERT INTO polku.identifier"
      " (hash, kind, namespace_id, cell_id, owner_id, flags, first_at, customer_id, value)"
      " SELECT unnest(hashes), unnest(kinds), unnest(namespaces), unnest(cells), unnest(owners), unnest(flag_sums),"
@@ -397,7 +400,8 @@ static const struct mutant {
     {"alone", "nobody takes K",
      "CREATE OR REPLACE FUNCTION polku.fence(topics integer[], partitions integer[], epochs bigint[], offsets bigint[],"
      " next_offsets bigint[], alone boolean) RETURNS void LANGUAGE plpgsql AS $$ DECLARE n integer; m integer; BEGIN"
-     " UPDATE polku.stream_position p SET next_offset = u.o FROM unnest(topics, partitions, epochs, offsets, next_offsets)"
+     " UPDATE polku.stream_position p SET next_offset = u.o"
+     " FROM unnest(topics, partitions, epochs, offsets, next_offsets)"
      " AS u (t, n, e, f, o) WHERE p.topic_id = u.t AND p.partition = u.n AND p.epoch = u.e AND p.next_offset = u.f;"
      " GET DIAGNOSTICS m = ROW_COUNT; IF m <> cardinality(topics) THEN"
      " RAISE EXCEPTION USING ERRCODE = 'PK001', MESSAGE = 'fenced'; END IF; END $$"},
@@ -436,17 +440,31 @@ static void close_all(void)
     actor_done(&checker.actor);
 }
 
+#define SHOW(text, number) fprintf(stderr, "%s %" PRIu64, (text), (uint64_t)(number))
+
 static void print_counters(const struct counters *c)
 {
-    fprintf(stderr,
-            "scheduler: %" PRIu64 " schedules, %" PRIu64 " statements, %" PRIu64 " batches, %" PRIu64
-            " commits compared; tries that failed: first %" PRIu64 ", then %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", alone %" PRIu64
-            ", at most %u of one batch (%" PRIu64 " made to fail); %" PRIu64 " crashes, %" PRIu64 " lost replies, %" PRIu64 " failovers (noticed %" PRIu64
-            " times by a position), %" PRIu64 " rebalances, %" PRIu64 " zombies, %" PRIu64 " fenced, %" PRIu64
-            " decisions, %" PRIu64 " taken back, %" PRIu64 " waits, %" PRIu64 " deadlocks, %" PRIu64 " other failures\n",
-            c->schedules, c->statements, c->batches, c->compared, c->retries[0], c->retries[1], c->retries[2], c->retries[3],
-            c->retries[4], c->most_tries, c->spoilt, c->crashes, c->lost, c->failovers, c->back, c->rebalances, c->zombies, c->fenced,
-            c->decisions, c->restores, c->waits, c->deadlocks, c->others);
+    SHOW("scheduler: schedules", c->schedules);
+    SHOW(", statements", c->statements);
+    SHOW(", batches", c->batches);
+    SHOW(", commits compared", c->compared);
+    for (unsigned i = 0; i < 5; i++)
+        SHOW(i ? "," : "; tries that failed, first to last:", c->retries[i]);
+    SHOW(", of these made to fail", c->spoilt);
+    SHOW(", most of one batch", c->most_tries);
+    SHOW("; crashes", c->crashes);
+    SHOW(", lost replies", c->lost);
+    SHOW(", failovers", c->failovers);
+    SHOW(", positions found gone back", c->back);
+    SHOW(", rebalances", c->rebalances);
+    SHOW(", zombies", c->zombies);
+    SHOW(", fenced", c->fenced);
+    SHOW(", other failures", c->others);
+    SHOW("; decisions", c->decisions);
+    SHOW(", taken back", c->restores);
+    SHOW("; waits", c->waits);
+    SHOW(", deadlocks", c->deadlocks);
+    fprintf(stderr, "\n");
 }
 
 static int64_t clock_ms(void)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* scheduler.h - a schedule: real committers on one database, one statement at a time, in an order drawn from a seed.
  *
- * Every worker is a thread with its own process' worth of things: symbols, rules, cache, connection. Exactly one thread runs
- * at any moment: it gives its turn back before each statement (store_config.step), so nothing here needs a lock. A
- * seed gives the same schedule again, but for what PostgreSQL decides when one COMMIT wakes two that wait. */
+ * Every worker is a thread with its own process' worth of things: symbols, rules, cache, connection. Exactly one
+ * thread runs at any moment: it gives its turn back before each statement (store_config.step), so nothing here needs
+ * a lock, and two statements are at work at once only where one waits for a lock. A seed gives the same schedule again, but for what PostgreSQL decides when one COMMIT wakes two that wait. */
 #ifndef POLKU_SCHEDULER_H
 #define POLKU_SCHEDULER_H
 
@@ -70,8 +70,8 @@ struct worker {
 };
 
 struct counters {
-    uint64_t schedules, statements, compared, batches, waits, crashes, lost, failovers, back, rebalances, zombies, fenced,
-        decisions, restores, spoilt, deadlocks, others, retries[5];
+    uint64_t schedules, statements, compared, batches, waits, crashes, lost, failovers, back, rebalances, zombies,
+        fenced, decisions, restores, spoilt, deadlocks, others, retries[5];
     unsigned most_tries;
 };
 
