@@ -97,6 +97,7 @@ struct change_decision { /* by a person, through a command; docs/semantics.md 3.
     struct pk_hash a, b;           /* b: APART only, and then a < b */
     enum key_kind kind_a, kind_b;  /* person, device or case */
     sym_t name_space_a, name_space_b;
+    struct pk_str value_a, value_b; /* normalised, where the namespace says `store: clear` and it is known; else null */
     struct pk_str by, note; /* who, why */
 };
 struct change_sighting {

@@ -165,6 +165,12 @@ static struct pk_str decided_by(struct run *run)
     return pk_arena_str(&run->arena, pk_str(user ? user->pw_name : number));
 }
 
+/* What the tables may hold, which is less than what its typist may be shown. */
+static struct pk_str clear_value(const struct explain_name *name)
+{
+    return name->rules && name->rules->store_clear ? name->value : (struct pk_str){0};
+}
+
 static struct change_decision decide(struct run *run, enum decision_kind kind, bool restore,
                                      const struct explain_name *a, const struct explain_name *b)
 {
@@ -179,10 +185,12 @@ static struct change_decision decide(struct run *run, enum decision_kind kind, b
     decision.a = a->hash;
     decision.kind_a = a->kind;
     decision.name_space_a = symbol_of(&run->inputs.symbols, a->name_space);
+    decision.value_a = clear_value(a);
     if (b) {
         decision.b = b->hash;
         decision.kind_b = b->kind;
         decision.name_space_b = symbol_of(&run->inputs.symbols, b->name_space);
+        decision.value_b = clear_value(b);
     }
     return decision;
 }

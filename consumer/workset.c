@@ -250,6 +250,7 @@ void workset_decide(struct workset *ws, const struct change_decision *decision, 
             struct ws_key *key = ws_key_of(ws, end ? d->b : d->a, end ? d->kind_b : d->kind_a);
             key->name_space = end ? d->name_space_b : d->name_space_a;
             key->rules = fact_namespace(ws->meaning->rules, symbol_text(ws->meaning->symbols, key->name_space));
+            key->value = end ? d->value_b : d->value_a;
             key->decided = true;
         }
     }
