@@ -53,7 +53,7 @@ static size_t key_bytes(const struct cache_key *key)
 {
     enum { MAP_SHARE = 2 * sizeof(struct pk_map_entry), MALLOC_SHARE = 32 };
     return sizeof *key + key->user_count * sizeof *key->user + key->meeting_count * sizeof *key->meeting +
-           key->state_bytes + MAP_SHARE + MALLOC_SHARE;
+           (key->newest ? sizeof *key->newest + 8 : 0) + key->state_bytes + MAP_SHARE + MALLOC_SHARE;
 }
 
 static void free_key(struct cache *cache, struct cache_key *key)
@@ -62,6 +62,7 @@ static void free_key(struct cache *cache, struct cache_key *key)
     free(key->state);
     free(key->user);
     free(key->meeting);
+    free(key->newest);
     free(key);
 }
 
@@ -140,6 +141,13 @@ void cache_put_key(struct cache *cache, struct cache_cell *cell, const struct ca
     if (from->meeting_count)
         memcpy(key->meeting, from->meeting, from->meeting_count * sizeof *key->meeting);
     key->meeting_count = from->meeting_count;
+    if (!from->newest) {
+        free(key->newest);
+        key->newest = NULL;
+    } else {
+        key->newest = pk_realloc(key->newest, sizeof *key->newest);
+        *key->newest = *from->newest;
+    }
     key->kind = from->kind;
     key->name_space = from->name_space;
     key->flags = from->flags;

@@ -13,6 +13,14 @@ struct cache_meeting { /* a meeting that the database has; its other members do 
     int64_t first_at_us;
 };
 
+struct cache_newest { /* of a name that events borrow by: enough for an event that is newer than all that carry it */
+    int64_t at_us;           /* of the newest that carries it; INT64_MIN = none */
+    int64_t sighting_at_us;  /* of the newest sighting; PK_NO_TIME = none that matters */
+    int64_t unsighted_at_us; /* of the newest that borrows and had no sighting before it; PK_NO_TIME = none that matters */
+    struct pk_hash sighting; /* its event hash */
+    struct pk_hash own;      /* its own person */
+};
+
 struct cache_key {
     struct pk_hash hash;
     enum key_kind kind;
@@ -25,6 +33,7 @@ struct cache_key {
     uint32_t user_count;
     struct cache_meeting *meeting; /* some of those that begin with this person */
     uint32_t meeting_count;
+    struct cache_newest *newest; /* NULL = not known */
     struct customer *state; /* if it is itself a customer's id and that one's state is known, else NULL */
     size_t state_bytes;
     struct cache_key *next; /* in the cell */
@@ -56,8 +65,8 @@ void cache_drop(struct cache *cache, int64_t cell);
 
 /* After a commit: the cell now has this version. Makes it if it is not held. */
 struct cache_cell *cache_put_cell(struct cache *cache, int64_t id, uint64_t version);
-/* Adds or replaces a key of that cell: `key` gives all members from hash to customer, and users and meetings, which are
- * copied. Takes over `state` (may be NULL); with `keep_state` the state that is held stays and `state` is NULL. */
+/* Adds or replaces a key of that cell: `key` gives all members from hash to customer, and users, meetings and newest,
+ * which are copied. Takes over `state` (may be NULL); with `keep_state` the state that is held stays and `state` is NULL. */
 void cache_put_key(struct cache *cache, struct cache_cell *cell, const struct cache_key *key, bool keep_state,
                    struct customer *state, size_t state_bytes);
 /* Forgets one key, if it is held. */

@@ -357,6 +357,12 @@ static enum pk_status send_try(struct committer *c, enum store_mode mode, struct
     workset_begin(&c->workset, c->meaning, &c->arena, first ? &c->cache : NULL, !first, fact, count);
     int64_t *new_cell = NULL;
     status = gather(c, mode, err);
+    if (first && c->workset.contradicted) { /* a copy with another content: ask for all events before anything else */
+        store_rollback(c->store);
+        workset_done(&c->workset);
+        workset_begin(&c->workset, c->meaning, &c->arena, &c->cache, true, fact, count);
+        status = gather(c, mode, err);
+    }
     if (status == PK_OK)
         status = take_new_cells(c, &new_cell, err);
     if (status == PK_OK) {

@@ -302,6 +302,9 @@ static bool key_from_cache(struct workset *ws, struct ws_key *key)
     key->flags = key->stored_flags = held->flags;
     key->first_at_us = key->stored_first_at_us = held->first_at_us;
     key->customer = key->stored_customer = held->customer;
+    if (held->newest)
+        key->newest = *held->newest;
+    key->newest_known = held->newest != NULL;
     key->known_meeting = held->meeting;
     key->known_meetings = held->meeting_count;
     if (!key->name_space)
@@ -379,7 +382,7 @@ static bool may_be_stored(const struct workset *ws, const struct ws_fact *entry)
 {
     if (ws->check_all || !entry->customer || entry->customer->slow)
         return true;
-    for (unsigned k = 0; k < entry->names && !entry->own; k++)
+    for (unsigned k = 0; k < entry->names && !entry->own && !entry->quick; k++)
         if (entry->key[k]->in_database)
             return true;
     return false;
@@ -491,8 +494,7 @@ static void settle(struct workset *ws)
 
 /* ---- who influences whom ---- */
 
-/* A person of another customer now: all its events are that one's, who is a user of their names too. */
-static bool is_former(const struct workset *ws, struct pk_hash user)
+bool ws_is_former(const struct workset *ws, struct pk_hash user)
 {
     const struct ws_key *key = pk_map_get(&ws->keys, user);
     return key && ws_is_person(key) && !pk_hash_zero(key->customer) && !pk_hash_eq(key->customer, user);
@@ -509,11 +511,11 @@ static void couple(struct workset *ws)
         for (uint32_t u = 0; u < key->user_count; u++) {
             if (!pk_hash_zero(key->user[u]))
                 ws_key_of(ws, key->user[u], KEY_PERSON);
-            present += !is_former(ws, key->user[u]);
+            present += !ws_is_former(ws, key->user[u]);
         }
         struct ws_customer *first = NULL;
         for (uint32_t u = 0; u < key->user_count && present > 1; u++) {
-            if (pk_hash_zero(key->user[u]) || is_former(ws, key->user[u]))
+            if (pk_hash_zero(key->user[u]) || ws_is_former(ws, key->user[u]))
                 continue;
             struct ws_customer *customer = ws_customer_of(ws, key->user[u], KEY_PERSON);
             customer->slow = customer->coupled = true;

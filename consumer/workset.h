@@ -64,6 +64,10 @@ struct ws_key {
     bool traced;
     bool decided;                        /* a decision on it is made in this batch */
     bool flipped;                        /* shared or blocked is not what it was: all its events are owned anew */
+    struct cache_newest newest;          /* of the events that carry it, those of this batch included as they are gone through */
+    bool newest_known, newest_started;
+    bool tangled;                        /* traces are needed: see workset_newest.c */
+    bool touched;                        /* stored events that carry it are owned anew, or gone */
 
     /* persons */
     int64_t first_at_us, stored_first_at_us;
@@ -108,6 +112,9 @@ struct ws_fact {
     bool owned_anew; /* stored, and whose it is is asked again */
     bool evaluated;  /* it borrows, and from whom is asked (again) */
     bool spread;     /* what it changes as a sighting was followed up */
+    bool quick;      /* it borrows, and from whom was known without traces */
+    bool had_sighting; /* it borrows, and from one before it */
+    bool gone;       /* displaced, and that was followed up */
     bool moved;      /* stored, and belongs to somebody else now */
     bool of_customer;            /* stored, and in its customer's list */
     struct ws_key **person;      /* as fact->person */

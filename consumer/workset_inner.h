@@ -26,6 +26,8 @@ void ws_take_keys(struct workset *ws, struct ws_fact *entry);
 void ws_add_user(struct workset *ws, struct ws_key *key, struct pk_hash user);
 void ws_join(struct ws_customer *a, struct ws_customer *b); /* into one group; both go the slow path */
 struct ws_customer *ws_root(struct ws_customer *customer);
+/* Is this user of a key a person of another customer now? All its events are that one's then, who is a user too. */
+bool ws_is_former(const struct workset *ws, struct pk_hash user);
 
 static inline struct identity_event ws_event_of(const struct fact *fact)
 {
@@ -63,8 +65,21 @@ bool ws_own(struct workset *ws, struct ws_need *ret);
 void ws_want_trace(struct workset *ws, struct ws_key *key, int64_t from_us, int64_t to_us);
 bool ws_need_traces(struct workset *ws, struct ws_need *ret);
 
-/* ---- workset_save.c ---- */
+/* Does this name count for an event without own person, and for sightings? */
+bool ws_lends(const struct ws_key *key, uint8_t role);
+int64_t ws_lookback(const struct workset *ws, const struct ws_key *key);
+int64_t ws_lookahead(const struct workset *ws, const struct ws_key *key);
+bool ws_borrows(const struct ws_fact *entry);
+/* Of a stored event that was not asked anew; NULL also if its persons are not known here. */
+struct ws_key *ws_own_person(const struct ws_fact *entry);
+void ws_make_line(struct workset *ws, struct ws_key *key);
+void ws_belong_to_name(const struct ws_fact *entry); /* it is anonymous */
 
-struct group_build;
+/* ---- workset_newest.c: whose it is where the newest events of its names are known ---- */
+
+/* Sets `quick` and the answer of events that borrow, and `tangled` of names for which traces are needed. */
+void ws_follow_newest(struct workset *ws);
+/* What is known of a name once the batch is committed; false: nothing. */
+bool ws_newest_after(struct workset *ws, struct ws_key *key, struct cache_newest *ret);
 
 #endif

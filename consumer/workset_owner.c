@@ -10,20 +10,19 @@
 
 /* ---- names and how far they reach ---- */
 
-/* Does this name count for an event without own person, and for sightings? */
-static bool lends(const struct ws_key *key, uint8_t role)
+bool ws_lends(const struct ws_key *key, uint8_t role)
 {
     if (role == ROLE_PERSON)
         return (key->flags & (KEY_IS_SHARED | KEY_BLOCKED)) == KEY_IS_SHARED;
     return !(key->flags & KEY_BLOCKED);
 }
 
-static int64_t lookback(const struct workset *ws, const struct ws_key *key)
+int64_t ws_lookback(const struct workset *ws, const struct ws_key *key)
 {
     return key->rules ? key->rules->lookback_us : ws->meaning->rules->case_gap_us;
 }
 
-static int64_t lookahead(const struct workset *ws, const struct ws_key *key)
+int64_t ws_lookahead(const struct workset *ws, const struct ws_key *key)
 {
     return key->rules ? key->rules->lookahead_us : ws->meaning->rules->case_gap_us;
 }
@@ -133,6 +132,14 @@ static struct ws_key *own_person(const struct ws_fact *entry, bool before)
     return NULL;
 }
 
+struct ws_key *ws_own_person(const struct ws_fact *entry)
+{
+    for (unsigned i = 0; entry->person && i < entry->fact->person_count; i++)
+        if (!entry->person[i]->looked_up)
+            return NULL;
+    return entry->person ? own_person(entry, false) : NULL;
+}
+
 static void own_anew(struct workset *ws, struct ws_fact *entry)
 {
     if (entry->owned_anew || entry->displaced)
@@ -163,21 +170,24 @@ static void own_ours(struct workset *ws)
 {
     for (size_t i = 0; i < ws->facts; i++) {
         struct ws_fact *entry = &ws->fact[i];
-        bool spreads = false;
         if (entry->dropped)
             continue;
         entry->own = own_person(entry, false);
         entry->own_known = true;
+    }
+    ws_follow_newest(ws);
+    for (size_t i = 0; i < ws->facts; i++) {
+        struct ws_fact *entry = &ws->fact[i];
+        bool spreads = false;
+        if (entry->dropped)
+            continue;
         for (unsigned k = 0; k < entry->names && entry->own; k++)
-            spreads |= spreads_through(entry, k);
+            spreads |= spreads_through(entry, k) && (entry->key[k]->tangled || !ws_lends(entry->key[k], entry->role[k]));
         if (spreads)
             *pk_vec_push(&ws->spreading) = entry;
-        if (!entry->own && entry->names)
+        if (!entry->own && entry->names && !entry->quick)
             evaluate(ws, entry);
     }
-    for (size_t i = 0; i < ws->displaced.len; i++)
-        if (ws_was_own(ws->displaced.ptr[i]->fact))
-            *pk_vec_push(&ws->spreading) = ws->displaced.ptr[i];
     ws->ours_owned = true;
 }
 
@@ -242,36 +252,50 @@ static bool own_stored(struct workset *ws)
 
 /* ---- what a changed sighting changes ---- */
 
-static bool borrows(const struct ws_fact *entry)
+/* What is known of the newest events of their names may be so no more. True if keys were added. */
+static bool touch_names(struct workset *ws, struct ws_fact *const *entry, size_t count)
+{
+    size_t keys = ws->key_list.len;
+    for (size_t i = 0; i < count; i++) {
+        ws_take_keys(ws, entry[i]);
+        for (unsigned k = 0; k < entry[i]->names; k++)
+            entry[i]->key[k]->touched |= entry[i]->stored;
+    }
+    return ws->key_list.len != keys;
+}
+
+bool ws_borrows(const struct ws_fact *entry)
 {
     return entry->own_known ? !entry->own : !ws_was_own(entry->fact);
 }
 
+/* As far as sightings and what borrows from them can be apart; and to the end, so that the newest events of the name are
+ * known afterwards, but for a name of many, which may have many. */
+static void want_around(struct workset *ws, struct ws_key *key, int64_t at_us)
+{
+    enum { MANY = 64 };
+    int64_t reach = PK_MAX(ws_lookback(ws, key), ws_lookahead(ws, key));
+    ws_want_trace(ws, key, at_us - reach, key->stored_users > MANY ? at_us + reach : INT64_MAX);
+}
+
 static bool need_spreading(struct workset *ws, struct ws_need *ret)
 {
-    size_t keys = ws->key_list.len;
     *ret = (struct ws_need){.kind = NEED_NOTHING};
-    for (size_t i = 0; i < ws->spreading.len; i++)
-        ws_take_keys(ws, ws->spreading.ptr[i]);
-    if (ws->key_list.len != keys)
-        return true;
     for (size_t i = 0; i < ws->spreading.len; i++) {
         struct ws_fact *entry = ws->spreading.ptr[i];
-        int64_t at_us = entry->fact->at_us;
         for (unsigned k = 0; k < entry->names && !entry->spread; k++)
             if (spreads_through(entry, k))
-                ws_want_trace(ws, entry->key[k], at_us - lookahead(ws, entry->key[k]),
-                              at_us + lookback(ws, entry->key[k]));
+                want_around(ws, entry->key[k], entry->fact->at_us);
     }
     return ws_need_traces(ws, ret);
 }
 
 static void spread_through(struct workset *ws, const struct ws_key *key, int64_t at_us)
 {
-    int64_t from_us = at_us - lookahead(ws, key), to_us = at_us + lookback(ws, key);
+    int64_t from_us = at_us - ws_lookahead(ws, key), to_us = at_us + ws_lookback(ws, key);
     for (uint32_t i = 0; i < key->trace.stored_count; i++) {
         struct ws_fact *other = key->trace.stored[i];
-        if (other->fact->at_us >= from_us && other->fact->at_us <= to_us && !other->displaced && borrows(other))
+        if (other->fact->at_us >= from_us && other->fact->at_us <= to_us && !other->displaced && ws_borrows(other))
             evaluate(ws, other);
     }
 }
@@ -291,19 +315,14 @@ static void spread(struct workset *ws)
 
 static bool need_reach(struct workset *ws, struct ws_need *ret)
 {
-    size_t keys = ws->key_list.len;
     *ret = (struct ws_need){.kind = NEED_NOTHING};
-    for (size_t i = 0; i < ws->evaluated.len; i++)
-        ws_take_keys(ws, ws->evaluated.ptr[i]);
-    if (ws->key_list.len != keys)
+    if (touch_names(ws, ws->evaluated.ptr, ws->evaluated.len))
         return true;
     for (size_t i = 0; i < ws->evaluated.len; i++) {
         const struct ws_fact *entry = ws->evaluated.ptr[i];
-        int64_t at_us = entry->fact->at_us;
         for (unsigned k = 0; k < entry->names; k++)
-            if (lends(entry->key[k], entry->role[k]))
-                ws_want_trace(ws, entry->key[k], at_us - lookback(ws, entry->key[k]),
-                              at_us + lookahead(ws, entry->key[k]));
+            if (ws_lends(entry->key[k], entry->role[k]))
+                want_around(ws, entry->key[k], entry->fact->at_us);
     }
     return ws_need_traces(ws, ret);
 }
@@ -313,7 +332,7 @@ static int compare_entries(const void *left, const void *right, void *symbols)
     return fact_cmp(symbols, (*(struct ws_fact *const *)left)->fact, (*(struct ws_fact *const *)right)->fact);
 }
 
-static void make_line(struct workset *ws, struct ws_key *key)
+void ws_make_line(struct workset *ws, struct ws_key *key)
 {
     struct ws_trace *trace = &key->trace;
     if (trace->line_made)
@@ -352,17 +371,17 @@ static void look_at_name(struct workset *ws, struct ws_key *key, int64_t at_us, 
 {
     const struct symbols *symbols = ws->meaning->symbols;
     const struct ws_trace *trace = &key->trace;
-    make_line(ws, key);
+    ws_make_line(ws, key);
     uint32_t middle = until(trace, at_us);
-    for (uint32_t i = middle; i-- > 0 && at_us - trace->line[i]->fact->at_us <= lookback(ws, key);) {
-        if (borrows(trace->line[i]))
+    for (uint32_t i = middle; i-- > 0 && at_us - trace->line[i]->fact->at_us <= ws_lookback(ws, key);) {
+        if (ws_borrows(trace->line[i]))
             continue;
         if (!best->before || fact_cmp(symbols, trace->line[i]->fact, best->before->fact) > 0)
             best->before = trace->line[i];
         break;
     }
-    for (uint32_t i = middle; i < trace->line_count && trace->line[i]->fact->at_us - at_us <= lookahead(ws, key); i++) {
-        if (borrows(trace->line[i]))
+    for (uint32_t i = middle; i < trace->line_count && trace->line[i]->fact->at_us - at_us <= ws_lookahead(ws, key); i++) {
+        if (ws_borrows(trace->line[i]))
             continue;
         if (!best->after || fact_cmp(symbols, trace->line[i]->fact, best->after->fact) < 0)
             best->after = trace->line[i];
@@ -371,7 +390,7 @@ static void look_at_name(struct workset *ws, struct ws_key *key, int64_t at_us, 
 }
 
 /* Devices, then shared persons, then the case. */
-static void belong_to_name(const struct ws_fact *entry)
+void ws_belong_to_name(const struct ws_fact *entry)
 {
     static const struct {
         enum role role;
@@ -381,7 +400,7 @@ static void belong_to_name(const struct ws_fact *entry)
     fact->sighted = fact->customer = (struct pk_hash){{0}};
     for (size_t i = 0; i < PK_COUNT(order); i++)
         for (unsigned k = 0; k < entry->names; k++)
-            if (entry->role[k] == order[i].role && lends(entry->key[k], entry->role[k])) {
+            if (entry->role[k] == order[i].role && ws_lends(entry->key[k], entry->role[k])) {
                 fact->customer = entry->key[k]->hash;
                 fact->customer_kind = order[i].kind;
                 return;
@@ -393,11 +412,12 @@ static bool borrow(struct workset *ws, struct ws_fact *entry)
 {
     struct best best = {0};
     for (unsigned k = 0; k < entry->names; k++)
-        if (lends(entry->key[k], entry->role[k]))
+        if (ws_lends(entry->key[k], entry->role[k]))
             look_at_name(ws, entry->key[k], entry->fact->at_us, &best);
     struct ws_fact *winner = best.before ? best.before : best.after;
+    entry->had_sighting = false;
     if (!winner) {
-        belong_to_name(entry);
+        ws_belong_to_name(entry);
         return false;
     }
     if (!winner->own_known) {
@@ -410,6 +430,7 @@ static bool borrow(struct workset *ws, struct ws_fact *entry)
                 return true;
     }
     const struct ws_key *own = own_person(winner, false);
+    entry->had_sighting = best.before != NULL;
     entry->fact->sighted = own ? own->hash : (struct pk_hash){{0}};
     entry->fact->customer = own ? own->customer : (struct pk_hash){{0}};
     entry->fact->customer_kind = KEY_PERSON;
@@ -425,8 +446,10 @@ static void answer(struct workset *ws, struct ws_fact *entry)
         fact->customer = entry->own->customer;
         fact->customer_kind = KEY_PERSON;
         fact->sighted = (struct pk_hash){{0}};
-    } else if (!entry->evaluated && !pk_hash_zero(fact->stored_sighted)) {
-        fact->customer = ws_key_of(ws, fact->stored_sighted, KEY_PERSON)->customer;
+    } else if (!entry->evaluated && !pk_hash_zero(fact->sighted)) { /* from whom it borrows stays, or is known */
+        const struct ws_key *own = ws_key_of(ws, fact->sighted, KEY_PERSON);
+        fact->customer = own->customer;
+        ws->contradicted |= pk_hash_zero(own->customer);
     }
     if (!entry->stored || entry->moved)
         return;
@@ -447,18 +470,31 @@ static void answer(struct workset *ws, struct ws_fact *entry)
         (before ? before : after)->slow = true;
 }
 
+/* Stored copies that lose are sightings no more. */
+static void spread_displaced(struct workset *ws)
+{
+    for (size_t i = 0; i < ws->displaced.len; i++) {
+        struct ws_fact *entry = ws->displaced.ptr[i];
+        if (!entry->gone && ws_was_own(entry->fact))
+            *pk_vec_push(&ws->spreading) = entry;
+        entry->gone = true;
+        touch_names(ws, &entry, 1);
+    }
+}
+
 bool ws_own(struct workset *ws, struct ws_need *ret)
 {
     size_t keys = ws->key_list.len;
+    spread_displaced(ws);
     want_flipped_traces(ws);
     if (ws_need_traces(ws, ret))
         return true;
     *ret = (struct ws_need){.kind = NEED_NOTHING};
-    if (own_stored(ws))
+    if (own_stored(ws) || touch_names(ws, ws->spreading.ptr, ws->spreading.len))
         return true;
     if (!ws->ours_owned)
         own_ours(ws);
-    if (need_spreading(ws, ret))
+    if (ws->key_list.len != keys || need_spreading(ws, ret))
         return true;
     spread(ws);
     if (need_reach(ws, ret))
@@ -471,7 +507,7 @@ bool ws_own(struct workset *ws, struct ws_need *ret)
     if (wait)
         return true;
     for (size_t i = 0; i < ws->facts; i++)
-        if (ws->fact[i].own)
+        if (ws->fact[i].own || ws->fact[i].quick)
             answer(ws, &ws->fact[i]);
     for (size_t i = 0; i < ws->owned_anew.len; i++)
         answer(ws, ws->owned_anew.ptr[i]);

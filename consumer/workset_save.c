@@ -62,7 +62,8 @@ static bool collect_nameless(struct workset *ws, struct pk_map *builds, struct f
     struct ws_key *key =
         pk_hash_zero(fact->relates) ? NULL : pk_map_get(&ws->keys, fact_key(fact->relates, KEY_OBLIGATION));
     for (uint32_t u = 0; key && u < key->user_count; u++) {
-        struct group_build *build = build_of(ws, builds, key->user[u]);
+        struct group_build *build =
+            ws_is_former(ws, key->user[u]) ? NULL : build_of(ws, builds, key->user[u]);
         if (build) {
             add_group_fact(ws->arena, &build->group, &build->cap, fact);
             return true;
@@ -440,7 +441,7 @@ static void publish_meetings(struct workset *ws, const struct ws_key *key, struc
     ret->meeting_count = (uint32_t)count;
 }
 
-static void publish_key(struct workset *ws, struct cache *cache, const struct ws_key *key)
+static void publish_key(struct workset *ws, struct cache *cache, struct ws_key *key)
 {
     struct cache_key now = {
         .hash = key->hash,
@@ -452,7 +453,10 @@ static void publish_key(struct workset *ws, struct cache *cache, const struct ws
         .user = key->user,
         .user_count = key->user_count,
     };
+    struct cache_newest newest;
     publish_meetings(ws, key, &now);
+    if (ws_newest_after(ws, key, &newest))
+        now.newest = &newest;
     const struct ws_customer *customer = pk_map_get(&ws->customers, key->hash);
     size_t bytes = 0;
     bool keep = !customer;
@@ -471,7 +475,7 @@ void workset_publish(struct workset *ws, struct cache *cache, uint64_t token)
     for (size_t i = 0; i < ws->cell_list.len; i++)
         cache_put_cell(cache, ws->cell_list.ptr[i]->id, token);
     for (size_t i = 0; i < ws->key_list.len; i++) {
-        const struct ws_key *key = ws->key_list.ptr[i];
+        struct ws_key *key = ws->key_list.ptr[i];
         if (!key->cell || (!key->in_database && key->user_count == 0 && !key->decided))
             continue;
         if (key->flags & KEY_APART)
