@@ -104,6 +104,12 @@ static inline int pk_hash_cmp(struct pk_hash a, struct pk_hash b)
 {
     return memcmp(a.byte, b.byte, 16);
 }
+static inline struct pk_hash pk_hash_of(int64_t number) /* a key for maps, spread over the bits */
+{
+    struct pk_hash key = {{0}};
+    pk_put_be64(key.byte + 8, (uint64_t)number * UINT64_C(0x9E3779B97F4A7C15));
+    return key;
+}
 static inline bool pk_hash_zero(struct pk_hash a) /* all zero = none; a real hash never is, in practice */
 {
     return pk_get_be64(a.byte) == 0 && pk_get_be64(a.byte + 8) == 0;

@@ -3,13 +3,6 @@
 
 #include <stdlib.h>
 
-static struct pk_hash cell_key(int64_t id)
-{
-    struct pk_hash key = {{0}};
-    pk_put_be64(key.byte + 8, (uint64_t)id * UINT64_C(0x9E3779B97F4A7C15));
-    return key;
-}
-
 void cache_init(struct cache *cache, size_t budget)
 {
     *cache = (struct cache){.budget = budget};
@@ -22,7 +15,7 @@ struct cache_key *cache_find(struct cache *cache, struct pk_hash key)
 
 struct cache_cell *cache_cell(struct cache *cache, int64_t id)
 {
-    return pk_map_get(&cache->cells, cell_key(id));
+    return pk_map_get(&cache->cells, pk_hash_of(id));
 }
 
 /* ---- the list by last use ---- */
@@ -72,7 +65,7 @@ static void drop(struct cache *cache, struct cache_cell *cell)
         next = key->next;
         free_key(cache, key);
     }
-    pk_map_remove(&cache->cells, cell_key(cell->id));
+    pk_map_remove(&cache->cells, pk_hash_of(cell->id));
     unlink_cell(cache, cell);
     cache->bytes -= cell->bytes;
     free(cell);
@@ -106,7 +99,7 @@ struct cache_cell *cache_put_cell(struct cache *cache, int64_t id, uint64_t vers
     } else {
         cell = pk_alloc(sizeof *cell);
         cell->id = id;
-        pk_map_put(&cache->cells, cell_key(id), cell);
+        pk_map_put(&cache->cells, pk_hash_of(id), cell);
         charge(cache, cell, sizeof *cell + 2 * sizeof(struct pk_map_entry) + 16, 0);
     }
     cell->version = version;
@@ -158,19 +151,6 @@ void cache_put_key(struct cache *cache, struct cache_cell *cell, const struct ca
         key->state_bytes = state_bytes;
     }
     charge(cache, cell, key_bytes(key), before);
-}
-
-void cache_drop_key(struct cache *cache, struct pk_hash hash)
-{
-    struct cache_key *key = cache_find(cache, hash);
-    if (!key)
-        return;
-    struct cache_key **at = &key->cell->key;
-    while (*at != key)
-        at = &(*at)->next;
-    *at = key->next;
-    charge(cache, key->cell, 0, key_bytes(key));
-    free_key(cache, key);
 }
 
 void cache_evict(struct cache *cache)

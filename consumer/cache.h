@@ -69,8 +69,6 @@ struct cache_cell *cache_put_cell(struct cache *cache, int64_t id, uint64_t vers
  * which are copied. Takes over `state` (may be NULL); with `keep_state` the state that is held stays and `state` is NULL. */
 void cache_put_key(struct cache *cache, struct cache_cell *cell, const struct cache_key *key, bool keep_state,
                    struct customer *state, size_t state_bytes);
-/* Forgets one key, if it is held. */
-void cache_drop_key(struct cache *cache, struct pk_hash hash);
 /* Drops the cells that were not used for longest until the budget holds. */
 void cache_evict(struct cache *cache);
 

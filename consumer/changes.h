@@ -95,7 +95,7 @@ struct change_decision { /* by a person, through a command; docs/semantics.md 3.
     enum decision_kind kind;
     bool restore; /* takes back the one of the same kind and hashes that is in force */
     struct pk_hash a, b;           /* b: APART only, and then a < b */
-    enum key_kind kind_a, kind_b;  /* person, device or case */
+    enum key_kind kind_a, kind_b;  /* person, or of a block device */
     sym_t name_space_a, name_space_b;
     struct pk_str value_a, value_b; /* normalised, where the namespace says `store: clear` and it is known; else null */
     struct pk_str by, note; /* who, why */

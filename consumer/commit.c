@@ -149,16 +149,12 @@ static void take_spans(struct committer *c)
 
 static bool is_locked(struct committer *c, int64_t cell)
 {
-    struct pk_hash key = {{0}};
-    pk_put_be64(key.byte + 8, (uint64_t)cell * UINT64_C(0x9E3779B97F4A7C15));
-    return pk_map_get(&c->locked, key) != NULL;
+    return pk_map_get(&c->locked, pk_hash_of(cell)) != NULL;
 }
 
 static void note_locked(struct committer *c, int64_t cell)
 {
-    struct pk_hash key = {{0}};
-    pk_put_be64(key.byte + 8, (uint64_t)cell * UINT64_C(0x9E3779B97F4A7C15));
-    pk_map_put(&c->locked, key, c);
+    pk_map_put(&c->locked, pk_hash_of(cell), c);
 }
 
 static int compare_cells(const void *left, const void *right)

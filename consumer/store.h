@@ -60,8 +60,8 @@ enum pk_status store_claim(struct store *store, struct store_position *position,
 
 enum store_mode {
     STORE_SNAPSHOT, /* try 1: one REPEATABLE READ READ ONLY transaction */
-    STORE_LOCKED,   /* try 2: K shared, fence, cells locked, then loads in later statements */
-    STORE_ALONE,    /* try 3: the same with K exclusive */
+    STORE_LOCKED,   /* tries 2 to 4: K shared, fence, cells locked, then loads in later statements */
+    STORE_ALONE,    /* try 5: the same with K exclusive */
 };
 
 /* Begins the transaction of `mode`. LOCKED and ALONE fence `span` and lock `cell` in order, ignoring cells that are gone. */

@@ -7,7 +7,7 @@
 
 /* ---- the keys of an event ---- */
 
-enum { KEYS_MAX = FACT_MAX_IDENTIFIERS + 5 + OPENINGS_MAX };
+enum { KEYS_MAX = FACT_MAX_IDENTIFIERS + 4 + OPENINGS_MAX }; /* case, crossing, relates_to, the event's own name */
 
 struct named_key {
     struct pk_hash hash;
@@ -67,21 +67,14 @@ static size_t keys_of(const struct meaning *meaning, const struct fact *fact, st
 
 /* ---- finding and making entries ---- */
 
-static struct pk_hash cell_key(int64_t id)
-{
-    struct pk_hash key = {{0}};
-    pk_put_be64(key.byte + 8, (uint64_t)id * UINT64_C(0x9E3779B97F4A7C15));
-    return key;
-}
-
 static struct ws_cell *cell_of(struct workset *ws, int64_t id, uint64_t version)
 {
-    struct ws_cell *cell = pk_map_get(&ws->cells, cell_key(id));
+    struct ws_cell *cell = pk_map_get(&ws->cells, pk_hash_of(id));
     if (!cell) {
         cell = PK_NEW(ws->arena, struct ws_cell);
         cell->id = id;
         cell->version = version;
-        pk_map_put(&ws->cells, cell_key(id), cell);
+        pk_map_put(&ws->cells, pk_hash_of(id), cell);
         *pk_vec_push(&ws->cell_list) = cell;
     }
     return cell;
@@ -211,8 +204,12 @@ static struct pk_hash place_of(const struct fact *fact)
 struct ws_fact *ws_stored(struct workset *ws, struct fact *fact)
 {
     struct ws_fact *entry = pk_map_get(&ws->stored, place_of(fact));
-    if (entry)
+    if (entry) { /* in a locked try it may have been read before its customer's cell was locked */
+        ws->contradicted |= !pk_hash_eq(entry->fact->stored_customer, fact->stored_customer) ||
+                            !pk_hash_eq(entry->fact->stored_journey, fact->stored_journey) ||
+                            !pk_hash_eq(entry->fact->stored_sighted, fact->stored_sighted);
         return entry;
+    }
     entry = PK_NEW(ws->arena, struct ws_fact);
     entry->fact = fact;
     entry->stored = true;
@@ -269,6 +266,7 @@ void workset_done(struct workset *ws)
     pk_vec_done(&ws->meeting_list);
     pk_vec_done(&ws->pulled);
     pk_vec_done(&ws->traced);
+    pk_vec_done(&ws->tangled);
     pk_vec_done(&ws->owned_anew);
     pk_vec_done(&ws->evaluated);
     pk_vec_done(&ws->spreading);
@@ -289,9 +287,9 @@ void workset_done(struct workset *ws)
 static bool key_from_cache(struct workset *ws, struct ws_key *key)
 {
     struct cache_key *held = ws->cache ? cache_find(ws->cache, key->hash) : NULL;
-    if (!held)
+    if (!held || held->flags & KEY_APART) /* from whom, the database knows alone */
         return false;
-    struct ws_cell *cell = pk_map_get(&ws->cells, cell_key(held->cell->id));
+    struct ws_cell *cell = pk_map_get(&ws->cells, pk_hash_of(held->cell->id));
     if (cell && cell->version != held->cell->version) { /* read newer from the database just now */
         cache_drop(ws->cache, held->cell->id);
         return false;
@@ -559,7 +557,7 @@ static void take_fast_path(struct workset *ws)
             continue;
         if (customer->key->in_database) {
             struct cache_key *held = ws->cache ? cache_find(ws->cache, customer->id) : NULL;
-            customer->state = held ? held->state : NULL;
+            customer->state = held && held->cell->version == customer->key->cell->version ? held->state : NULL;
         }
         customer->appended = true;
         customer->slow = (customer->key->in_database && !customer->state) || !append_all(ws, customer);
@@ -630,9 +628,9 @@ static bool need_nameless(struct workset *ws, struct ws_need *ret)
         bool nameless = false;
         for (uint32_t u = 0; u < key->stored_users && key->kind == KEY_OBLIGATION; u++)
             nameless |= pk_hash_zero(key->user[u]);
-        if (key->asked || !nameless || key->user_count < 2)
+        if (key->nameless_asked || !nameless || key->user_count < 2)
             continue;
-        key->asked = true;
+        key->nameless_asked = true;
         if (!missing)
             missing = pk_arena_alloc(ws->arena, (ws->key_list.len - i) * sizeof *missing);
         missing[count++] = fact_key(key->hash, KEY_OBLIGATION);
@@ -652,12 +650,26 @@ void workset_put_nameless(struct workset *ws, struct fact *fact, size_t facts)
 
 /* ---- what is needed next ---- */
 
+/* All events of a customer that is derived again were loaded with it. One that was not among them was read too early. */
+static bool was_read_early(const struct ws_fact *entry)
+{
+    return !entry->of_customer && !pk_hash_zero(entry->fact->stored_customer);
+}
+
+static void check_early_reads(struct workset *ws)
+{
+    for (size_t i = 0; i < ws->displaced.len; i++)
+        ws->contradicted |= was_read_early(ws->displaced.ptr[i]);
+    for (size_t i = 0; i < ws->moved.len; i++)
+        ws->contradicted |= was_read_early(ws->moved.ptr[i]);
+}
+
 enum pk_status workset_need(struct workset *ws, struct ws_need *ret, struct pk_err *err)
 {
     for (;;) {
         size_t keys = ws->key_list.len;
         if (ws->contradicted)
-            return pk_fail(err, PK_STALE, "an event is stored with another content");
+            return pk_fail(err, PK_STALE, "an event is stored with another content, or changed hands");
         if (need_keys(ws, ret))
             return PK_OK;
         if (ws->check_all && need_events(ws, ret))
@@ -685,15 +697,12 @@ enum pk_status workset_need(struct workset *ws, struct ws_need *ret, struct pk_e
             continue;
         if (need_events(ws, ret))
             return PK_OK;
-        if (ws->key_list.len != keys)
-            continue;
         take_fast_path(ws); /* may send customers to the slow path, whose events are then asked for */
-        if (need_events(ws, ret) || need_customers(ws, false, ret))
+        if (need_events(ws, ret) || need_customers(ws, false, ret) || need_nameless(ws, ret))
             return PK_OK;
-        if (ws->key_list.len != keys)
+        check_early_reads(ws);
+        if (ws->contradicted)
             continue;
-        if (need_nameless(ws, ret))
-            return PK_OK;
         *ret = (struct ws_need){.kind = NEED_NOTHING};
         return PK_OK;
     }

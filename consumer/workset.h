@@ -5,8 +5,8 @@
  * missing; then workset_save derives and fills the changes. The cells that it holds at the end are the
  * *used cells* of docs/protocol.md: everything read or written is protected by one of them.
  *
- * It works in three steps, each of which may ask for more: whom the identifiers mean (workset_identity.c),
- * whose each event is (workset_owner.c), and what that changes for the customers (workset.c, workset_save.c). */
+ * It works in three steps, each of which may ask for more: whom the identifiers mean (workset_identity.c), whose each
+ * event is (workset_newest.c, else workset_owner.c), and what that changes for the customers (workset.c, workset_save.c). */
 #ifndef POLKU_WORKSET_H
 #define POLKU_WORKSET_H
 
@@ -16,7 +16,7 @@
 struct ws_cell {
     int64_t id; /* of a new cell: given by workset_save's caller */
     uint64_t version;
-    bool is_new, locked;
+    bool is_new;
 };
 
 struct ws_meeting { /* identity.h */
@@ -38,6 +38,7 @@ struct ws_trace { /* the events that carry a name, as far as they matter */
     struct ws_fact **stored;
     uint32_t stored_count, stored_cap;
     struct ws_fact **line; /* those and the batch's own, in event order; made when looked at */
+    struct ws_fact **sighting_before, **sighting_after; /* nearest to each of the line, itself included; NULL = none */
     uint32_t line_count;
     bool line_made;
 };
@@ -46,7 +47,8 @@ struct ws_key {
     struct pk_hash hash;
     enum key_kind kind;
     sym_t name_space;
-    bool looked_up, in_database, asked;
+    bool looked_up, in_database;
+    bool nameless_asked;      /* for events without a customer that name it */
     bool couples;             /* those who met here may influence each other's rows */
     bool named;               /* met by an event of this batch that was derived already */
     struct ws_cell *cell;     /* NULL until known */
@@ -141,8 +143,8 @@ struct ws_need {
 struct workset {
     const struct meaning *meaning;
     struct pk_arena *arena;
-    struct cache *cache; /* NULL: nothing is taken from it (tries 2 and 3) */
-    bool check_all;      /* ask for every event whether it is stored (tries 2 and 3) */
+    struct cache *cache; /* NULL: nothing is taken from it (locked tries, and alone) */
+    bool check_all;      /* ask first for every event whether it is stored */
     struct ws_fact *fact;
     size_t facts;
     const struct change_decision *decision;
@@ -155,6 +157,7 @@ struct workset {
     PK_VEC(struct ws_meeting *) meeting_list;
     PK_VEC(struct ws_key *) pulled; /* keys whose component is solved again */
     PK_VEC(struct ws_key *) traced; /* keys with a trace */
+    PK_VEC(struct ws_key *) tangled;
     PK_VEC(struct ws_fact *) owned_anew, evaluated, spreading, moved; /* spreading: changed as sightings */
     PK_VEC(struct ws_cell *) cell_list;
     PK_VEC(struct ws_customer *) customer_list;
@@ -164,7 +167,6 @@ struct workset {
     PK_VEC(struct journey *) journeys;   /* loaded */
     PK_VEC(struct obligation *) obligations;
     PK_VEC(struct group_result *) groups;
-    struct identity identity; /* as last solved */
     bool decisions_taken, news_taken, ours_owned;
     bool unsolved;            /* something was pulled or met since */
     bool identified;          /* the first step is done */

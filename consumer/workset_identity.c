@@ -365,10 +365,10 @@ static void take_answer(struct workset *ws, struct ws_key *key)
 
 static void solve(struct workset *ws)
 {
-    ws->identity = (struct identity){.person = solver_persons(ws), .persons = ws->pulled.len};
-    add_solver_meetings(ws, &ws->identity);
-    add_solver_aparts(ws, &ws->identity);
-    identity_solve(ws->meaning->rules, ws->meaning->symbols, ws->arena, &ws->identity);
+    struct identity identity = {.person = solver_persons(ws), .persons = ws->pulled.len};
+    add_solver_meetings(ws, &identity);
+    add_solver_aparts(ws, &identity);
+    identity_solve(ws->meaning->rules, ws->meaning->symbols, ws->arena, &identity);
     for (size_t i = 0; i < ws->pulled.len; i++)
         take_answer(ws, ws->pulled.ptr[i]);
     ws->unsolved = false;

@@ -11,7 +11,14 @@ static bool knows_newest(const struct ws_key *key)
     return key->newest_known || !key->in_database;
 }
 
-static void start(struct ws_key *key)
+static void tangle_key(struct workset *ws, struct ws_key *key)
+{
+    if (!key->tangled)
+        *pk_vec_push(&ws->tangled) = key;
+    key->tangled = true;
+}
+
+static void start(struct workset *ws, struct ws_key *key)
 {
     if (key->newest_started)
         return;
@@ -19,7 +26,8 @@ static void start(struct ws_key *key)
     if (!knows_newest(key) || key->touched) {
         /* Without borrowers it does not matter what it lends, until one comes. */
         key->newest_known = false;
-        key->tangled = key->touched || (key->stored_flags & KEY_LENDS);
+        if (key->touched || (key->stored_flags & KEY_LENDS))
+            tangle_key(ws, key);
     } else if (!key->in_database) {
         key->newest_known = true;
         key->newest = (struct cache_newest){.at_us = INT64_MIN, .sighting_at_us = PK_NO_TIME, .unsighted_at_us = PK_NO_TIME};
@@ -39,14 +47,14 @@ static void see(struct workset *ws, const struct ws_fact *entry)
         struct ws_key *key = entry->key[k];
         if (!ws_lends(key, entry->role[k]))
             continue;
-        start(key);
+        start(ws, key);
         if (!key->newest_known || key->tangled)
             continue;
         struct cache_newest *newest = &key->newest;
         bool may_lend = newest->unsighted_at_us != PK_NO_TIME &&
                         fact->at_us - newest->unsighted_at_us <= ws_lookahead(ws, key);
         if (!follows(key, fact) || may_lend) {
-            key->tangled = true;
+            tangle_key(ws, key);
             continue;
         }
         newest->at_us = newest->sighting_at_us = fact->at_us;
@@ -55,11 +63,11 @@ static void see(struct workset *ws, const struct ws_fact *entry)
     }
 }
 
-static void tangle(const struct ws_fact *entry)
+static void tangle(struct workset *ws, const struct ws_fact *entry)
 {
     for (unsigned k = 0; k < entry->names; k++)
         if (ws_lends(entry->key[k], entry->role[k]))
-            entry->key[k]->tangled = true;
+            tangle_key(ws, entry->key[k]);
 }
 
 /* The newest sighting of all names, if that is one. NULL in *ret_best: none. */
@@ -70,7 +78,7 @@ static bool best_sighting(struct workset *ws, const struct ws_fact *entry, const
         struct ws_key *key = entry->key[k];
         if (!ws_lends(key, entry->role[k]))
             continue;
-        start(key);
+        start(ws, key);
         if (!follows(key, entry->fact))
             return false;
         const struct cache_newest *newest = &key->newest;
@@ -117,19 +125,15 @@ void ws_follow_newest(struct workset *ws)
         if (entry->own)
             see(ws, entry);
         else if (!(entry->quick = borrow(ws, entry)))
-            tangle(entry);
+            tangle(ws, entry);
     }
-    for (bool again = true; again;) { /* what was decided before a name became tangled */
-        again = false;
-        for (size_t i = 0; i < ws->facts; i++) {
-            struct ws_fact *entry = &ws->fact[i];
-            for (unsigned k = 0; k < entry->names && entry->quick; k++)
-                if (ws_lends(entry->key[k], entry->role[k]) && entry->key[k]->tangled) {
-                    entry->quick = false;
-                    tangle(entry);
-                    again = true;
-                }
-        }
+    for (size_t i = 0; i < ws->tangled.len; i++) { /* what was decided before a name became tangled; more may follow */
+        struct ws_key *key = ws->tangled.ptr[i];
+        for (uint32_t f = 0; f < key->ours_count; f++)
+            if (key->ours[f]->quick) {
+                key->ours[f]->quick = false;
+                tangle(ws, key->ours[f]);
+            }
     }
 }
 
@@ -166,7 +170,7 @@ bool ws_newest_after(struct workset *ws, struct ws_key *key, struct cache_newest
 {
     if ((!key->rules && key->kind != KEY_CASE) || !ws_lends(key, ws_is_person(key) ? ROLE_PERSON : ROLE_DEVICE))
         return false;
-    if (!key->newest_known || key->tangled || key->traced || key->touched)
+    if (!key->newest_known || key->tangled || key->touched)
         return newest_of_trace(ws, key, ret);
     *ret = key->newest;
     return true;

@@ -347,6 +347,14 @@ void ws_make_line(struct workset *ws, struct ws_key *key)
         if (!key->ours[i]->dropped)
             trace->line[trace->line_count++] = key->ours[i];
     qsort_r(trace->line, trace->line_count, sizeof *trace->line, compare_entries, (void *)ws->meaning->symbols);
+    trace->sighting_before = pk_arena_alloc(ws->arena, (trace->line_count + 1) * sizeof *trace->line);
+    trace->sighting_after = pk_arena_alloc(ws->arena, (trace->line_count + 1) * sizeof *trace->line);
+    struct ws_fact *last = NULL;
+    for (uint32_t i = 0; i < trace->line_count; i++)
+        trace->sighting_before[i] = last = ws_borrows(trace->line[i]) ? last : trace->line[i];
+    last = NULL;
+    for (uint32_t i = trace->line_count; i-- > 0;)
+        trace->sighting_after[i] = last = ws_borrows(trace->line[i]) ? last : trace->line[i];
 }
 
 /* The number of events of the line that are not after this time. */
@@ -373,20 +381,14 @@ static void look_at_name(struct workset *ws, struct ws_key *key, int64_t at_us, 
     const struct ws_trace *trace = &key->trace;
     ws_make_line(ws, key);
     uint32_t middle = until(trace, at_us);
-    for (uint32_t i = middle; i-- > 0 && at_us - trace->line[i]->fact->at_us <= ws_lookback(ws, key);) {
-        if (ws_borrows(trace->line[i]))
-            continue;
-        if (!best->before || fact_cmp(symbols, trace->line[i]->fact, best->before->fact) > 0)
-            best->before = trace->line[i];
-        break;
-    }
-    for (uint32_t i = middle; i < trace->line_count && trace->line[i]->fact->at_us - at_us <= ws_lookahead(ws, key); i++) {
-        if (ws_borrows(trace->line[i]))
-            continue;
-        if (!best->after || fact_cmp(symbols, trace->line[i]->fact, best->after->fact) < 0)
-            best->after = trace->line[i];
-        break;
-    }
+    struct ws_fact *before = middle > 0 ? trace->sighting_before[middle - 1] : NULL;
+    struct ws_fact *after = middle < trace->line_count ? trace->sighting_after[middle] : NULL;
+    if (before && at_us - before->fact->at_us <= ws_lookback(ws, key) &&
+        (!best->before || fact_cmp(symbols, before->fact, best->before->fact) > 0))
+        best->before = before;
+    if (after && after->fact->at_us - at_us <= ws_lookahead(ws, key) &&
+        (!best->after || fact_cmp(symbols, after->fact, best->after->fact) < 0))
+        best->after = after;
 }
 
 /* Devices, then shared persons, then the case. */

@@ -395,7 +395,8 @@ void workset_save(struct workset *ws, const int64_t *new_cell, struct metrics *m
             continue;
         derive_save(customer->derivation, changes, metrics);
         customer->kind = customer->fact[0]->fact->customer_kind;
-        ws->fast += customer->fact_count;
+        for (uint32_t f = 0; f < customer->fact_count; f++)
+            ws->fast += !customer->fact[f]->dropped;
     }
     derive_groups(ws, metrics, changes);
     save_facts(ws, metrics, changes);
@@ -478,10 +479,7 @@ void workset_publish(struct workset *ws, struct cache *cache, uint64_t token)
         struct ws_key *key = ws->key_list.ptr[i];
         if (!key->cell || (!key->in_database && key->user_count == 0 && !key->decided))
             continue;
-        if (key->flags & KEY_APART)
-            cache_drop_key(cache, key->hash); /* it knows whom from the database alone */
-        else
-            publish_key(ws, cache, key);
+        publish_key(ws, cache, key);
     }
     cache_evict(cache);
 }

@@ -253,3 +253,35 @@ Test(derive_cases, a_merge_of_long_histories_and_back)
     cr_assert_eq(store.customers.count, 2);
     memory_worker_done(&command);
 }
+
+/* ---- a locked try reads before everything is locked ---- */
+
+static void another_takes_the_event(enum ws_need_kind loaded)
+{
+    if (loaded != NEED_EVENTS)
+        return;
+    worker[1].between = NULL;
+    tell(&worker[0], (struct told){"crm", "3", "contact.inbound", "crm/customer_id", "C-0", NULL, 40, "email", "a@x.fi"});
+}
+
+Test(derive_cases, a_row_that_was_read_before_its_customer_was_locked_is_noticed)
+{
+    tell(&worker[0], (struct told){"crm", "1", "contact.inbound", "email", "a@x.fi", NULL, 100});
+    struct fact *copy;
+    unsigned number = 0;
+    do /* the same event of somebody else, and it wins */
+        copy = fact_of((struct told){"crm", "1", "contact.inbound", "phone", numbered("+35840", ++number).ptr, NULL, 100});
+    while (copy->content_hash > master[0]->content_hash);
+    copy->topic_name = worker[1].at.topic;
+    copy->partition = worker[1].at.partition;
+
+    cr_assert_eq(memory_begin(&worker[1], &copy, 1, &err), PK_OK, "%s", err.text);
+    tell(&worker[0],
+         (struct told){"web", "2", "contact.inbound", "phone", numbered("+35840", number).ptr, NULL, 50}); /* a second try */
+    worker[1].between = another_takes_the_event;
+    cr_assert_eq(memory_finish(&worker[1], &err), PK_STOP, "a second try has no third here");
+    cr_assert_null(worker[1].between);
+    master[masters++] = derive_check_copy(&arena, copy);
+    cr_assert_eq(memory_batch(&worker[1], &copy, 1, &err), PK_OK, "%s", err.text);
+    cr_assert_eq(derive_check(&store, &meaning, master, masters, NULL, 0, &err), PK_OK, "%s", err.text);
+}

@@ -1063,6 +1063,22 @@ static void take_span(struct memory_worker *w)
     w->changes.slot = w->at.slot;
 }
 
+static enum pk_status gather(struct memory_worker *w, struct pk_err *err)
+{
+    for (int rounds = 0; rounds < 10000; rounds++) {
+        struct ws_need need;
+        enum pk_status status = workset_need(&w->workset, &need, err);
+        if (status != PK_OK || need.kind == NEED_NOTHING)
+            return status;
+        status = load(w, &need, err);
+        if (status != PK_OK)
+            return status;
+        if (w->between)
+            w->between(need.kind);
+    }
+    return pk_fail(err, PK_STOP, "the workset never has enough");
+}
+
 static enum pk_status prepare(struct memory_worker *w, bool first, struct pk_err *err)
 {
     workset_done(&w->workset);
@@ -1076,17 +1092,12 @@ static enum pk_status prepare(struct memory_worker *w, bool first, struct pk_err
     workset_begin(&w->workset, w->meaning, &w->arena, first ? &w->cache : NULL, !first, fact, count);
     if (w->decisions)
         workset_decide(&w->workset, w->decision, w->decisions);
-    struct ws_need need;
-    enum pk_status status;
-    for (int rounds = 0;; rounds++) {
-        if (rounds == 10000)
-            return pk_fail(err, PK_STOP, "the workset never has enough");
-        status = workset_need(&w->workset, &need, err);
-        if (status != PK_OK || need.kind == NEED_NOTHING)
-            break;
-        status = load(w, &need, err);
-        if (status != PK_OK)
-            break;
+    enum pk_status status = gather(w, err);
+    if (first && w->workset.contradicted) {
+        workset_done(&w->workset);
+        w->read.len = 0;
+        workset_begin(&w->workset, w->meaning, &w->arena, &w->cache, true, fact, count);
+        status = gather(w, err);
     }
     if (status != PK_OK)
         return status;

@@ -87,6 +87,7 @@ struct memory_worker {
     const struct meaning *meaning;
     struct cache cache;
     struct store_position at;
+    void (*between)(enum ws_need_kind loaded); /* after each load: loads of a locked try are not one snapshot; may be NULL */
     bool trusting; /* does not drop its cells from the cache after a failed try: must be harmless */
     uint64_t fast, slow, stale, batches; /* counters */
 
