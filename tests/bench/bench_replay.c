@@ -234,8 +234,9 @@ static bool is_one_of(const char *name, const char *const *list)
 
 /* Statements outside of the transactions that save: those that make what these rely on, and those that only read. */
 static const char *const prepares[] = {"RULES_STORE", "CLAIM", "INTERN", "MONTHS", "NEW_CELLS", NULL};
-static const char *const reads[] = {"DICTIONARY",    "RULES_READ", "BEGIN_READ",    "LOAD_KEYS", "LOAD_FACTS",     "LOAD_NAMELESS",
-                                    "LOAD_JOURNEYS", "FIND_FACTS", "LOAD_OBLIGATIONS", "COMMIT",  "ROLLBACK", NULL};
+static const char *const reads[] = {
+    "DICTIONARY", "RULES_READ",   "BEGIN_READ",    "LOAD_KEYS",  "LOAD_MEETINGS",    "FIND_MEETINGS", "LOAD_SEEN",
+    "LOAD_FACTS", "LOAD_NAMELESS", "LOAD_JOURNEYS", "FIND_FACTS", "LOAD_OBLIGATIONS", "COMMIT",        "ROLLBACK", NULL};
 
 /* Goes through the whole file and sends the preparing statements. */
 static void prepare(struct reader r)
