@@ -17,13 +17,14 @@ ALTER TABLE polku.identifier SET (fillfactor = 90);
 -- The members of a customer beside its own id: costs nothing for a customer of one identifier.
 CREATE INDEX identifier_customer ON polku.identifier (customer_id) WHERE customer_id IS NOT NULL AND customer_id <> hash;
 
+COMMENT ON COLUMN polku.identifier.hash IS 'Hash of namespace and value; kind 3: ledger id or event_hash with the last byte inverted; kind 4: hash of the case with the first byte inverted.';
 COMMENT ON COLUMN polku.identifier.kind IS '0 person, 1 device, 2 case, 3 obligation, 4 a case that ties customers together (rules: across).';
-COMMENT ON COLUMN polku.identifier.owner_id IS 'The first customer that it was met with, as called then; null = only events without a customer. A log: depends on the order of arrival.';
+COMMENT ON COLUMN polku.identifier.owner_id IS 'The first customer that it was met with; null = only events without a customer. A log: depends on the order of arrival.';
 COMMENT ON COLUMN polku.identifier.flags IS 'Sum of: 1 shared, 2 its component is oversize, 4 some event without own person carries it (or did), 8 blocked, 16 unlinked, 32 kept apart from others (8, 16, 32: decisions in force), 64 its namespace is unique.';
 COMMENT ON COLUMN polku.identifier.first_at IS 'Persons: time of the first event that carries it; null if none does.';
 COMMENT ON COLUMN polku.identifier.customer_id IS 'Persons that are neither shared nor blocked: the customer, which is the hash of one of its persons.';
 COMMENT ON COLUMN polku.identifier.value IS 'The normalised value where its namespace says store: clear; else null.';
-COMMENT ON COLUMN polku.sighting.customer_id IS 'The customer, as called when the row was written: look up identifier.customer_id of it. All zeros = events without a customer.';
+COMMENT ON COLUMN polku.sighting.customer_id IS 'A customer that has, or had, events which carry the key. All zeros = events without a customer.';
 COMMENT ON COLUMN polku.customer.kind IS 'What the customer is known by: 0 person, 1 device, 2 case, 5 a shared person (its anonymous events).';
 
 -- ---- meetings ----

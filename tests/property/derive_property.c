@@ -538,12 +538,19 @@ static bool passes(uint64_t seed, struct run *counters)
 
 TestSuite(derive, .init = set_up, .fini = tear_down, .timeout = 600);
 
+/* Seeds that found what the first 3000 do not; as long as cases are made in the same way. */
+static const uint64_t failed_once[] = {
+    30004074, /* an event without a customer went to the group of a former user of the obligation that it names */
+};
+
 Test(derive, after_every_batch_the_tables_equal_the_batch_answer)
 {
     uint64_t seed = number_from("POLKU_SEED", 0), cases = number_from("POLKU_CASES", seed ? 1 : 3000);
     if (!seed)
         seed = 20260101;
     struct run counters = {0};
+    for (size_t i = 0; i < PK_COUNT(failed_once); i++)
+        cr_assert(passes(failed_once[i], &counters), "seed %" PRIu64, failed_once[i]);
     fprintf(stderr, "derive_property: seeds %" PRIu64 " .. %" PRIu64 "\n", seed, seed + cases - 1);
     for (uint64_t i = 0; i < cases; i++)
         cr_assert(passes(seed + i, &counters), "seed %" PRIu64, seed + i);
