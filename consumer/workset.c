@@ -403,7 +403,7 @@ static bool need_events(struct workset *ws, struct ws_need *ret)
     return count > 0;
 }
 
-static int compare_stored(const void *left, const void *right)
+int ws_compare_stored(const void *left, const void *right)
 {
     const struct fact *a = *(struct fact *const *)left, *b = *(struct fact *const *)right;
     return a->at_us != b->at_us ? (a->at_us < b->at_us ? -1 : 1) : pk_hash_cmp(a->event_hash, b->event_hash);
@@ -428,13 +428,13 @@ void workset_put_events(struct workset *ws, const struct ws_need *need, struct f
     struct fact **stored = pk_arena_alloc(ws->arena, facts * sizeof *stored);
     for (size_t i = 0; i < facts; i++)
         stored[i] = &fact[i];
-    qsort(stored, facts, sizeof *stored, compare_stored);
+    qsort(stored, facts, sizeof *stored, ws_compare_stored);
     for (size_t i = 0; i < ws->facts; i++) {
         struct ws_fact *entry = &ws->fact[i];
         if (!entry->checked || entry->dropped)
             continue;
         const struct fact *wanted = entry->fact;
-        struct fact **found = bsearch(&wanted, stored, facts, sizeof *stored, compare_stored);
+        struct fact **found = bsearch(&wanted, stored, facts, sizeof *stored, ws_compare_stored);
         if (!found)
             continue;
         if ((*found)->content_hash != entry->fact->content_hash && !ws->check_all) {

@@ -26,6 +26,7 @@ void ws_take_keys(struct workset *ws, struct ws_fact *entry);
 void ws_add_user(struct workset *ws, struct ws_key *key, struct pk_hash user);
 void ws_join(struct ws_customer *a, struct ws_customer *b); /* into one group; both go the slow path */
 struct ws_customer *ws_root(struct ws_customer *customer);
+int ws_compare_stored(const void *left, const void *right); /* struct fact *: by the table's key */
 /* Is this user of a key a person of another customer now? All its events are that one's then, who is a user too. */
 bool ws_is_former(const struct workset *ws, struct pk_hash user);
 

@@ -333,11 +333,6 @@ static int compare_meeting(const void *left, const void *right)
     int order = pk_hash_cmp(a->person, b->person);
     return order ? order : pk_hash_cmp(a->meeting->id, b->meeting->id);
 }
-static int compare_stored(const void *left, const void *right)
-{
-    const struct fact *a = *(struct fact *const *)left, *b = *(struct fact *const *)right;
-    return a->at_us != b->at_us ? (a->at_us < b->at_us ? -1 : 1) : pk_hash_cmp(a->event_hash, b->event_hash);
-}
 static int compare_guard(const void *left, const void *right)
 {
     const struct change_guard *a = left, *b = right;
@@ -372,8 +367,8 @@ static void sort_changes(struct changes *changes)
     SORT(changes->sighting, compare_sighting);
     SORT(changes->customer, compare_customer);
     SORT(changes->customer_gone, compare_hash);
-    SORT(changes->replaced, compare_stored);
-    SORT(changes->fact, compare_stored);
+    SORT(changes->replaced, ws_compare_stored);
+    SORT(changes->fact, ws_compare_stored);
     SORT(changes->move, compare_move);
     SORT(changes->journey, compare_journey);
     SORT(changes->journey_gone, compare_hash);
