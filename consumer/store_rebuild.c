@@ -255,9 +255,19 @@ static const char months_sql[] =
     " END LOOP; "
     "END $months$";
 
+/* The session that fills them may still be at a statement when its client is gone; it has K until it ends. Without
+ * waiting for that, each of the two would want what the other has. */
 enum pk_status store_rebuild_drop(struct store *old, struct pk_err *err)
 {
-    return run(old, "drop the new tables", "DROP SCHEMA IF EXISTS " REBUILD_SCHEMA " CASCADE", err);
+    enum pk_status status =
+        run(old, "wait for whoever fills the new tables", "SELECT pg_advisory_lock(" LOCK_WRITERS ")", err);
+    if (status != PK_OK)
+        return status;
+    status = run(old, "drop the new tables", "DROP SCHEMA IF EXISTS " REBUILD_SCHEMA " CASCADE", err);
+    struct pk_err ignored = {0};
+    if (status != PK_LOST)
+        run(old, "let consumers go on", "SELECT pg_advisory_unlock(" LOCK_WRITERS ")", &ignored);
+    return status;
 }
 
 enum pk_status store_rebuild_make(struct store *old, struct pk_err *err)
