@@ -233,7 +233,9 @@ class Consumer:
         return self
 
     def log(self):
-        """Every line as a dict; what is no JSON (a dying process writes no whole line) is left out."""
+        """Every line as a dict; what is no JSON (a dying process writes no whole line) is left out. Never started: none."""
+        if not self.starts:
+            return []
         found = []
         with open(self.log_path, 'rb') as file:
             for line in file:
