@@ -107,21 +107,33 @@ struct change_customer {
     struct pk_hash id;
     enum key_kind kind;
     sym_t name_space;
+    uint32_t purchases;
+    int64_t first_purchase_at_us, last_purchase_at_us; /* PK_NO_TIME = none */
+};
+struct change_course {
+    const struct journey *journey;
+    const struct course *course;
+};
+struct change_course_gone {
+    struct pk_hash journey;
+    uint32_t definition; /* index in rules->definition */
 };
 struct change_move { /* a stored event that now belongs to another journey or customer (zero = none) */
     int64_t at_us;
     struct pk_hash event_hash, journey, customer, sighted;
     enum key_kind customer_kind;
 };
-struct change_interactions { /* difference of one bucket of interaction_hourly */
-    int64_t hour_us;
-    sym_t brand, channel, type, outcome;
-    int64_t interactions, contacts;
+enum aggregate {
+#define TABLE(name) AGGREGATE_##name,
+#include "aggregate.def"
+    AGGREGATE_COUNT
 };
-struct change_obligations { /* difference of one bucket of obligation_hourly */
-    sym_t kind, brand, unit;
-    int64_t due_hour_us; /* PK_NO_TIME = no due time */
-    int64_t opened, kept, kept_late_in_window, late, attempted, rejected, withdrawn;
+enum { AGGREGATE_DIMS = 8, AGGREGATE_COUNTS = 20 }; /* most of one table */
+struct change_aggregate { /* difference of one bucket */
+    enum aggregate table;
+    int64_t at_us; /* start of the hour or day; PK_NO_TIME = none (stored as infinity) */
+    int32_t dim[AGGREGATE_DIMS]; /* in the order of aggregate.def; symbols or numbers */
+    const int64_t *count; /* likewise */
 };
 struct record_header {
     struct pk_str name;
@@ -159,7 +171,8 @@ struct changes {
     PK_VEC(struct change_meeting) meeting_gone;
     PK_VEC(struct change_decision) decision;
     PK_VEC(struct change_sighting) sighting;
-    PK_VEC(struct change_customer) customer;
+    PK_VEC(struct change_customer) customer;          /* to insert */
+    PK_VEC(struct change_customer) customer_purchases; /* to update: the purchases alone */
     PK_VEC(struct pk_hash) customer_gone;
     PK_VEC(struct fact *) replaced; /* stored events to delete first: a copy with a smaller hash won */
     PK_VEC(struct fact *) fact;     /* to insert, journey from fact->journey */
@@ -168,8 +181,10 @@ struct changes {
     PK_VEC(struct pk_hash) journey_gone;
     PK_VEC(struct obligation *) obligation;
     PK_VEC(struct pk_hash) obligation_gone;
-    PK_VEC(struct change_interactions) interactions;
-    PK_VEC(struct change_obligations) obligations;
+    PK_VEC(struct change_course) course_new; /* by (journey, definition) */
+    PK_VEC(struct change_course) course;     /* to update */
+    PK_VEC(struct change_course_gone) course_gone;
+    PK_VEC(struct change_aggregate) aggregate; /* by table, time, dimensions */
     PK_VEC(struct change_quarantine) quarantine;
 };
 

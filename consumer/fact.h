@@ -67,6 +67,17 @@ struct fact {
     uint32_t traits; /* bits of TRAIT(...) */
     struct fact_promise promise;
     sym_t to_brand, to_unit, to_role;
+    sym_t topic, cause, stage;
+    struct pk_hash staff; /* zero = none */
+    bool has_rating, has_money;
+    struct {
+        sym_t scale;
+        double score, min, max;
+    } rating;
+    struct {
+        int64_t amount_minor;
+        sym_t currency, kind;
+    } money;
 
     /* what the database holds of it */
     bool stored;
@@ -89,17 +100,7 @@ struct fact {
     int64_t received_at_us; /* the record's Kafka timestamp, PK_NO_TIME if none */
 
     /* ---- only written ---- */
-    struct pk_hash staff; /* zero = none */
-    struct pk_str topic, cause, product, location, stage;
-    bool has_rating, has_money;
-    struct {
-        sym_t scale;
-        double score, min, max;
-    } rating;
-    struct {
-        int64_t amount_minor;
-        sym_t currency, kind;
-    } money;
+    struct pk_str product, location;
     struct pk_str attributes; /* JSON object text, ptr NULL if there are none */
     struct pk_bytes record_key, record_value; /* the Kafka record, for quarantine if this copy loses */
     const struct record_headers *record_headers;

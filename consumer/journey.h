@@ -6,11 +6,22 @@
 #ifndef POLKU_JOURNEY_H
 #define POLKU_JOURNEY_H
 
-#include "fact.h"
+#include "strand.h"
 
 struct sym_list { /* distinct symbols in the order of their first appearance */
     sym_t *sym;
     uint32_t count, cap;
+};
+
+/* X(member): plain counts of events, stored as integers of the same name. */
+#define JOURNEY_COUNTS(X)                                                                                            \
+    X(events) X(contacts) X(switches) X(fallbacks) X(repeats) X(handoffs_offered) X(handoffs_accepted) X(handoffs_rejected) \
+    X(handoffs_returned) X(unanswered) X(refusals) X(deflections) X(transfers) X(misroutes) X(proactive) X(thanks)    \
+    X(reopened) X(owners) X(people) X(effort)
+enum { JOURNEY_PEOPLE = 64 };
+
+struct unit { /* a pair (brand, unit); unit 0 = nobody */
+    sym_t brand, unit;
 };
 
 struct journey {
@@ -18,14 +29,28 @@ struct journey {
     struct pk_hash case_key;  /* zero = none */
     struct pk_hash continues; /* the journey that was cut before it; zero = none */
     int64_t first_at_us, last_at_us;
-    sym_t entry_channel, last_channel, last_type, last_outcome;
-    uint32_t events, contacts, switches, handoffs_offered, handoffs_accepted, unanswered, refusals;
-    int64_t first_inbound_at_us, first_human_reply_at_us; /* PK_NO_TIME = none */
+    sym_t entry_channel, entry_brand, entry_unit, last_channel, last_type, last_outcome, terminal_outcome, stage;
+#define X(member) uint32_t member;
+    JOURNEY_COUNTS(X)
+#undef X
+    int64_t first_inbound_at_us, first_human_reply_at_us; /* PK_NO_TIME = none, as in all that follow */
+    int64_t first_terminal_at_us, last_terminal_at_us, decided_at_us;
+    uint32_t people_until_decision; /* 0 = not decided */
+    struct unit owner;
+    int64_t ownerless_us, ownerless_since_us, orphan_us;
+    int64_t queue_us, queue_since_us, touch_us, touch_since_us;
     bool resolved, crowd;
     struct sym_list channels, brands, units;
+    struct strand strand; /* its courses are stored, in table course */
 
     /* ---- not stored ---- */
-    sym_t last_contact_channel;
+    struct pk_hash *person; /* distinct staff, `people` of them */
+    struct unit *offerer;   /* distinct units of events that offered a hand-off */
+    uint32_t offerers, offerer_cap;
+    struct unit last_owner; /* who was it last */
+    struct unit last_offerer, last_target; /* of the last event that offered a hand-off */
+    bool owner_told;        /* some event had one of the traits of ownership */
+    bool orphan;            /* the last of those was an offer */
     uint64_t touched;            /* grows with each activity of the customer: the greatest is the latest */
     struct pk_hash continued_by; /* cut: takes no more events; zero = not cut */
     bool made;                   /* created or copied in this derivation, so it may be written */

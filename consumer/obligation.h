@@ -16,6 +16,12 @@ struct obligation {
     bool explicit_; /* opened by a record in the event, not by a rule */
     enum rules_label label;
     sym_t brand, unit, role; /* accountable */
+    sym_t from_brand, from_unit; /* the opener's own */
+    uint32_t cycle; /* 1, or one more than that of the same kind which is still open and was attempted */
+    bool handoff;
+    bool has_money;
+    int64_t amount_minor; /* of the opening event */
+    sym_t currency;
     int64_t opened_at_us;
     struct pk_hash opened_by; /* event hash */
     int64_t due_from_us, first_due_to_us, due_to_us, changed_at_us; /* PK_NO_TIME = none */

@@ -6,12 +6,14 @@
 #ifndef POLKU_RULES_H
 #define POLKU_RULES_H
 
-#include "symbol.h"
+#include "calendar.h"
 
 enum {
     RULES_VERSION = 1,    /* the `version:` that this program reads */
-    DERIVATION_VERSION = 2, /* raised whenever derive() changes what it gives for the same events and rules */
+    DERIVATION_VERSION = 3, /* raised whenever derive() changes what it gives for the same events and rules */
     RULES_MAX_KINDS = 64, /* entries under obligations.kinds: a mask has one bit for each */
+    RULES_MAX_DEFINITIONS = 16,
+    RULES_MAX_MILESTONES = 24, /* of one definition */
 };
 
 /* A list of text values; empty = the match does not name this field. */
@@ -71,11 +73,38 @@ struct rules_kind {
     int64_t within_us;                  /* PK_NO_TIME: opened without a due time */
     int64_t valid_from_us, valid_to_us; /* inclusive; INT64_MIN / INT64_MAX if not given */
     bool across, consume_all;
+    bool business; /* `within` is business time */
+    bool handoff;  /* it is a hand-off: bi.handoff, handoff_hourly */
     enum rules_label label;
 };
 
+struct rules_milestone {
+    struct pk_str name;
+    struct rules_match_list on, fails;
+    bool optional, critical;
+};
+struct rules_definition { /* docs/semantics.md 9 */
+    sym_t id; /* "name/version" */
+    const struct rules_milestone *milestone; /* in the assumed order */
+    size_t milestone_count;
+    size_t goal; /* index of a milestone */
+    int64_t window_us;
+};
+
+/* X(member): counts of a journey that have a weight under `effort`. */
+#define RULES_EFFORTS(X)                                                                                             \
+    X(contacts) X(switches) X(fallbacks) X(repeats) X(unanswered) X(refusals) X(deflections) X(transfers) X(misroutes) \
+    X(handoffs_offered) X(handoffs_returned) X(reopened)
+struct rules_effort {
+    sym_t id; /* names this definition of effort; "effort-1" by default */
+#define X(member) int32_t member; /* 0..1000 */
+    RULES_EFFORTS(X)
+#undef X
+};
+
 struct rules {
-    struct pk_hash file_hash; /* BLAKE2b-128 of the file's bytes, unkeyed */
+    struct pk_hash file_hash; /* BLAKE2b-128 of the file's bytes and of the open times of its calendars, unkeyed: other
+                               * clock changes in the machine's zone files are other rules */
     struct pk_hash hashing_hash; /* of all that decides what identifiers hash to: normalisers, blocked values, country.
                                   * Where it changes, a rebuild from stored hashes cannot do; the events are read again */
     int64_t horizon_us;
@@ -90,6 +119,12 @@ struct rules {
     struct rules_match_list trait[TRAIT_COUNT];
     const struct rules_kind *kind; /* in the order of the file */
     size_t kind_count;
+    int64_t repeat_window_us; /* facts.repeat_window */
+    struct rules_effort effort;
+    const struct calendar *calendar; /* calendar.h; in the order of the file */
+    size_t calendar_count;
+    const struct rules_definition *definition;
+    size_t definition_count;
     bool any_across; /* some kind has `across: true`: a case may then tie several customers together */
 };
 
