@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* match.h - does an event match the lists of the rules: traits, what it opens, what it acts on.
+/* match.h - does an event match the lists of the rules: traits, what it opens, what it acts on, how far it brings a course.
  *
  * Pure. Lists are first narrowed by type, remembered per type symbol, since nearly all matches name one. */
 #ifndef POLKU_MATCH_H
@@ -18,6 +18,7 @@ struct match_type {
     uint8_t generic;                   /* ACT_* of promise.*, else 0 */
     uint32_t trait_maybe;              /* lists that some match could hold for an event of this type */
     uint64_t opens_maybe, acts_maybe;  /* bit per rules->kind */
+    uint32_t courses_maybe;            /* bit per rules->definition */
 };
 
 enum { ACT_ATTEMPT = 1, ACT_FULFIL = 2, ACT_REJECT = 4, ACT_WITHDRAW = 8 };
@@ -34,5 +35,11 @@ uint64_t match_acting(struct matcher *matcher, const struct fact *fact);
 unsigned match_acts(struct matcher *matcher, const struct fact *fact, const struct rules_kind *kind);
 /* True for a fact that would act on any obligation which it names, whatever the rule (promise.*). */
 unsigned match_generic(struct matcher *matcher, const struct fact *fact);
+
+/* Whether some definition may care for an event of this type: if not, match_reaches gives nothing for any. */
+bool match_courses(struct matcher *matcher, const struct fact *fact);
+/* The number (from 1) of the first milestone of rules->definition[definition] that the event reaches, 0 = none. Bit i of
+ * *ret_fails_mask = it fails the milestone with index i. */
+unsigned match_reaches(struct matcher *matcher, const struct fact *fact, uint32_t definition, uint32_t *ret_fails_mask);
 
 #endif
