@@ -29,6 +29,8 @@ struct courses { /* of one journey, by definition */
 
 struct tally;
 struct matcher;
+/* Nothing reached, nothing failed, whatever the number of milestones; whoever loads a course begins with it too. */
+void course_init(struct course *course, uint32_t definition);
 /* What the event, not passive, reaches and fails. `courses` belongs to a journey that may be written (its array is of
  * `arena`). Adds to step_daily of `tally` what changes by it, times `sign`. */
 void course_take(struct courses *courses, const struct fact *fact, struct matcher *matcher, struct pk_arena *arena,

@@ -18,7 +18,7 @@ struct sym_list { /* distinct symbols in the order of their first appearance */
     X(events) X(contacts) X(switches) X(fallbacks) X(repeats) X(handoffs_offered) X(handoffs_accepted) X(handoffs_rejected) \
     X(handoffs_returned) X(unanswered) X(refusals) X(deflections) X(transfers) X(misroutes) X(proactive) X(thanks)    \
     X(reopened) X(owners) X(people) X(effort)
-enum { JOURNEY_PEOPLE = 64 };
+enum { JOURNEY_PEOPLE = 64, JOURNEY_OFFERERS = 64 };
 
 struct unit { /* a pair (brand, unit); unit 0 = nobody */
     sym_t brand, unit;
@@ -45,12 +45,14 @@ struct journey {
 
     /* ---- not stored ---- */
     struct pk_hash *person; /* distinct staff, `people` of them */
-    struct unit *offerer;   /* distinct units of events that offered a hand-off */
-    uint32_t offerers, offerer_cap;
+    struct unit *offerer;   /* distinct units of events that offered a hand-off, at most JOURNEY_OFFERERS */
+    uint32_t offerers, offerer_cap, person_cap;
     struct unit last_owner; /* who was it last */
     struct unit last_offerer, last_target; /* of the last event that offered a hand-off */
     bool owner_told;        /* some event had one of the traits of ownership */
     bool orphan;            /* the last of those was an offer */
+    bool ended;             /* its last event that is not passive is terminal (`resolved`, save in crowds) */
+    int64_t ownerless_to_us, orphan_open_us; /* of the running interval: counted up to here; orphan time in it */
     uint64_t touched;            /* grows with each activity of the customer: the greatest is the latest */
     struct pk_hash continued_by; /* cut: takes no more events; zero = not cut */
     bool made;                   /* created or copied in this derivation, so it may be written */
@@ -77,17 +79,21 @@ struct journeys {
     bool crowd;
     uint32_t events; /* of the customer, all */
     uint64_t touch;
+    struct needs needs; /* of the customer; borrowed with cap 0, then the first change copies it (needs_init) */
 };
 
-/* Takes the customer's next event: sets fact->journey (NULL = none), creates and changes journeys in
- * `arena`. `whole` is the number of all the customer's events where they are all taken from the first
- * on (slow path; then it never fails), else 0. False, and nothing changed, if the state does not know
- * enough: the named event was dropped, or the customer becomes a crowd with this event. */
-bool journey_take(struct journeys *journeys, struct fact *fact, const struct rules *rules, uint32_t whole,
-                  struct pk_arena *arena);
+/* A customer without events; every state begins so. */
+void journeys_init(struct journeys *journeys, struct pk_hash customer);
+/* Takes the customer's next event: sets fact->journey (NULL = none), creates and changes journeys in `arena`, and adds to
+ * `tally` what it changes in the aggregates of pairs of events (strand_take, needs_take; sign +1). `whole` is the number of
+ * all the customer's events where they are all taken from the first on (slow path; then it never fails), else 0. False, and
+ * nothing changed, if the state does not know enough: the named event was dropped, or the customer becomes a crowd with
+ * this event. */
+bool journey_take(struct journeys *journeys, struct fact *fact, const struct meaning *meaning, uint32_t whole,
+                  struct tally *tally, struct pk_arena *arena);
 void journeys_done(struct journeys *journeys); /* frees the index; the rest is the arena's */
 
-/* Equal in every stored member? */
+/* Equal in every stored member, and in their courses? */
 bool journey_same(const struct journey *a, const struct journey *b);
 
 #endif

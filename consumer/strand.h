@@ -23,7 +23,7 @@ struct strand {
     struct courses courses;
 };
 void strand_init(struct strand *strand);
-/* The journey's next event. Passive ones and those of crowds change nothing. */
+/* The journey's next event. Passive ones change nothing; of those of crowds it only notes the last contact. */
 void strand_take(struct strand *strand, const struct meaning *meaning, const struct fact *fact, bool crowd,
                  struct pk_arena *arena, struct tally *tally, int sign);
 
@@ -36,7 +36,7 @@ struct need { /* the last contact with this need, at most 30 d old */
 };
 struct needs {
     struct need *need;
-    uint32_t count, cap;
+    uint32_t count, cap; /* cap 0 with a count: borrowed, never written; the first change copies */
     uint32_t purchases; /* stored in the customer's row, with the two times; PK_NO_TIME = none */
     int64_t first_purchase_at_us, last_purchase_at_us;
 };
