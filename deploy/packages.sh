@@ -13,9 +13,9 @@ packages_of() {
     case "$1" in
     build)
         echo gcc libc6-dev cmake ninja-build pkg-config librdkafka-dev libavro-dev libpq-dev libjansson-dev \
-            libsodium-dev libyaml-dev libcriterion-dev python3 python3-yaml
+            libsodium-dev libyaml-dev libcriterion-dev tzdata python3 python3-yaml
         ;;
-    run) echo postgresql-15 postgresql-client-15 kcat ;;
+    run) echo postgresql-15 postgresql-client-15 kcat tzdata ;;
     test) echo git ca-certificates openjdk-17-jre-headless maven ;;
     chroot) echo debootstrap git ;;
     *)
