@@ -52,7 +52,6 @@ struct meaning {
     const struct symbols *symbols;
     const struct fact_hasher *hasher;
     struct fact_maker *maker; /* for the names of loaded facts */
-    sym_t next_reply;         /* "next_reply", a measure of duration_hourly */
 };
 
 /* What one event opens if it has a customer, a function of the event alone: at most one per kind. */
