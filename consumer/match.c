@@ -64,6 +64,14 @@ static bool list_maybe(const struct rules_match_list *list, struct pk_str type)
     return false;
 }
 
+static bool definition_maybe(const struct rules_definition *definition, struct pk_str type)
+{
+    for (size_t i = 0; i < definition->milestone_count; i++)
+        if (list_maybe(&definition->milestone[i].on, type) || list_maybe(&definition->milestone[i].fails, type))
+            return true;
+    return false;
+}
+
 static uint8_t generic_act(struct pk_str type)
 {
     if (pk_str_eq(type, PK_STR("promise.attempted")))
@@ -91,6 +99,9 @@ static struct match_type learn(const struct rules *rules, struct pk_str type)
             list_maybe(&kind->rejects, type) || list_maybe(&kind->withdraws, type))
             known.acts_maybe |= UINT64_C(1) << i;
     }
+    for (size_t i = 0; i < rules->definition_count; i++)
+        if (definition_maybe(&rules->definition[i], type))
+            known.courses_maybe |= UINT32_C(1) << i;
     return known;
 }
 
@@ -180,4 +191,26 @@ uint64_t match_acting(struct matcher *matcher, const struct fact *fact)
             acting |= UINT64_C(1) << i;
     }
     return acting;
+}
+
+bool match_courses(struct matcher *matcher, const struct fact *fact)
+{
+    return type_of(matcher, fact)->courses_maybe != 0;
+}
+
+unsigned match_reaches(struct matcher *matcher, const struct fact *fact, uint32_t definition, uint32_t *ret_fails_mask)
+{
+    unsigned reaches = 0;
+    *ret_fails_mask = 0;
+    if (!(type_of(matcher, fact)->courses_maybe >> definition & 1))
+        return 0;
+    const struct rules_definition *along = &matcher->rules->definition[definition];
+    struct pk_str type = symbol_text(matcher->symbols, fact->type);
+    for (unsigned i = 0; i < along->milestone_count; i++) {
+        if (!reaches && list_holds(&along->milestone[i].on, fact, type))
+            reaches = i + 1;
+        if (list_holds(&along->milestone[i].fails, fact, type))
+            *ret_fails_mask |= UINT32_C(1) << i;
+    }
+    return reaches;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "rules.h"
+#include "rules_inner.h"
+
 #include "event.h"
 #include "nearest.h"
-#include "yaml.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -10,443 +10,6 @@
 #include <stdlib.h>
 
 enum { MAX_FILE_BYTES = 16 << 20 };
-#define MAX_DURATION_US (36525 * PK_DAY_US) /* a century: added to any time of an event it is a time still */
-
-/* The first error stays in `status`, and every later read does nothing: so reading needs no nest of checks. */
-struct reader {
-    struct yaml_file file;
-    struct symbols *symbols;
-    struct pk_arena *arena;
-    struct pk_err *err;
-    enum pk_status status;
-    PK_VEC(const struct yaml_node *) types; /* every type that a match names, for the vocabulary */
-};
-
-#define FAIL(reader, node, ...)                                                                                      \
-    ((reader)->status == PK_OK ? (void)((reader)->status = yaml_fail(&(reader)->file, node, (reader)->err, __VA_ARGS__)) \
-                               : (void)0)
-
-/* ---- scalars ---- */
-
-static void only(struct reader *reader, const struct yaml_node *map, const char *const known[])
-{
-    if (reader->status == PK_OK)
-        reader->status = yaml_only(&reader->file, map, known, reader->err);
-}
-
-static void read_text(struct reader *reader, const struct yaml_node *node, struct pk_str *value)
-{
-    if (reader->status == PK_OK)
-        reader->status = yaml_text(&reader->file, node, value, reader->err);
-}
-
-static void read_bool(struct reader *reader, const struct yaml_node *node, bool *value)
-{
-    if (reader->status == PK_OK)
-        reader->status = yaml_bool(&reader->file, node, value, reader->err);
-}
-
-static void read_int(struct reader *reader, const struct yaml_node *node, int64_t min, int64_t max, int64_t *value)
-{
-    if (reader->status == PK_OK)
-        reader->status = yaml_int(&reader->file, node, min, max, value, reader->err);
-}
-
-static void read_duration(struct reader *reader, const struct yaml_node *node, int64_t *value_us)
-{
-    if (reader->status == PK_OK)
-        reader->status = yaml_duration(&reader->file, node, value_us, reader->err);
-    if (reader->status == PK_OK && node && *value_us > MAX_DURATION_US)
-        FAIL(reader, node, "'%.100s' is longer than 36525d", node->text.ptr);
-}
-
-static void read_time(struct reader *reader, const struct yaml_node *node, int64_t *value_us)
-{
-    if (reader->status == PK_OK)
-        reader->status = yaml_time(&reader->file, node, value_us, reader->err);
-}
-
-/* One of `count` names; *ret_index is left alone if the key is absent. */
-static void read_choice(struct reader *reader, const struct yaml_node *node, const char *what,
-                        const char *const name[], size_t count, int *ret_index)
-{
-    struct pk_str text = {0};
-    read_text(reader, node, &text);
-    if (reader->status != PK_OK || !node)
-        return;
-    for (size_t i = 0; i < count; i++)
-        if (pk_str_eq(text, pk_str(name[i]))) {
-            *ret_index = (int)i;
-            return;
-        }
-    char known[200];
-    size_t used = 0;
-    for (size_t i = 0; i < count && used < sizeof known; i++)
-        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", name[i]);
-    FAIL(reader, node, "unknown %s '%.100s'; use one of: %s", what, text.ptr, known);
-}
-
-static bool is_name(struct pk_str text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-        if (!letter && (i == 0 || (c != '.' && c != '_' && c != '-')))
-            return false;
-    }
-    return text.len > 0 && text.len <= EVENT_MAX_NAME;
-}
-
-static sym_t read_name(struct reader *reader, const struct yaml_node *node, const char *what)
-{
-    struct pk_str text = {0};
-    read_text(reader, node, &text);
-    if (reader->status != PK_OK)
-        return 0;
-    if (!is_name(text)) {
-        FAIL(reader, node, "%s '%.100s' is not a name: use a-z, 0-9, '.', '_' and '-'", what, text.ptr);
-        return 0;
-    }
-    return symbol_of(reader->symbols, text);
-}
-
-/* ---- lists ---- */
-
-/* A list, or one value without the brackets. `one` is where that value is put. */
-static const struct yaml_node *const *values_of(struct reader *reader, const struct yaml_node *node,
-                                                const struct yaml_node **one, size_t *ret_count)
-{
-    *ret_count = 0;
-    if (!node || reader->status != PK_OK)
-        return NULL;
-    if (node->kind != YAML_SEQUENCE) {
-        *one = node;
-        *ret_count = 1;
-        return one;
-    }
-    if (node->count == 0)
-        FAIL(reader, node, "an empty list matches nothing; name a value or leave the key out");
-    *ret_count = node->count;
-    return (const struct yaml_node *const *)node->item;
-}
-
-static size_t items_of(struct reader *reader, const struct yaml_node *node, const char *what)
-{
-    if (!node || reader->status != PK_OK)
-        return 0;
-    if (node->kind != YAML_SEQUENCE) {
-        FAIL(reader, node, "%s must be a list: write each entry on a line of its own after '- '", what);
-        return 0;
-    }
-    return node->count;
-}
-
-static struct rules_texts read_names(struct reader *reader, const struct yaml_node *node, const char *what)
-{
-    const struct yaml_node *one;
-    size_t count;
-    const struct yaml_node *const *value = values_of(reader, node, &one, &count);
-    sym_t *sym = PK_NEW_ARRAY(reader->arena, sym_t, count);
-    for (size_t i = 0; i < count; i++)
-        sym[i] = read_name(reader, value[i], what);
-    return (struct rules_texts){sym, count};
-}
-
-static uint8_t read_mask(struct reader *reader, const struct yaml_node *node, const char *what,
-                         const char *const name[], size_t names)
-{
-    const struct yaml_node *one;
-    size_t count;
-    const struct yaml_node *const *value = values_of(reader, node, &one, &count);
-    unsigned mask = 0;
-    for (size_t i = 0; i < count; i++) {
-        int index = 0;
-        read_choice(reader, value[i], what, name, names, &index);
-        mask |= 1u << index;
-    }
-    return (uint8_t)mask;
-}
-
-/* ---- matches ---- */
-
-static struct rules_type read_type(struct reader *reader, const struct yaml_node *node)
-{
-    struct pk_str text = {0};
-    read_text(reader, node, &text);
-    if (reader->status != PK_OK)
-        return (struct rules_type){0};
-    bool any_ending = text.len > 2 && memcmp(text.ptr + text.len - 2, ".*", 2) == 0;
-    struct pk_str stem = {text.ptr, text.len - any_ending};
-    if (!is_name(stem)) {
-        FAIL(reader, node, "'%.100s' is not a type: write it as contact.inbound, or contact.* for any ending", text.ptr);
-        return (struct rules_type){0};
-    }
-    *pk_vec_push(&reader->types) = node;
-    return (struct rules_type){stem, any_ending};
-}
-
-static struct rules_match read_match(struct reader *reader, const struct yaml_node *node)
-{
-    static const char *const known[] = {"type", "outcome", "reason", "channel", "direction", "actor", NULL};
-    static const char *const direction[] = {"INBOUND", "OUTBOUND", "INTERNAL", "PUBLIC", "UNKNOWN"};
-    static const char *const actor[] = {"CUSTOMER", "HUMAN", "BOT", "SYSTEM", "UNKNOWN"};
-    struct rules_match match = {0};
-    only(reader, node, known);
-    if (reader->status != PK_OK)
-        return match;
-    if (node->count == 0)
-        FAIL(reader, node, "a match that names nothing would hold for every event; name a type");
-
-    const struct yaml_node *one;
-    size_t count;
-    const struct yaml_node *const *value = values_of(reader, yaml_get(node, "type"), &one, &count);
-    struct rules_type *type = PK_NEW_ARRAY(reader->arena, struct rules_type, count);
-    for (size_t i = 0; i < count; i++)
-        type[i] = read_type(reader, value[i]);
-    match.type = type;
-    match.type_count = count;
-    match.outcome = read_names(reader, yaml_get(node, "outcome"), "outcome");
-    match.reason = read_names(reader, yaml_get(node, "reason"), "reason");
-    match.channel = read_names(reader, yaml_get(node, "channel"), "channel");
-    match.direction_mask =
-        read_mask(reader, yaml_get(node, "direction"), "direction", direction, PK_COUNT(direction));
-    match.actor_mask = read_mask(reader, yaml_get(node, "actor"), "actor", actor, PK_COUNT(actor));
-    return match;
-}
-
-static struct rules_match_list read_matches(struct reader *reader, const struct yaml_node *node, const char *what)
-{
-    size_t count = items_of(reader, node, what);
-    struct rules_match *match = PK_NEW_ARRAY(reader->arena, struct rules_match, count);
-    for (size_t i = 0; i < count && reader->status == PK_OK; i++)
-        match[i] = read_match(reader, node->item[i]);
-    return (struct rules_match_list){match, count};
-}
-
-/* ---- identity ---- */
-
-enum { MAX_LIMIT = 1000000 }; /* of people, links and components: beyond it a limit guards nothing */
-
-struct values { /* text in ASCII lower case */
-    const struct pk_str *ptr;
-    size_t count;
-};
-
-static struct values read_blocked(struct reader *reader, const struct yaml_node *node, const char *what)
-{
-    size_t count = items_of(reader, node, what);
-    struct pk_str *blocked = PK_NEW_ARRAY(reader->arena, struct pk_str, count);
-    for (size_t i = 0; i < count && reader->status == PK_OK; i++) {
-        struct pk_str text = {0};
-        read_text(reader, node->item[i], &text);
-        if (reader->status == PK_OK && text.len == 0)
-            FAIL(reader, node->item[i], "the empty value is always blocked; leave it out");
-        if (reader->status != PK_OK)
-            break;
-        char *copy = pk_arena_copy(reader->arena, text.ptr, text.len + 1);
-        for (size_t k = 0; k < text.len; k++)
-            if (copy[k] >= 'A' && copy[k] <= 'Z')
-                copy[k] = (char)(copy[k] + 'a' - 'A');
-        blocked[i] = (struct pk_str){copy, text.len};
-    }
-    return (struct values){blocked, count};
-}
-
-static void read_phone_country(struct reader *reader, const struct yaml_node *node, struct rules *rules)
-{
-    read_text(reader, node, &rules->phone_country);
-    if (reader->status != PK_OK || !node)
-        return;
-    struct pk_str text = rules->phone_country;
-    if (text.len < 1 || text.len > 4 || text.ptr[0] == '0' || strspn(text.ptr, "0123456789") != text.len)
-        FAIL(reader, node, "phone_country '%.20s' must be the digits of a country code, such as \"358\", without '+'",
-             text.ptr);
-}
-
-static void read_namespace_name(struct reader *reader, const struct yaml_node *node, struct rules_namespace *space)
-{
-    struct pk_str text = {0};
-    read_text(reader, node, &text);
-    if (reader->status != PK_OK)
-        return;
-    const char *slash = memchr(text.ptr, '/', text.len);
-    struct pk_str issuer = {text.ptr, slash ? (size_t)(slash - text.ptr) : 0};
-    struct pk_str rest = slash ? (struct pk_str){slash + 1, text.len - issuer.len - 1} : text;
-    space->any_issuer = slash && pk_str_eq(issuer, PK_STR("*"));
-    if (!is_name(rest) || (slash && !space->any_issuer && !is_name(issuer)))
-        FAIL(reader, node, "'%.100s' is not a namespace: write it as email, garage/customer_id or */customer_id",
-             text.ptr);
-    if (pk_str_eq(text, PK_STR("case_id")) || pk_str_eq(text, PK_STR("staff")))
-        FAIL(reader, node, "namespace '%s' is reserved for the event's field of that name; leave it out", text.ptr);
-    space->name = space->any_issuer ? rest : text;
-}
-
-/* Refuses a key that says nothing about this class of identifiers. */
-static void not_for(struct reader *reader, const struct yaml_node *node, const char *key, const char *why)
-{
-    const struct yaml_node *given = yaml_get(node, key);
-    if (given)
-        FAIL(reader, given, "%s is not for this class: %s", key, why);
-}
-
-static void read_person(struct reader *reader, const struct yaml_node *node, struct rules_namespace *space)
-{
-    int64_t people = space->unique ? UINT32_MAX : 1, links = 50, shared = 7 * PK_DAY_US;
-    not_for(reader, node, "lookback", "a person has shared_lookback");
-    not_for(reader, node, "lookahead", "a person has shared_lookback, which holds both ways");
-    read_int(reader, yaml_get(node, "max_people"), 1, MAX_LIMIT, &people);
-    read_int(reader, yaml_get(node, "max_links"), 1, MAX_LIMIT, &links);
-    read_duration(reader, yaml_get(node, "shared_lookback"), &shared);
-    space->max_people = (uint32_t)people;
-    space->max_links = (uint32_t)links;
-    space->lookback_us = space->lookahead_us = shared;
-}
-
-static void read_device(struct reader *reader, const struct yaml_node *node, struct rules_namespace *space)
-{
-    bool kiosk = space->class_ == RULES_KIOSK;
-    if (space->unique)
-        FAIL(reader, yaml_get(node, "unique"), "unique is for class person: two values of it are two people");
-    not_for(reader, node, "max_people", "a device joins nobody, however many people use it");
-    not_for(reader, node, "max_links", "a device joins nobody, however many people use it");
-    not_for(reader, node, "shared_lookback", "a device has lookback and lookahead");
-    space->lookback_us = kiosk ? PK_HOUR_US / 2 : 30 * PK_DAY_US;
-    read_duration(reader, yaml_get(node, "lookback"), &space->lookback_us);
-    space->lookahead_us = kiosk ? 0 : space->lookback_us;
-    read_duration(reader, yaml_get(node, "lookahead"), &space->lookahead_us);
-}
-
-static struct rules_namespace read_namespace(struct reader *reader, const struct yaml_node *node)
-{
-    static const char *const known[] = {"name",     "class",     "priority",  "unique",   "normalise",
-                                        "blocked",  "store",     "max_people", "max_links", "shared_lookback",
-                                        "lookback", "lookahead", NULL};
-    static const char *const class_[] = {
-        [RULES_PERSON] = "person", [RULES_DEVICE] = "device", [RULES_KIOSK] = "kiosk"};
-    static const char *const normaliser[] = {[RULES_NONE] = "none", [RULES_EMAIL] = "email", [RULES_PHONE] = "phone"};
-    static const char *const store[] = {"hash", "clear"};
-    struct rules_namespace space = {0};
-    int chosen = RULES_PERSON, normalise = RULES_NONE, stored = 0;
-    int64_t priority = 0;
-    only(reader, node, known);
-    for (size_t i = 0; i < 3; i++)
-        if (reader->status == PK_OK && !yaml_get(node, known[i]))
-            FAIL(reader, node, "a namespace needs name, class and priority; add '%s:'", known[i]);
-    read_namespace_name(reader, yaml_get(node, "name"), &space);
-    read_choice(reader, yaml_get(node, "class"), "class", class_, PK_COUNT(class_), &chosen);
-    read_int(reader, yaml_get(node, "priority"), 1, 1000000, &priority);
-    read_bool(reader, yaml_get(node, "unique"), &space.unique);
-    read_choice(reader, yaml_get(node, "normalise"), "normaliser", normaliser, PK_COUNT(normaliser), &normalise);
-    read_choice(reader, yaml_get(node, "store"), "value of store", store, PK_COUNT(store), &stored);
-    struct values blocked = read_blocked(reader, yaml_get(node, "blocked"), "blocked");
-    space.blocked = blocked.ptr;
-    space.blocked_count = blocked.count;
-    space.class_ = (enum rules_class)chosen;
-    space.priority = (int)priority;
-    space.normalise = (enum rules_normaliser)normalise;
-    space.store_clear = stored == 1;
-    if (space.class_ == RULES_PERSON)
-        read_person(reader, node, &space);
-    else
-        read_device(reader, node, &space);
-    return space;
-}
-
-static void read_namespaces(struct reader *reader, const struct yaml_node *node, struct rules *rules)
-{
-    size_t count = items_of(reader, node, "namespaces");
-    struct rules_namespace *space = PK_NEW_ARRAY(reader->arena, struct rules_namespace, count);
-    for (size_t i = 0; i < count && reader->status == PK_OK; i++) {
-        const struct yaml_node *at = node->item[i];
-        space[i] = read_namespace(reader, at);
-        for (size_t k = 0; k < i && reader->status == PK_OK; k++) {
-            if (space[k].any_issuer == space[i].any_issuer && pk_str_eq(space[k].name, space[i].name))
-                FAIL(reader, at, "namespace '%s' is given twice (first on line %d); remove one", space[i].name.ptr,
-                     node->item[k]->line);
-            if (space[k].priority == space[i].priority)
-                FAIL(reader, at, "priority %d is taken by the namespace on line %d; every one needs its own",
-                     space[i].priority, node->item[k]->line);
-        }
-        if (reader->status == PK_OK && space[i].normalise == RULES_PHONE && !rules->phone_country.ptr)
-            FAIL(reader, at, "normalise: phone needs identity.phone_country; add the country code, such as \"358\"");
-    }
-    rules->name_space = space;
-    rules->namespace_count = count;
-}
-
-static void read_identity(struct reader *reader, const struct yaml_node *node, struct rules *rules)
-{
-    static const char *const known[] = {"phone_country", "blocked_values", "namespaces", "max_component", NULL};
-    int64_t component = rules->max_component;
-    only(reader, node, known);
-    read_phone_country(reader, yaml_get(node, "phone_country"), rules);
-    struct values blocked = read_blocked(reader, yaml_get(node, "blocked_values"), "blocked_values");
-    rules->blocked = blocked.ptr;
-    rules->blocked_count = blocked.count;
-    read_int(reader, yaml_get(node, "max_component"), 2, MAX_LIMIT, &component);
-    rules->max_component = (uint32_t)component;
-    read_namespaces(reader, yaml_get(node, "namespaces"), rules);
-    if (reader->status == PK_OK && rules->namespace_count == 0)
-        FAIL(reader, node, "without identity.namespaces no event has a customer; name at least one");
-}
-
-/* ---- what decides a hash ---- */
-
-static int cmp_values(const void *a, const void *b)
-{
-    return pk_str_cmp(*(const struct pk_str *)a, *(const struct pk_str *)b);
-}
-
-static int cmp_namespaces(const void *a, const void *b)
-{
-    const struct rules_namespace *x = *(const struct rules_namespace *const *)a,
-                                 *y = *(const struct rules_namespace *const *)b;
-    int order = pk_str_cmp(x->name, y->name);
-    return order ? order : x->any_issuer - y->any_issuer;
-}
-
-/* With its length before it: no value can look like two. */
-static void add_value(struct pk_buf *text, struct pk_str value)
-{
-    pk_buf_printf(text, " %zu:", value.len);
-    pk_buf_add(text, value.ptr, value.len);
-}
-
-/* The set of values: neither their order nor a second mention counts. */
-static void add_values(struct pk_buf *text, const struct pk_str *value, size_t count, struct pk_arena *arena)
-{
-    struct pk_str *sorted = pk_arena_copy(arena, value, count * sizeof *value);
-    qsort(sorted, count, sizeof *sorted, cmp_values);
-    for (size_t i = 0; i < count; i++)
-        if (i == 0 || !pk_str_eq(sorted[i], sorted[i - 1]))
-            add_value(text, sorted[i]);
-    pk_buf_text(text, "\n");
-}
-
-static struct pk_hash hash_of_hashing(const struct rules *rules, struct pk_arena *arena)
-{
-    static const char *const normaliser[] = {[RULES_NONE] = "none", [RULES_EMAIL] = "email", [RULES_PHONE] = "phone"};
-    struct pk_buf text PK_AUTO(pk_buf_done) = {0};
-    const struct rules_namespace **space = PK_NEW_ARRAY(arena, const struct rules_namespace *, rules->namespace_count);
-    for (size_t i = 0; i < rules->namespace_count; i++)
-        space[i] = &rules->name_space[i];
-    qsort(space, rules->namespace_count, sizeof *space, cmp_namespaces);
-
-    pk_buf_text(&text, "phone_country");
-    add_value(&text, rules->phone_country);
-    pk_buf_text(&text, "\nblocked_values");
-    add_values(&text, rules->blocked, rules->blocked_count, arena);
-    for (size_t i = 0; i < rules->namespace_count; i++) {
-        pk_buf_text(&text, "namespace");
-        add_value(&text, space[i]->name);
-        pk_buf_printf(&text, " %s %s blocked", space[i]->any_issuer ? "any_issuer" : "full",
-                      normaliser[space[i]->normalise]);
-        add_values(&text, space[i]->blocked, space[i]->blocked_count, arena);
-    }
-    struct pk_hash hash;
-    crypto_generichash(hash.byte, sizeof hash, (const uint8_t *)text.ptr, text.len, NULL, 0);
-    return hash;
-}
 
 /* ---- journeys and facts ---- */
 
@@ -478,7 +41,7 @@ static void read_journeys(struct reader *reader, const struct yaml_node *node, s
 {
     const char *known[6 + TRAIT_COUNT] = {"gap", "reopen_gap", "case_gap", "max_span", "max_events"};
     add_traits("journeys", known, 5);
-    only(reader, node, known);
+    read_keys(reader, node, known);
     read_duration(reader, yaml_get(node, "gap"), &rules->gap_us);
     read_duration(reader, yaml_get(node, "reopen_gap"), &rules->reopen_gap_us);
     read_duration(reader, yaml_get(node, "case_gap"), &rules->case_gap_us);
@@ -487,12 +50,41 @@ static void read_journeys(struct reader *reader, const struct yaml_node *node, s
     read_traits(reader, node, "journeys", rules);
 }
 
+enum {
+    MAX_REPEAT_WINDOW_DAYS = 30, /* so long a customer's need is remembered: strand.h */
+    MAX_WEIGHT = 1000,
+};
+
+static void read_effort(struct reader *reader, const struct yaml_node *node, struct rules_effort *effort)
+{
+    static const char *const known[] = {"id",
+#define X(member) #member,
+                                        RULES_EFFORTS(X)
+#undef X
+                                            NULL};
+    int64_t weight;
+    read_keys(reader, node, known);
+    if (reader->status == PK_OK && yaml_get(node, "id"))
+        effort->id = read_name(reader, yaml_get(node, "id"), "id of effort");
+#define X(member)                                                                                                    \
+    weight = 0;                                                                                                      \
+    read_int(reader, yaml_get(node, #member), 0, MAX_WEIGHT, &weight);                                               \
+    effort->member = (int32_t)weight;
+    RULES_EFFORTS(X)
+#undef X
+}
+
 static void read_facts(struct reader *reader, const struct yaml_node *node, struct rules *rules)
 {
-    const char *known[1 + TRAIT_COUNT] = {0};
-    add_traits("facts", known, 0);
-    only(reader, node, known);
+    const char *known[3 + TRAIT_COUNT] = {"repeat_window", "effort"};
+    add_traits("facts", known, 2);
+    read_keys(reader, node, known);
     read_traits(reader, node, "facts", rules);
+    read_duration(reader, yaml_get(node, "repeat_window"), &rules->repeat_window_us);
+    if (rules->repeat_window_us > MAX_REPEAT_WINDOW_DAYS * PK_DAY_US)
+        FAIL(reader, yaml_get(node, "repeat_window"), "repeat_window is longer than %dd, beyond which no repeat is counted",
+             MAX_REPEAT_WINDOW_DAYS);
+    read_effort(reader, yaml_get(node, "effort"), &rules->effort);
 }
 
 /* ---- obligations ---- */
@@ -508,14 +100,15 @@ static void read_valid_to(struct reader *reader, const struct yaml_node *node, i
 static struct rules_kind read_kind(struct reader *reader, const struct yaml_node *node)
 {
     static const char *const known[] = {"kind",   "opens", "attempts", "fulfils",    "rejects",  "withdraws", "within",
-                                        "across", "label", "consume",  "valid_from", "valid_to", NULL};
+                                        "time",   "across", "label",   "consume",   "handoff",   "valid_from", "valid_to", NULL};
     static const char *const label[] = {[LABEL_NONE] = "none",
                                         [LABEL_ATTEMPTED_NOT_REACHED] = "attempted_not_reached",
                                         [LABEL_REPLIED_NOT_ANSWERED] = "replied_not_answered"};
     static const char *const consume[] = {"one", "all"};
+    static const char *const time[] = {"wall", "business"};
     struct rules_kind kind = {.within_us = PK_NO_TIME, .valid_from_us = INT64_MIN, .valid_to_us = INT64_MAX};
-    int chosen_label = LABEL_NONE, chosen_consume = 0;
-    only(reader, node, known);
+    int chosen_label = LABEL_NONE, chosen_consume = 0, chosen_time = 0;
+    read_keys(reader, node, known);
     if (reader->status == PK_OK && !yaml_get(node, "kind"))
         FAIL(reader, node, "an obligation needs its name; add 'kind:'");
     if (reader->status == PK_OK)
@@ -526,13 +119,18 @@ static struct rules_kind read_kind(struct reader *reader, const struct yaml_node
     kind.rejects = read_matches(reader, yaml_get(node, "rejects"), "rejects");
     kind.withdraws = read_matches(reader, yaml_get(node, "withdraws"), "withdraws");
     read_duration(reader, yaml_get(node, "within"), &kind.within_us);
+    read_choice(reader, yaml_get(node, "time"), "value of time", time, PK_COUNT(time), &chosen_time);
+    if (yaml_get(node, "time") && !yaml_get(node, "within"))
+        FAIL(reader, yaml_get(node, "time"), "time says how 'within' runs; add 'within:' or leave it out");
     read_bool(reader, yaml_get(node, "across"), &kind.across);
+    read_bool(reader, yaml_get(node, "handoff"), &kind.handoff);
     read_choice(reader, yaml_get(node, "label"), "label", label, PK_COUNT(label), &chosen_label);
     read_choice(reader, yaml_get(node, "consume"), "value of consume", consume, PK_COUNT(consume), &chosen_consume);
     read_time(reader, yaml_get(node, "valid_from"), &kind.valid_from_us);
     read_valid_to(reader, yaml_get(node, "valid_to"), &kind.valid_to_us);
     kind.label = (enum rules_label)chosen_label;
     kind.consume_all = chosen_consume == 1;
+    kind.business = chosen_time == 1;
     if (reader->status == PK_OK && kind.valid_from_us > kind.valid_to_us)
         FAIL(reader, yaml_get(node, "valid_to"), "valid_to lies before valid_from; no event could open this kind");
     if (reader->status == PK_OK && kind.opens.count + kind.attempts.count + kind.fulfils.count + kind.rejects.count +
@@ -543,7 +141,7 @@ static struct rules_kind read_kind(struct reader *reader, const struct yaml_node
 
 static void read_kinds(struct reader *reader, const struct yaml_node *node, struct rules *rules)
 {
-    size_t count = items_of(reader, node, "kinds");
+    size_t count = read_items(reader, node, "kinds");
     if (count > RULES_MAX_KINDS) {
         FAIL(reader, node, "%zu kinds, at most %d", count, RULES_MAX_KINDS);
         return;
@@ -560,7 +158,7 @@ static void read_kinds(struct reader *reader, const struct yaml_node *node, stru
 static void read_obligations(struct reader *reader, const struct yaml_node *node, struct rules *rules)
 {
     static const char *const known[] = {"skew", "kinds", NULL};
-    only(reader, node, known);
+    read_keys(reader, node, known);
     read_duration(reader, yaml_get(node, "skew"), &rules->skew_us);
     read_kinds(reader, yaml_get(node, "kinds"), rules);
 }
@@ -576,7 +174,7 @@ static void read_horizon(struct reader *reader, const struct yaml_node *node, st
 
 static void read_own_types(struct reader *reader, const struct yaml_node *node)
 {
-    size_t count = items_of(reader, node, "types");
+    size_t count = read_items(reader, node, "types");
     for (size_t i = 0; i < count && reader->status == PK_OK; i++) {
         struct pk_str text = {0};
         read_text(reader, node->item[i], &text);
@@ -587,14 +185,15 @@ static void read_own_types(struct reader *reader, const struct yaml_node *node)
 
 static void read_rules(struct reader *reader, struct rules *rules)
 {
-    static const char *const known[] = {"version", "horizon", "identity", "journeys", "facts", "obligations", "types", NULL};
+    static const char *const known[] = {"version",     "horizon",   "identity",    "journeys", "facts",
+                                        "obligations", "calendars", "definitions", "types",    NULL};
     const struct yaml_node *root = reader->file.root;
     int64_t version = 0;
     if (!root) {
         FAIL(reader, NULL, "the file is empty; start from deploy/polku.yaml");
         return;
     }
-    only(reader, root, known);
+    read_keys(reader, root, known);
     if (reader->status == PK_OK && !yaml_get(root, "version"))
         FAIL(reader, root, "no version; add 'version: %d'", RULES_VERSION);
     read_int(reader, yaml_get(root, "version"), 0, INT64_MAX, &version);
@@ -608,6 +207,8 @@ static void read_rules(struct reader *reader, struct rules *rules)
     read_journeys(reader, yaml_get(root, "journeys"), rules);
     read_facts(reader, yaml_get(root, "facts"), rules);
     read_obligations(reader, yaml_get(root, "obligations"), rules);
+    read_calendars(reader, yaml_get(root, "calendars"), rules);
+    read_definitions(reader, yaml_get(root, "definitions"), rules);
     read_own_types(reader, yaml_get(root, "types"));
 }
 
@@ -695,6 +296,23 @@ static enum pk_status read_bytes(const char *path, struct pk_buf *ret_text, stru
     return PK_OK;
 }
 
+static struct pk_hash hash_of_file(struct pk_str text, const struct rules *rules)
+{
+    struct pk_hash hash;
+    crypto_generichash_state state;
+    crypto_generichash_init(&state, NULL, 0, sizeof hash);
+    crypto_generichash_update(&state, (const uint8_t *)text.ptr, text.len);
+    for (size_t i = 0; i < rules->calendar_count; i++)
+        for (size_t k = 0; k < rules->calendar[i].opens; k++) {
+            uint8_t bytes[16];
+            pk_put_be64(bytes, (uint64_t)rules->calendar[i].open[k].from_us);
+            pk_put_be64(bytes + 8, (uint64_t)rules->calendar[i].open[k].to_us);
+            crypto_generichash_update(&state, bytes, sizeof bytes);
+        }
+    crypto_generichash_final(&state, hash.byte, sizeof hash);
+    return hash;
+}
+
 enum pk_status rules_load(const char *path, const char *vocabulary_path, struct symbols *symbols,
                           struct pk_arena *arena, struct rules *ret_rules, struct rules_warnings *ret_warnings,
                           struct pk_err *err)
@@ -710,14 +328,14 @@ enum pk_status rules_load(const char *path, const char *vocabulary_path, struct 
         .skew_us = 5 * PK_SECOND_US,
         .max_events = 20000,
         .max_component = 1000,
+        .repeat_window_us = 7 * PK_DAY_US,
+        .effort.id = symbol_of(symbols, PK_STR("effort-1")),
     };
     reader.status = read_bytes(path, &text, err);
     if (reader.status == PK_OK)
         reader.status = yaml_parse(path, (struct pk_str){text.ptr, text.len}, arena, &reader.file, err);
-    if (reader.status == PK_OK) {
-        crypto_generichash(rules.file_hash.byte, sizeof rules.file_hash, (const uint8_t *)text.ptr, text.len, NULL, 0);
+    if (reader.status == PK_OK)
         read_rules(&reader, &rules);
-    }
     struct rules_warnings warnings = {0};
     if (vocabulary_path)
         check_vocabulary(&reader, vocabulary_path, &warnings);
@@ -725,7 +343,8 @@ enum pk_status rules_load(const char *path, const char *vocabulary_path, struct 
     if (reader.status != PK_OK || !ret_warnings)
         pk_vec_done(&warnings.list);
     if (reader.status == PK_OK) {
-        rules.hashing_hash = hash_of_hashing(&rules, arena);
+        rules.file_hash = hash_of_file((struct pk_str){text.ptr, text.len}, &rules);
+        rules.hashing_hash = rules_hash_of_hashing(&rules, arena);
         *ret_rules = rules;
         if (ret_warnings)
             *ret_warnings = warnings;
