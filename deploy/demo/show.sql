@@ -5,22 +5,22 @@ set timezone = 'Europe/Helsinki';
 set client_min_messages = warning;
 create temp table story (brand text, name text);
 insert into story values
-    ('Ruskavoima', 'bad fuel'), ('Kaarnan Autotalo', 'bad fuel'),
+    ('Ruskavoima', 'bad fuel'), ('Kaarnan Autotalo', 'bad fuel'), ('Niemen Autohuolto', 'bad fuel'),
     ('Pohjanratas', 'paid, no ticket'),
     ('Harjutalot', 'house project'), ('Ovipaja Vesterlund', 'house project'), ('Katajasuon jäteasema', 'waste site'),
     ('Lumme Terveys', 'call in the window'),
-    ('Huoltoratas', 'callback loop'), ('Kehystupa Repo', 'frame shop'), ('Merikuusi', 'lead not taken'),
+    ('Huoltoratas', 'callback loop'), ('Kehystupa Repo', 'frame shop'), ('Merikuusi', 'lead and counter'),
     ('Saarnitoimisto', 'ten-minute reply');
 
 \echo
-\echo The five stories, one row per journey
+\echo The five stories, one row per journey (those with one contact or none are left out)
 select (select s.name from story s where s.brand = any (j.brands) limit 1) as "story",
        to_char(first_at, 'YYYY-MM-DD') as "from", to_char(last_at, 'YYYY-MM-DD') as "to", events, contacts, switches,
        unanswered, refusals, handoffs_offered || ' / ' || handoffs_accepted as "hand-offs / taken",
        obligations_broken || ' of ' || obligations_opened as "promises broken",
        case when resolved then 'yes' else 'no' end as "resolved", array_to_string(channels, ', ') as "channels"
 from bi.journey j
-where j.brands && (select array_agg(brand) from story)
+where j.brands && (select array_agg(brand) from story) and j.contacts + j.handoffs_offered > 1
 order by first_at, journey_id;
 
 \echo What was owed in them
