@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* zone.h - a time zone as a table: which offset from UTC is in force when.
+/* zone.h - local time to UTC by the system's time zone database, without the process's own time zone.
  *
- * Read once, through the C library and the zone files of the system (package tzdata; TZDIR may name another folder).
- * docs/semantics.md 8 says how a local time that is skipped or repeated is read. */
+ * A zone is an IANA name ("America/Sao_Paulo", read from TZDIR or /usr/share/zoneinfo), "UTC", or a
+ * fixed offset ("+03:00"). Times here are seconds: local ones count from 1970-01-01T00:00 local.
+ *
+ * When the clock goes back, a local time happens twice: the first of the two is meant, unless the
+ * caller asks for the last. When the clock goes forward, a local time does not happen: it is read with
+ * the offset that was in force before, so 00:30 in a gap of 00:00..01:00 is 01:30. (Python's zoneinfo
+ * with fold=0 does the same.) */
 #ifndef POLKU_ZONE_H
 #define POLKU_ZONE_H
 
 #include "pk.h"
 
-struct zone_change {
-    int64_t at_us;     /* UTC, inclusive; the first entry begins before all times of events */
-    int64_t offset_us; /* local time - UTC from then on */
-};
-struct zone {
-    const struct zone_change *change; /* ascending */
-    size_t changes;
-};
+struct zone;
 
-/* Names as in the IANA database, "Europe/Helsinki" or "UTC". PK_REJECT with a sentence if the system does not know it. Covers
- * 1990-01-01 to 2101-01-01; lives in `arena`. Sets and restores the environment's TZ: call it before there are threads. */
-enum pk_status zone_load(struct pk_str name, struct pk_arena *arena, struct zone *ret, struct pk_err *err);
-/* Local time, as microseconds of a clock that shows it as if it were UTC, to UTC. */
-int64_t zone_to_utc(const struct zone *zone, int64_t local_us);
+/* Memory lives in `arena`. PK_REJECT with a sentence if there is no such zone. */
+enum pk_status zone_open(struct pk_str name, struct pk_arena *arena, const struct zone **ret_zone,
+                         struct pk_err *err);
+
+enum zone_choice { ZONE_FIRST, ZONE_LAST };
+int64_t zone_utc(const struct zone *zone, int64_t local_s, enum zone_choice choice);
+int32_t zone_offset(const struct zone *zone, int64_t utc_s); /* seconds east of Greenwich */
 
 #endif

@@ -254,12 +254,16 @@ static int cmp_opens(const void *a, const void *b)
                                     : (x->to_us > y->to_us) - (x->to_us < y->to_us);
 }
 
+static int64_t moment_of(const struct zone *zone, int64_t day, int minutes)
+{
+    return zone_utc(zone, (day * DAY_MINUTES + minutes) * 60, ZONE_FIRST) * PK_SECOND_US;
+}
+
 static void add_date(const struct zone *zone, int64_t day, struct hours hours, struct opens *opens)
 {
     for (size_t i = 0; i < hours.count; i++) {
-        struct calendar_open open = {
-            .from_us = zone_to_utc(zone, day * PK_DAY_US + hours.range[i].from * 60 * PK_SECOND_US),
-            .to_us = zone_to_utc(zone, day * PK_DAY_US + hours.range[i].to * 60 * PK_SECOND_US)};
+        struct calendar_open open = {.from_us = moment_of(zone, day, hours.range[i].from),
+                                     .to_us = moment_of(zone, day, hours.range[i].to)};
         if (open.from_us < open.to_us) /* else a change of clocks left nothing of it */
             *pk_vec_push(&opens->list) = open;
     }
@@ -327,7 +331,7 @@ static struct rules_texts read_owners(struct reader *reader, const struct yaml_n
 
 /* The zones of the calendars that were read before are not read again. */
 static void read_zone(struct reader *reader, const struct yaml_node *node, const struct calendar *before, size_t count,
-                      struct zone *zone, struct calendar *calendar)
+                      const struct zone **zone, struct calendar *calendar)
 {
     struct pk_err err = {0};
     read_text(reader, node, &calendar->zone);
@@ -338,13 +342,13 @@ static void read_zone(struct reader *reader, const struct yaml_node *node, const
             zone[count] = zone[i];
             return;
         }
-    if (zone_load(calendar->zone, reader->arena, &zone[count], &err) != PK_OK)
+    if (zone_open(calendar->zone, reader->arena, &zone[count], &err) != PK_OK)
         FAIL(reader, node, "%s", err.text);
 }
 
 /* `calendar[count]` and `zone[count]`, behind those that were read before. */
 static void read_calendar(struct reader *reader, const struct yaml_node *node, size_t count, struct calendar *calendar,
-                          struct zone *zone)
+                          const struct zone **zone)
 {
     static const char *const known[] = {"name", "zone", "hours", "holidays", "pauses", "days", "brands", "units", NULL};
     struct calendar *own = &calendar[count];
@@ -366,7 +370,7 @@ static void read_calendar(struct reader *reader, const struct yaml_node *node, s
     struct dates dates PK_AUTO(dates_done);
     dates_init(&dates);
     read_dates(reader, node, &dates);
-    build_opens(reader, node, &dates, &zone[count], own);
+    build_opens(reader, node, &dates, zone[count], own);
 }
 
 /* ---- calendars ---- */
@@ -390,7 +394,7 @@ void read_calendars(struct reader *reader, const struct yaml_node *node, struct 
         return;
     }
     struct calendar *calendar = PK_NEW_ARRAY(reader->arena, struct calendar, count);
-    struct zone *zone = PK_NEW_ARRAY(reader->arena, struct zone, count);
+    const struct zone **zone = PK_NEW_ARRAY(reader->arena, const struct zone *, count);
     for (size_t i = 0; i < count && reader->status == PK_OK; i++) {
         const struct yaml_node *at = node->item[i];
         read_calendar(reader, at, i, calendar, zone);
