@@ -5,8 +5,8 @@
 
 #define CHANGES_LISTS(X)                                                                                             \
     X(guard) X(new_cell) X(key) X(key_state) X(meeting_new) X(meeting_first) X(meeting_gone) X(decision) X(sighting) \
-    X(customer) X(customer_gone) X(replaced) X(fact) X(move) X(journey) X(journey_gone) X(obligation)                \
-    X(obligation_gone) X(interactions) X(obligations) X(quarantine)
+    X(customer) X(customer_purchases) X(customer_gone) X(replaced) X(fact) X(move) X(journey) X(journey_gone)        \
+    X(obligation) X(obligation_gone) X(course_new) X(course) X(course_gone) X(aggregate) X(quarantine)
 
 void changes_reset(struct changes *changes)
 {

@@ -12,6 +12,7 @@ void committer_init(struct committer *committer, const struct meaning *meaning, 
 {
     *committer = (struct committer){.meaning = meaning, .store = store};
     committer->arena.keep_bytes = 64 << 20;
+    metrics_init(&committer->metrics, meaning->rules, meaning->maker->symbols);
     cache_init(&committer->cache, cache_bytes);
 }
 
@@ -338,8 +339,29 @@ static void reset_try(struct committer *c)
     pk_map_clear(&c->locked);
 }
 
-static enum pk_status send_try(struct committer *c, enum store_mode mode, struct pk_err *err)
+/* Fills the changes. Paths of courses are words that nobody knew before: their ids are given outside of the batch's
+ * transaction, so that they stay whatever becomes of it. Where that is open already, *ret_again: it is rolled back, and
+ * everything has to be done once more. */
+static enum pk_status save_workset(struct committer *c, enum store_mode mode, bool *ret_again, struct pk_err *err)
 {
+    int64_t *new_cell = NULL;
+    enum pk_status status = take_new_cells(c, &new_cell, err);
+    if (status != PK_OK)
+        return status;
+    size_t words = symbols_count(c->meaning->symbols);
+    workset_save(&c->workset, new_cell, &c->metrics, &c->changes);
+    c->changes.token = new_token();
+    if (symbols_count(c->meaning->symbols) == words)
+        return PK_OK;
+    *ret_again = mode != STORE_SNAPSHOT;
+    if (*ret_again)
+        store_rollback(c->store);
+    return store_ensure_dictionary(c->store, err);
+}
+
+static enum pk_status prepare_try(struct committer *c, enum store_mode mode, bool *ret_again, struct pk_err *err)
+{
+    *ret_again = false;
     reset_try(c);
 
     /* Before every try: the next batch may have brought new text in the meantime. */
@@ -351,7 +373,6 @@ static enum pk_status send_try(struct committer *c, enum store_mode mode, struct
     bool first = mode == STORE_SNAPSHOT;
     take_spans(c);
     workset_begin(&c->workset, c->meaning, &c->arena, first ? &c->cache : NULL, !first, fact, count);
-    int64_t *new_cell = NULL;
     status = gather(c, mode, err);
     if (first && c->workset.contradicted) { /* a copy with another content: ask for all events before anything else */
         store_rollback(c->store);
@@ -359,14 +380,19 @@ static enum pk_status send_try(struct committer *c, enum store_mode mode, struct
         workset_begin(&c->workset, c->meaning, &c->arena, &c->cache, true, fact, count);
         status = gather(c, mode, err);
     }
-    if (status == PK_OK)
-        status = take_new_cells(c, &new_cell, err);
+    return status != PK_OK ? status : save_workset(c, mode, ret_again, err);
+}
+
+static enum pk_status send_try(struct committer *c, enum store_mode mode, struct pk_err *err)
+{
+    bool again = true;
+    enum pk_status status = PK_OK;
+    while (status == PK_OK && again)
+        status = prepare_try(c, mode, &again, err);
     if (status == PK_OK) {
-        workset_save(&c->workset, new_cell, &c->metrics, &c->changes);
         for (size_t i = c->from; i < c->to; i++)
             if (c->batch->item.ptr[i].reject)
                 *pk_vec_push(&c->changes.quarantine) = *c->batch->item.ptr[i].reject;
-        c->changes.token = new_token();
         status = store_save_send(c->store, mode, &c->changes, err);
     }
     if (status != PK_OK) {
@@ -478,10 +504,10 @@ static enum pk_status check_rules(struct committer *c, struct pk_err *err)
     return store_check_rules(c->store, c->meaning->rules, fact_hash(c->meaning->hasher, &check, 1), err);
 }
 
-enum pk_status commit_decisions(struct committer *c, const struct change_decision *decision, size_t count,
-                                struct pk_err *err)
+static enum pk_status prepare_decisions(struct committer *c, const struct change_decision *decision, size_t count,
+                                        bool *ret_again, struct pk_err *err)
 {
-    int64_t *new_cell = NULL;
+    *ret_again = false;
     reset_try(c);
     c->known.len = 0;
     c->changes.slot = COMMAND_SLOT;
@@ -492,13 +518,18 @@ enum pk_status commit_decisions(struct committer *c, const struct change_decisio
         status = gather(c, STORE_ALONE, err);
     if (status == PK_OK) /* a rebuild may have come between */
         status = check_rules(c, err);
+    return status != PK_OK ? status : save_workset(c, STORE_ALONE, ret_again, err);
+}
+
+enum pk_status commit_decisions(struct committer *c, const struct change_decision *decision, size_t count,
+                                struct pk_err *err)
+{
+    bool again = true;
+    enum pk_status status = PK_OK;
+    while (status == PK_OK && again)
+        status = prepare_decisions(c, decision, count, &again, err);
     if (status == PK_OK)
-        status = take_new_cells(c, &new_cell, err);
-    if (status == PK_OK) {
-        workset_save(&c->workset, new_cell, &c->metrics, &c->changes);
-        c->changes.token = new_token();
         status = store_save_send(c->store, STORE_ALONE, &c->changes, err);
-    }
     if (status == PK_OK)
         status = store_save_finish(c->store, err);
     else

@@ -6,10 +6,50 @@
 
 /* ---- differences ---- */
 
-static void save_journey(const struct journey *journey, struct changes *changes)
+static void save_course(const struct journey *journey, const struct course *course, const struct course *old,
+                        struct changes *changes)
 {
-    if (!journey->old || !journey_same(journey, journey->old))
-        *pk_vec_push(&changes->journey) = (struct journey *)journey;
+    if (!old)
+        *pk_vec_push(&changes->course_new) = (struct change_course){journey, course};
+    else if (!course)
+        *pk_vec_push(&changes->course_gone) = (struct change_course_gone){journey->id, old->definition};
+    else if (!course_same(course, old) || !pk_hash_eq(journey->customer, journey->old->customer))
+        *pk_vec_push(&changes->course) = (struct change_course){journey, course};
+}
+
+/* Both lists are sorted by definition. */
+static void save_courses(const struct journey *journey, struct changes *changes)
+{
+    static const struct courses none;
+    const struct courses *now = &journey->strand.courses, *old = journey->old ? &journey->old->strand.courses : &none;
+    for (uint32_t i = 0, k = 0; i < now->count || k < old->count;) {
+        const struct course *a = i < now->count ? &now->course[i] : NULL, *b = k < old->count ? &old->course[k] : NULL;
+        if (a && b && a->definition != b->definition)
+            *(a->definition < b->definition ? &b : &a) = NULL;
+        save_course(journey, a, b, changes);
+        i += a != NULL;
+        k += b != NULL;
+    }
+}
+
+static void save_journey(const struct journey *journey, struct changes *changes, struct metrics *metrics)
+{
+    if (journey->old && journey_same(journey, journey->old))
+        return;
+    if (journey->old)
+        metrics_add_journey(metrics, journey->old, -1);
+    metrics_add_journey(metrics, journey, +1);
+    *pk_vec_push(&changes->journey) = (struct journey *)journey;
+    save_courses(journey, changes);
+}
+
+static void save_gone_journey(const struct journey *journey, struct changes *changes, struct metrics *metrics)
+{
+    metrics_add_journey(metrics, journey, -1);
+    *pk_vec_push(&changes->journey_gone) = journey->id;
+    for (uint32_t i = 0; i < journey->strand.courses.count; i++)
+        *pk_vec_push(&changes->course_gone) =
+            (struct change_course_gone){journey->id, journey->strand.courses.course[i].definition};
 }
 
 static void save_obligation(const struct obligation *o, struct changes *changes, struct metrics *metrics)
@@ -29,7 +69,8 @@ void derive_begin(struct derivation *ret, const struct meaning *meaning, struct 
 {
     *ret = (struct derivation){.meaning = meaning, .arena = arena, .ledger = {.meaning = meaning, .arena = arena}};
     if (!from) {
-        ret->now.id = ret->now.journeys.customer = customer;
+        ret->now.id = customer;
+        journeys_init(&ret->now.journeys, customer);
         ret->now.last_at_us = ret->now.last_act_at_us = PK_NO_TIME;
         return;
     }
@@ -40,7 +81,7 @@ void derive_begin(struct derivation *ret, const struct meaning *meaning, struct 
     journeys->event = pk_arena_copy(arena, journeys->event, journeys->event_count * sizeof *journeys->event);
     journeys->event_cap = journeys->event_count;
     ret->ledger.item = pk_arena_copy(arena, from->open, from->open_count * sizeof *from->open);
-    ret->ledger.item_count = ret->ledger.item_cap = from->open_count;
+    ret->ledger.item_count = ret->ledger.item_cap = ret->ledger.cycled = from->open_count;
 }
 
 static bool follows_last(const struct derivation *d, const struct fact *fact)
@@ -91,11 +132,11 @@ bool derive_append(struct derivation *d, struct fact *fact, bool promise_known, 
 {
     if (!follows_last(d, fact) || !may_open(d, fact, promise_known, opening_known))
         return false;
-    if (!journey_take(&d->now.journeys, fact, d->meaning->rules, 0, d->arena))
+    if (!journey_take(&d->now.journeys, fact, d->meaning, 0, &d->tally, d->arena))
         return false;
     fact->order = d->order++;
-    ledger_act(&d->ledger, fact);
     ledger_open(&d->ledger, fact);
+    ledger_act(&d->ledger, fact);
     note_last(&d->now, d->meaning, fact);
     return true;
 }
@@ -103,9 +144,10 @@ bool derive_append(struct derivation *d, struct fact *fact, bool promise_known, 
 void derive_save(struct derivation *d, struct changes *changes, struct metrics *metrics)
 {
     for (uint32_t i = 0; i < d->now.journeys.made_count; i++)
-        save_journey(d->now.journeys.made[i], changes);
+        save_journey(d->now.journeys.made[i], changes, metrics);
     for (uint32_t i = 0; i < d->ledger.made_count; i++)
         save_obligation(d->ledger.made[i], changes, metrics);
+    metrics_add_tally(metrics, &d->tally);
 }
 
 /* ---- frozen states ---- */
@@ -127,7 +169,9 @@ static void *take(uint8_t **at, const void *from, size_t bytes)
 static size_t lists_bytes(const struct journey *journey)
 {
     return rounded(journey->channels.count * sizeof(sym_t)) + rounded(journey->brands.count * sizeof(sym_t)) +
-           rounded(journey->units.count * sizeof(sym_t));
+           rounded(journey->units.count * sizeof(sym_t)) + rounded(journey->people * sizeof *journey->person) +
+           rounded(journey->offerers * sizeof *journey->offerer) +
+           rounded(journey->strand.courses.count * sizeof *journey->strand.courses.course);
 }
 
 static struct journey *freeze_journey(uint8_t **at, const struct journey *journey)
@@ -138,6 +182,13 @@ static struct journey *freeze_journey(uint8_t **at, const struct journey *journe
         lists[i]->sym = take(at, lists[i]->sym, lists[i]->count * sizeof(sym_t));
         lists[i]->cap = lists[i]->count;
     }
+    struct courses *courses = &copy->strand.courses;
+    copy->person = take(at, copy->person, copy->people * sizeof *copy->person);
+    copy->person_cap = copy->people;
+    copy->offerer = take(at, copy->offerer, copy->offerers * sizeof *copy->offerer);
+    copy->offerer_cap = copy->offerers;
+    courses->course = take(at, courses->course, courses->count * sizeof *courses->course);
+    courses->cap = courses->count;
     copy->made = false;
     copy->old = NULL;
     return copy;
@@ -149,7 +200,8 @@ struct customer *derive_freeze(const struct customer *customer, struct obligatio
     const struct journeys *from = &customer->journeys;
     uint32_t events = PK_MIN(from->event_count, (uint32_t)JOURNEY_EVENTS), open = 0;
     size_t bytes = rounded(sizeof *customer) + rounded(customer->last_event_id.len) +
-                   rounded(from->live_count * sizeof *from->live) + rounded(events * sizeof *from->event);
+                   rounded(from->live_count * sizeof *from->live) + rounded(events * sizeof *from->event) +
+                   rounded(from->needs.count * sizeof *from->needs.need);
     for (uint32_t i = 0; i < from->live_count; i++)
         bytes += rounded(sizeof **from->live) + lists_bytes(from->live[i]);
     for (uint32_t i = 0; i < count; i++)
@@ -166,6 +218,8 @@ struct customer *derive_freeze(const struct customer *customer, struct obligatio
     to->event_index = (struct pk_map){0};
     to->made = NULL;
     to->made_count = to->made_cap = 0;
+    to->needs.need = take(&at, from->needs.need, from->needs.count * sizeof *from->needs.need);
+    to->needs.cap = 0; /* borrowed by whoever goes on from here */
     to->live = take(&at, from->live, from->live_count * sizeof *from->live);
     to->live_cap = from->live_count;
     for (uint32_t i = 0; i < from->live_count; i++)
@@ -225,7 +279,8 @@ static void find_customers(struct pk_arena *arena, const struct group *group, st
         struct customer *found = pk_map_get(index, id);
         if (!found) {
             found = &customer[ret->customers++];
-            found->id = found->journeys.customer = id;
+            found->id = id;
+            journeys_init(&found->journeys, id);
             found->last_act_at_us = PK_NO_TIME;
             pk_map_put(index, id, found);
         }
@@ -236,7 +291,7 @@ static void find_customers(struct pk_arena *arena, const struct group *group, st
 }
 
 static void derive_all(const struct meaning *meaning, struct pk_arena *arena, const struct group *group,
-                       struct group_result *ret)
+                       struct group_result *ret, struct tally *tally)
 {
     struct pk_map index = {0};
     uint32_t *events;
@@ -248,7 +303,7 @@ static void derive_all(const struct meaning *meaning, struct pk_arena *arena, co
         if (pk_hash_zero(fact->customer))
             continue;
         struct customer *customer = pk_map_get(&index, fact->customer);
-        journey_take(&customer->journeys, fact, meaning->rules, events[customer - ret->customer], arena);
+        journey_take(&customer->journeys, fact, meaning, events[customer - ret->customer], tally, arena);
         note_last(customer, meaning, fact);
     }
     pk_map_done(&index);
@@ -258,7 +313,8 @@ static void derive_all(const struct meaning *meaning, struct pk_arena *arena, co
         ledger_act(&ret->ledger, group->fact[i]);
 }
 
-static void compare_journeys(const struct group *group, const struct group_result *result, struct changes *changes)
+static void compare_journeys(const struct group *group, const struct group_result *result, struct changes *changes,
+                             struct metrics *metrics)
 {
     struct pk_map stored = {0};
     for (size_t i = 0; i < group->stored_journeys; i++)
@@ -269,10 +325,10 @@ static void compare_journeys(const struct group *group, const struct group_resul
             struct journey *journey = journeys->made[i];
             journey->old = pk_map_get(&stored, journey->id);
             pk_map_remove(&stored, journey->id);
-            save_journey(journey, changes);
+            save_journey(journey, changes, metrics);
         }
     }
-    PK_MAP_EACH(&stored, gone) *pk_vec_push(&changes->journey_gone) = gone->key;
+    PK_MAP_EACH(&stored, gone) save_gone_journey(gone->value, changes, metrics);
     pk_map_done(&stored);
 }
 
@@ -308,13 +364,76 @@ static void save_move(const struct fact *fact, struct changes *changes)
         (struct change_move){fact->at_us, fact->event_hash, journey, fact->customer, fact->sighted, fact->customer_kind};
 }
 
+/* ---- what pairs of stored events count ---- */
+
+static struct needs *needs_of(struct pk_map *needs, struct pk_arena *arena, struct pk_hash customer)
+{
+    struct needs *found = pk_map_get(needs, customer);
+    if (!found) {
+        found = PK_NEW(arena, struct needs);
+        needs_init(found);
+        pk_map_put(needs, customer, found);
+    }
+    return found;
+}
+
+struct stored_strand {
+    struct strand strand;
+    bool crowd;
+};
+
+void derive_stored_pairs(const struct meaning *meaning, struct pk_arena *arena, struct fact **fact, size_t facts,
+                         const struct journey *journey, size_t journeys, struct tally *tally, int sign,
+                         struct pk_map *ret_needs)
+{
+    struct pk_map strands = {0};
+    struct stored_strand *strand = PK_NEW_ARRAY(arena, struct stored_strand, journeys + 1);
+    for (size_t i = 0; i < journeys; i++) {
+        strand_init(&strand[i].strand);
+        strand[i].crowd = journey[i].crowd;
+        pk_map_put(&strands, journey[i].id, &strand[i]);
+    }
+    sort_facts(meaning, arena, fact, facts);
+    for (size_t i = 0; i < facts; i++) {
+        if (pk_hash_zero(fact[i]->stored_customer))
+            continue;
+        struct stored_strand *of =
+            pk_hash_zero(fact[i]->stored_journey) ? NULL : pk_map_get(&strands, fact[i]->stored_journey);
+        needs_take(needs_of(ret_needs, arena, fact[i]->stored_customer), fact[i], arena, tally, sign);
+        if (of)
+            strand_take(&of->strand, meaning, fact[i], of->crowd, arena, tally, sign);
+    }
+    pk_map_done(&strands);
+}
+
+/* Takes back what the stored events counted, and notes the purchases of before. */
+static void take_back(const struct meaning *meaning, struct pk_arena *arena, const struct group *group,
+                      struct group_result *ret, struct tally *tally)
+{
+    struct pk_map needs = {0};
+    derive_stored_pairs(meaning, arena, group->stored_fact, group->stored_facts, group->stored_journey,
+                        group->stored_journeys, tally, -1, &needs);
+    ret->was = PK_NEW_ARRAY(arena, struct needs, ret->customers + 1);
+    for (size_t c = 0; c < ret->customers; c++) {
+        const struct needs *was = pk_map_get(&needs, ret->customer[c].id);
+        if (was)
+            ret->was[c] = *was;
+        else
+            needs_init(&ret->was[c]);
+    }
+    pk_map_done(&needs);
+}
+
 void derive_group(const struct meaning *meaning, struct pk_arena *arena, struct group *group,
                   struct group_result *ret, struct changes *changes, struct metrics *metrics)
 {
+    struct tally tally = {0};
     *ret = (struct group_result){.ledger = {.meaning = meaning, .arena = arena, .indexed = group->facts > 64}};
     sort_facts(meaning, arena, group->fact, group->facts);
-    derive_all(meaning, arena, group, ret);
-    compare_journeys(group, ret, changes);
+    derive_all(meaning, arena, group, ret, &tally);
+    take_back(meaning, arena, group, ret, &tally);
+    metrics_add_tally(metrics, &tally);
+    compare_journeys(group, ret, changes, metrics);
     compare_obligations(group, ret, changes, metrics);
     for (size_t i = 0; i < group->facts; i++)
         save_move(group->fact[i], changes);

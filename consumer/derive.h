@@ -29,6 +29,7 @@ struct derivation {
     struct pk_arena *arena;
     struct customer now;
     struct ledger ledger;
+    struct tally tally; /* what pairs of events add, until derive_save */
     uint32_t order;
 };
 
@@ -39,7 +40,7 @@ void derive_begin(struct derivation *ret, const struct meaning *meaning, struct 
  * database; `opening_known`: one of the names of what it opens by rule, or of itself as an opening event,
  * was. False if only the slow path can tell; the derivation is then void. */
 bool derive_append(struct derivation *derivation, struct fact *fact, bool promise_known, bool opening_known);
-/* Adds what changed to `changes` and `metrics` (rows of journeys and obligations; not the facts). */
+/* Adds what changed to `changes` and `metrics` (rows of journeys, courses and obligations; not the facts). */
 void derive_save(struct derivation *derivation, struct changes *changes, struct metrics *metrics);
 /* A copy that outlives the arena: one block, to be freed with free(). */
 struct customer *derive_freeze(const struct customer *customer, struct obligation *const *obligation, uint32_t count,
@@ -50,7 +51,9 @@ struct customer *derive_freeze(const struct customer *customer, struct obligatio
 struct group {
     struct fact **fact; /* all their events and the events without customer that name their obligations */
     size_t facts;
-    struct journey *stored_journey; /* what the database holds of them now */
+    struct fact **stored_fact; /* what the database holds of them now: all events that are stored as theirs, */
+    size_t stored_facts;       /* those included that are replaced or are nobody's from now on */
+    struct journey *stored_journey; /* with their courses */
     size_t stored_journeys;
     struct obligation *stored_obligation;
     size_t stored_obligations;
@@ -58,14 +61,22 @@ struct group {
 
 struct group_result {
     struct customer *customer; /* in the order of their first event; journeys.made has all their journeys */
+    struct needs *was; /* of each of them, by the stored events: its purchases as stored */
     size_t customers;
     struct ledger ledger;
 };
 
-/* Sorts group->fact, derives, sets fact->journey, and adds the differences to `changes` and `metrics`:
- * journeys, obligations, stored events that moved to another journey or customer. Call group_done after. */
+/* Sorts the facts of the group, derives, sets fact->journey, and adds the differences to `changes` and `metrics`: journeys,
+ * courses, obligations, stored events that moved to another journey or customer, and what pairs of events count. Call
+ * group_done after. */
 void derive_group(const struct meaning *meaning, struct pk_arena *arena, struct group *group,
                   struct group_result *ret, struct changes *changes, struct metrics *metrics);
 void group_done(struct group_result *result);
+
+/* What pairs of stored events count, by the customer and the journey that they are stored with; `crowd` of a journey from
+ * its row in `journey`. Sorts the facts. *ret_needs: by customer, a struct needs of the arena; the caller frees the map. */
+void derive_stored_pairs(const struct meaning *meaning, struct pk_arena *arena, struct fact **fact, size_t facts,
+                         const struct journey *journey, size_t journeys, struct tally *tally, int sign,
+                         struct pk_map *ret_needs);
 
 #endif

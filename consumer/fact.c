@@ -542,11 +542,11 @@ static void take_texts(struct symbols *symbols, const struct event *event, struc
     fact->unit = symbol_of(symbols, event->unit);
     fact->outcome = symbol_of(symbols, event->outcome);
     fact->reason = symbol_of(symbols, event->reason);
-    fact->topic = event->topic;
-    fact->cause = event->cause;
+    fact->topic = symbol_of(symbols, event->topic);
+    fact->cause = symbol_of(symbols, event->cause);
+    fact->stage = symbol_of(symbols, event->stage);
     fact->product = event->product;
     fact->location = event->location;
-    fact->stage = event->stage;
 }
 
 void fact_from_event(struct fact_maker *maker, const struct event *event, struct pk_arena *arena,

@@ -21,17 +21,19 @@ extern const struct aggregate_table aggregate_tables[AGGREGATE_COUNT];
 
 struct metrics {
     struct metric_slot *slot;
-    size_t slots, used;
+    size_t slots;
     PK_VEC(struct change_aggregate) bucket; /* counts: see metric.c */
     struct pk_arena counts;
-    const struct rules *rules; /* calendars; set by the owner */
-    struct symbols *symbols;   /* interns measures and paths */
+    const struct rules *rules; /* calendars; definitions; borrowed */
+    struct symbols *symbols;   /* interns measures and paths: new words need their ids before the changes are written */
+    sym_t first_reply, next_reply, resolution;
+    PK_VEC(sym_t) kept; /* by kind: "kept.KIND" */
 };
 void metrics_init(struct metrics *metrics, const struct rules *rules, struct symbols *symbols);
 void metrics_reset(struct metrics *metrics); /* memory kept */
 void metrics_done(struct metrics *metrics);
 
-/* Adds `sign` times the counts to a bucket; dims and counts as many as the table has. */
+/* Adds `sign` times the counts to the bucket of this moment; dims and counts as many as the table has. */
 void metrics_add(struct metrics *metrics, enum aggregate table, int64_t at_us, const int32_t *dim, const int64_t *count,
                  int sign);
 /* interaction_hourly, need_hourly, rating_hourly, money_hourly. */
@@ -47,11 +49,12 @@ void metrics_add_duration(struct metrics *metrics, sym_t measure, int64_t from_u
 /* Appends the buckets whose differences are not all zero, sorted by table, time, dimensions. Their counts live until the
  * next reset. */
 void metrics_collect(struct metrics *metrics, struct changes *changes);
+int change_aggregate_cmp(const void *left, const void *right); /* struct change_aggregate: by that order */
 
 /* ---- what pairs of events add, kept back until it is known that the derivation holds (strand.h) ---- */
 
 struct tally_entry {
-    enum aggregate table; /* duration_hourly: dim = measure, brand, unit, channel, and count = from, to */
+    enum aggregate table; /* duration_hourly: dim = measure (0 = next_reply), brand, unit, channel, and count = from, to */
     int64_t at_us;
     int32_t dim[AGGREGATE_DIMS];
     int64_t count[5];

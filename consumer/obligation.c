@@ -10,6 +10,9 @@ bool obligation_same(const struct obligation *a, const struct obligation *b)
     return pk_hash_eq(a->id, b->id) && pk_hash_eq(a->customer, b->customer) && pk_hash_eq(a->journey, b->journey) &&
            pk_hash_eq(a->case_key, b->case_key) && a->kind == b->kind && a->explicit_ == b->explicit_ &&
            a->label == b->label && a->brand == b->brand && a->unit == b->unit && a->role == b->role &&
+           a->from_brand == b->from_brand && a->from_unit == b->from_unit && a->cycle == b->cycle &&
+           a->handoff == b->handoff && a->has_money == b->has_money && a->amount_minor == b->amount_minor &&
+           a->currency == b->currency &&
            a->opened_at_us == b->opened_at_us && pk_hash_eq(a->opened_by, b->opened_by) &&
            a->due_from_us == b->due_from_us && a->first_due_to_us == b->first_due_to_us &&
            a->due_to_us == b->due_to_us && a->changed_at_us == b->changed_at_us && a->attempts == b->attempts &&
@@ -104,13 +107,22 @@ const struct obligation *ledger_find_open(const struct ledger *ledger, struct pk
     return found && !obligation_closed(found) ? found : NULL;
 }
 
+/* Of what a rule opens. */
+static int64_t due_of(const struct rules *rules, const struct rules_kind *rule, int64_t at_us, struct accountable who)
+{
+    if (rule->within_us == PK_NO_TIME)
+        return PK_NO_TIME;
+    if (!rule->business)
+        return at_us + rule->within_us;
+    return calendar_due(calendar_of(rules->calendar, rules->calendar_count, who.brand, who.unit), at_us, rule->within_us);
+}
+
 static void open_one(struct ledger *ledger, struct fact *fact, const struct opening *opening)
 {
     const struct rules_kind *rule = opening->rule;
     struct accountable who = accountable_of(fact, opening->explicit_);
-    int64_t due_to = opening->explicit_              ? fact->promise.due_to_us
-                     : rule->within_us == PK_NO_TIME ? PK_NO_TIME
-                                                     : fact->at_us + rule->within_us;
+    int64_t due_to = opening->explicit_ ? fact->promise.due_to_us
+                                        : due_of(ledger->meaning->rules, rule, fact->at_us, who);
     struct obligation *o = PK_NEW(ledger->arena, struct obligation);
     *o = (struct obligation){
         .id = opening->id,
@@ -123,6 +135,13 @@ static void open_one(struct ledger *ledger, struct fact *fact, const struct open
         .brand = who.brand,
         .unit = who.unit,
         .role = who.role,
+        .from_brand = fact->brand,
+        .from_unit = fact->unit,
+        .cycle = 1,
+        .handoff = rule && rule->handoff,
+        .has_money = fact->has_money,
+        .amount_minor = fact->has_money ? fact->money.amount_minor : 0,
+        .currency = fact->has_money ? fact->money.currency : 0,
         .opened_at_us = fact->at_us,
         .opened_by = fact->event_hash,
         .due_from_us = opening->explicit_ ? fact->promise.due_from_us : PK_NO_TIME,
@@ -151,6 +170,31 @@ void ledger_open(struct ledger *ledger, struct fact *fact)
     for (size_t i = 0; i < count; i++)
         if (!opening[i].explicit_ || !find(ledger, opening[i].id))
             open_one(ledger, fact, &opening[i]);
+}
+
+/* ---- cycles ---- */
+
+static uint32_t cycle_of(const struct ledger *ledger, const struct obligation *o, uint32_t before)
+{
+    uint32_t greatest = 0;
+    for (uint32_t i = ledger->closed; i < before; i++) {
+        const struct obligation *other = ledger->item[i];
+        if (other->kind == o->kind && other->brand == o->brand && other->attempts && !obligation_closed(other) &&
+            pk_hash_eq(other->customer, o->customer))
+            greatest = PK_MAX(greatest, other->cycle);
+    }
+    return greatest + 1;
+}
+
+/* Of those that this event opens, as things are before it acts. Items are in the order of their opening events. */
+static void count_cycles(struct ledger *ledger, const struct fact *fact)
+{
+    for (uint32_t first = ledger->cycled; ledger->cycled < ledger->item_count; ledger->cycled++) {
+        struct obligation *o = ledger->item[ledger->cycled];
+        if (o->opener != fact)
+            return;
+        o->cycle = cycle_of(ledger, o, first);
+    }
 }
 
 /* ---- acting ---- */
@@ -305,6 +349,7 @@ static void change_due(struct ledger *ledger, const struct fact *fact)
 
 void ledger_act(struct ledger *ledger, const struct fact *fact)
 {
+    count_cycles(ledger, fact);
     while (ledger->closed < ledger->item_count && obligation_closed(ledger->item[ledger->closed]))
         ledger->closed++;
     if (ledger->closed == ledger->item_count)

@@ -71,16 +71,17 @@ struct ledger {
     struct obligation **item;
     uint32_t item_count, item_cap;
     uint32_t closed; /* so many of the first items are closed, and stay so */
+    uint32_t cycled; /* so many of the first items know their cycle */
     struct obligation **made; /* created or changed since the ledger was taken up */
     uint32_t made_count, made_cap;
     struct pk_map by_id; /* id -> item index + 1; used by the slow path, which sets `indexed` */
     bool indexed;
 };
 
-/* Opens what `fact` opens and is not there yet. The event's journey must be known. */
+/* Opens what `fact` opens and is not there yet. The event's journey and order must be known. */
 void ledger_open(struct ledger *ledger, struct fact *fact);
-/* Acts and then changes due times. Looks only at obligations that are open, and that were opened before
- * the event or are otherwise within its reach (relates_to, skew). */
+/* Counts the cycle of what this event opened, which must be there already; acts; then changes due times. Looks only at
+ * obligations that are open, and that were opened before the event or are otherwise within its reach (relates_to, skew). */
 void ledger_act(struct ledger *ledger, const struct fact *fact);
 /* The open obligation with this ledger id, or NULL. */
 const struct obligation *ledger_find_open(const struct ledger *ledger, struct pk_hash id);

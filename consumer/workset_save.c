@@ -6,22 +6,32 @@
 
 /* ---- saving: groups of the slow path ---- */
 
-static void add_group_fact(struct pk_arena *arena, struct group *group, size_t *cap, struct fact *fact)
-{
-    if (group->facts == *cap) {
-        uint32_t grown;
-        group->fact = pk_arena_grow(arena, group->fact, (uint32_t)group->facts, sizeof *group->fact, &grown);
-        *cap = grown;
-    }
-    group->fact[group->facts++] = fact;
-}
-
 struct group_build {
     struct group group;
-    size_t cap;
+    size_t cap, stored_cap; /* of group.fact and group.stored_fact */
     struct group_result result;
     size_t journeys, obligations;
 };
+
+static void add_to(struct pk_arena *arena, struct fact ***list, size_t *count, size_t *cap, struct fact *fact)
+{
+    if (*count == *cap) {
+        uint32_t grown;
+        *list = pk_arena_grow(arena, *list, (uint32_t)*count, sizeof **list, &grown);
+        *cap = grown;
+    }
+    (*list)[(*count)++] = fact;
+}
+
+static void add_group_fact(struct pk_arena *arena, struct group_build *build, struct fact *fact)
+{
+    add_to(arena, &build->group.fact, &build->group.facts, &build->cap, fact);
+}
+
+static void add_stored_fact(struct pk_arena *arena, struct group_build *build, struct fact *fact)
+{
+    add_to(arena, &build->group.stored_fact, &build->group.stored_facts, &build->stored_cap, fact);
+}
 
 /* By a decision: all its names are blocked now. */
 static bool lost_customer(const struct ws_fact *entry)
@@ -41,12 +51,14 @@ static void collect_facts(struct workset *ws, struct pk_map *builds)
             build = PK_NEW(ws->arena, struct group_build);
             pk_map_put(builds, root->id, build);
         }
-        for (uint32_t f = 0; f < customer->stored_count; f++)
+        for (uint32_t f = 0; f < customer->stored_count; f++) {
+            add_stored_fact(ws->arena, build, customer->stored[f]->fact);
             if (!customer->stored[f]->displaced && !lost_customer(customer->stored[f]))
-                add_group_fact(ws->arena, &build->group, &build->cap, customer->stored[f]->fact);
+                add_group_fact(ws->arena, build, customer->stored[f]->fact);
+        }
         for (uint32_t f = 0; f < customer->fact_count; f++)
             if (!customer->fact[f]->dropped)
-                add_group_fact(ws->arena, &build->group, &build->cap, customer->fact[f]->fact);
+                add_group_fact(ws->arena, build, customer->fact[f]->fact);
     }
 }
 
@@ -65,7 +77,7 @@ static bool collect_nameless(struct workset *ws, struct pk_map *builds, struct f
         struct group_build *build =
             ws_is_former(ws, key->user[u]) ? NULL : build_of(ws, builds, key->user[u]);
         if (build) {
-            add_group_fact(ws->arena, &build->group, &build->cap, fact);
+            add_group_fact(ws->arena, build, fact);
             return true;
         }
     }
@@ -117,7 +129,7 @@ static void derive_groups(struct workset *ws, struct metrics *metrics, struct ch
             continue;
         struct group_build *build =
             build_of(ws, &builds, found ? entry->fact->customer : entry->fact->stored_customer);
-        add_group_fact(ws->arena, &build->group, &build->cap, entry->fact);
+        add_group_fact(ws->arena, build, entry->fact);
     }
     collect_stored_rows(ws, &builds);
     PK_MAP_EACH(&builds, e)
@@ -289,6 +301,38 @@ static void save_facts(struct workset *ws, struct metrics *metrics, struct chang
         quarantine_duplicate(ws->lost.ptr[i], true, changes);
 }
 
+/* Its purchases before this batch and after. False if it was not derived. */
+static bool purchases_of(const struct ws_customer *customer, struct change_customer *ret_before,
+                         struct change_customer *ret_after)
+{
+    const struct needs *was = NULL, *is = NULL;
+    if (customer->slow && customer->result) {
+        is = &customer->result->journeys.needs;
+        was = &customer->result_group->was[customer->result - customer->result_group->customer];
+    } else if (!customer->slow && customer->derivation) {
+        is = &customer->derivation->now.journeys.needs;
+        was = customer->state ? &customer->state->journeys.needs : NULL;
+    }
+    const struct needs *side[] = {was, is};
+    struct change_customer *row[] = {ret_before, ret_after};
+    for (int i = 0; i < 2; i++)
+        *row[i] = (struct change_customer){
+            .id = customer->id,
+            .kind = customer->kind,
+            .name_space = customer->kind == KEY_CASE ? 0 : customer->key->name_space,
+            .purchases = side[i] ? side[i]->purchases : 0,
+            .first_purchase_at_us = side[i] ? side[i]->first_purchase_at_us : PK_NO_TIME,
+            .last_purchase_at_us = side[i] ? side[i]->last_purchase_at_us : PK_NO_TIME,
+        };
+    return is != NULL;
+}
+
+static bool same_purchases(const struct change_customer *a, const struct change_customer *b)
+{
+    return a->purchases == b->purchases && a->first_purchase_at_us == b->first_purchase_at_us &&
+           a->last_purchase_at_us == b->last_purchase_at_us;
+}
+
 /* Has it a row? Of the fast path: a state that is known is one of events. A person that is shared now, or no more, stays a
  * customer's id, but of another kind. */
 static void save_customers(struct workset *ws, struct changes *changes)
@@ -300,11 +344,14 @@ static void save_customers(struct workset *ws, struct changes *changes)
         for (uint32_t f = 0; f < customer->fact_count; f++)
             now |= !customer->fact[f]->dropped;
         bool changed = before && customer->slow && customer->stored[0]->fact->stored_kind != customer->kind;
+        struct change_customer was, is;
+        bool derived = purchases_of(customer, &was, &is);
         if (before && (!now || changed))
             *pk_vec_push(&changes->customer_gone) = customer->id;
         if (now && (!before || changed))
-            *pk_vec_push(&changes->customer) = (struct change_customer){
-                customer->id, customer->kind, customer->kind == KEY_CASE ? 0 : customer->key->name_space};
+            *pk_vec_push(&changes->customer) = is;
+        else if (now && derived && !same_purchases(&was, &is))
+            *pk_vec_push(&changes->customer_purchases) = is;
     }
 }
 
@@ -319,6 +366,19 @@ COMPARE_HASH(compare_key, struct change_key, hash)
 COMPARE_HASH(compare_key_state, struct change_key_state, hash)
 COMPARE_HASH(compare_customer, struct change_customer, id)
 
+static int compare_course(const void *left, const void *right)
+{
+    const struct change_course *a = left, *b = right;
+    int order = pk_hash_cmp(a->journey->id, b->journey->id);
+    uint32_t x = a->course->definition, y = b->course->definition;
+    return order ? order : (x > y) - (x < y);
+}
+static int compare_course_gone(const void *left, const void *right)
+{
+    const struct change_course_gone *a = left, *b = right;
+    int order = pk_hash_cmp(a->journey, b->journey);
+    return order ? order : (a->definition > b->definition) - (a->definition < b->definition);
+}
 static int compare_hash(const void *left, const void *right)
 {
     return memcmp(left, right, sizeof(struct pk_hash));
@@ -366,6 +426,7 @@ static void sort_changes(struct changes *changes)
     SORT(changes->meeting_gone, compare_meeting);
     SORT(changes->sighting, compare_sighting);
     SORT(changes->customer, compare_customer);
+    SORT(changes->customer_purchases, compare_customer);
     SORT(changes->customer_gone, compare_hash);
     SORT(changes->replaced, ws_compare_stored);
     SORT(changes->fact, ws_compare_stored);
@@ -374,6 +435,9 @@ static void sort_changes(struct changes *changes)
     SORT(changes->journey_gone, compare_hash);
     SORT(changes->obligation, compare_obligation);
     SORT(changes->obligation_gone, compare_hash);
+    SORT(changes->course_new, compare_course);
+    SORT(changes->course, compare_course);
+    SORT(changes->course_gone, compare_course_gone);
 }
 
 void workset_save(struct workset *ws, const int64_t *new_cell, struct metrics *metrics, struct changes *changes)
