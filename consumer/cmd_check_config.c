@@ -1,8 +1,81 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* check-config: reads all that `run` would read, connects to nobody. */
 #include <stdio.h>
+#include <time.h>
 
 #include "consumer_commands.h"
+#include "time_text.h"
+
+/* ---- what the rules say ---- */
+
+/* ", brand a or b"; nothing if there are none. */
+static void print_owners(const struct symbols *symbols, const char *what, const sym_t *owner, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        printf("%s%s%.*s", i ? " or " : ", ", i ? "" : what, PK_STR_ARG(symbol_text(symbols, owner[i])));
+}
+
+static double hours_of(int64_t us)
+{
+    return (double)us / (double)PK_HOUR_US;
+}
+
+/* The next open time as of now: what was mistyped shows first in there. */
+static void print_calendar(const char *rules, const struct symbols *symbols, const struct calendar *calendar, int64_t now_us)
+{
+    printf("%s: calendar %.*s: zone %.*s", rules, PK_STR_ARG(calendar->name), PK_STR_ARG(calendar->zone));
+    print_owners(symbols, "brand ", calendar->brand, calendar->brands);
+    print_owners(symbols, "unit ", calendar->unit, calendar->units);
+    printf("; open %.2f h in the next 7 days, %.2f h in the next 365",
+           hours_of(calendar_between(calendar, now_us, now_us + 7 * PK_DAY_US)),
+           hours_of(calendar_between(calendar, now_us, now_us + 365 * PK_DAY_US)));
+    size_t next = 0;
+    while (next < calendar->opens && calendar->open[next].to_us <= now_us)
+        next++;
+    if (next < calendar->opens) {
+        char from[28], to[28];
+        time_format_iso(calendar->open[next].from_us, from);
+        time_format_iso(calendar->open[next].to_us, to);
+        printf("; next from %.16sZ to %.16sZ\n", from, to);
+    } else {
+        printf("; never again\n");
+    }
+}
+
+static void print_definition(const char *rules, const struct symbols *symbols, const struct rules_definition *definition)
+{
+    printf("%s: definition %.*s: ", rules, PK_STR_ARG(symbol_text(symbols, definition->id)));
+    for (size_t i = 0; i < definition->milestone_count; i++) {
+        const struct rules_milestone *milestone = &definition->milestone[i];
+        printf("%s%.*s%s%s", i ? " > " : "", PK_STR_ARG(milestone->name), milestone->optional ? " (optional)" : "",
+               milestone->critical ? " (critical)" : "");
+    }
+    printf("; goal %.*s within %g days\n", PK_STR_ARG(definition->milestone[definition->goal].name),
+           hours_of(definition->window_us) / 24);
+}
+
+static void print_effort(const char *rules, const struct symbols *symbols, const struct rules_effort *effort)
+{
+    bool any = false;
+    printf("%s: effort %.*s:", rules, PK_STR_ARG(symbol_text(symbols, effort->id)));
+#define X(member)                                                                                                    \
+    if (effort->member) {                                                                                            \
+        printf("%s %s x %d", any ? "," : "", #member, (int)effort->member);                                          \
+        any = true;                                                                                                  \
+    }
+    RULES_EFFORTS(X)
+#undef X
+    printf("%s\n", any ? "" : " nothing has a weight");
+}
+
+/* Without a calendar every hour is open: legal, but hardly meant where a kind asks for business time. */
+static void print_business(const char *file, const struct symbols *symbols, const struct rules *rules)
+{
+    for (size_t i = 0; i < rules->kind_count; i++)
+        if (rules->kind[i].business && rules->calendar_count == 0)
+            printf("%s: warning: kind %.*s runs in business time, but there are no calendars; it is wall time\n", file,
+                   PK_STR_ARG(symbol_text(symbols, rules->kind[i].kind)));
+}
 
 static void print_rules(const struct consumer_options *options, const struct consumer_inputs *inputs)
 {
@@ -23,7 +96,15 @@ static void print_rules(const struct consumer_options *options, const struct con
         if (rules->name_space[i].store_clear)
             printf("%s: values of %s%.*s are stored in the clear\n", options->rules,
                    rules->name_space[i].any_issuer ? "*/" : "", PK_STR_ARG(rules->name_space[i].name));
+    print_business(options->rules, &inputs->symbols, rules);
+    for (size_t i = 0; i < rules->calendar_count; i++)
+        print_calendar(options->rules, &inputs->symbols, &rules->calendar[i], (int64_t)time(NULL) * PK_SECOND_US);
+    for (size_t i = 0; i < rules->definition_count; i++)
+        print_definition(options->rules, &inputs->symbols, &rules->definition[i]);
+    print_effort(options->rules, &inputs->symbols, &rules->effort);
 }
+
+/* ---- the command ---- */
 
 int consumer_check_config(const struct consumer_options *options)
 {
