@@ -20,15 +20,21 @@ static struct pk_hash event_key(int64_t at_us, struct pk_hash event_hash)
     return event_hash;
 }
 
-static struct pk_hash bucket_key(int64_t hour_us, sym_t a, sym_t b, sym_t c, sym_t d, int32_t slot)
+static struct pk_hash bucket_key(const struct change_aggregate *row, int32_t slot)
 {
-    uint64_t word[] = {(uint64_t)hour_us, (uint64_t)a << 32 | b, (uint64_t)c << 32 | d, (uint32_t)slot};
-    uint64_t left = 1, right = 2;
-    for (size_t i = 0; i < PK_COUNT(word); i++) {
-        left = (left ^ word[i]) * UINT64_C(0x9E3779B97F4A7C15), left ^= left >> 29;
-        right = (right ^ word[i]) * UINT64_C(0xD6E8FEB86659FD93), right ^= right >> 31;
+    uint64_t left = (uint64_t)row->table + 1, right = (uint32_t)slot;
+    for (uint32_t i = 0; i <= aggregate_tables[row->table].dims; i++) {
+        uint64_t word = i ? (uint32_t)row->dim[i - 1] : (uint64_t)row->at_us;
+        left = (left ^ word) * UINT64_C(0x9E3779B97F4A7C15), left ^= left >> 29;
+        right = (right ^ word) * UINT64_C(0xD6E8FEB86659FD93), right ^= right >> 31;
     }
     return number_key(left, right);
+}
+
+static struct pk_hash course_key(struct pk_hash journey, uint32_t definition)
+{
+    pk_put_be64(journey.byte, pk_get_be64(journey.byte) ^ ((uint64_t)definition + 1) << 56);
+    return journey;
 }
 
 static void *index_value(size_t index)
@@ -46,8 +52,7 @@ static struct pk_str copy_text(struct pk_arena *arena, struct pk_str text)
 static struct fact *copy_fact(struct pk_arena *arena, const struct fact *from)
 {
     struct fact *fact = pk_arena_copy(arena, from, sizeof *fact);
-    struct pk_str *text[] = {&fact->event_id, &fact->topic,    &fact->cause,     &fact->product,
-                             &fact->location, &fact->stage,    &fact->attributes};
+    struct pk_str *text[] = {&fact->event_id, &fact->product, &fact->location, &fact->attributes};
     for (size_t i = 0; i < PK_COUNT(text); i++)
         *text[i] = copy_text(arena, *text[i]);
     struct fact_identifier *identifier = pk_arena_copy(arena, from->identifier,
@@ -76,27 +81,40 @@ static struct fact loaded_fact(struct pk_arena *arena, const struct fact *row)
     fact.event_id = copy_text(arena, row->event_id);
     fact.traits = 0;
     fact.identifier = pk_arena_copy(arena, row->identifier, row->identifier_count * sizeof *row->identifier);
-    fact.staff = (struct pk_hash){0};
-    fact.topic = fact.cause = fact.product = fact.location = fact.stage = fact.attributes = (struct pk_str){0};
-    fact.has_rating = fact.has_money = false;
-    memset(&fact.rating, 0, sizeof fact.rating);
-    memset(&fact.money, 0, sizeof fact.money);
+    fact.product = fact.location = fact.attributes = (struct pk_str){0};
     return fact;
 }
 
-static void copy_journey(struct pk_arena *arena, const struct journey *from, struct journey *ret)
+/* What a row has of it: no courses, nothing that only the derivation knows. */
+static struct journey copy_journey(struct pk_arena *arena, const struct journey *from)
 {
-    *ret = *from;
-    struct sym_list *lists[] = {&ret->channels, &ret->brands, &ret->units};
+    struct journey row = *from;
+    struct sym_list *lists[] = {&row.channels, &row.brands, &row.units};
     for (size_t i = 0; i < PK_COUNT(lists); i++) {
         lists[i]->cap = lists[i]->count;
         lists[i]->sym = pk_arena_copy(arena, lists[i]->sym, lists[i]->count * sizeof *lists[i]->sym);
     }
-    ret->last_contact_channel = 0;
-    ret->touched = 0;
-    ret->continued_by = (struct pk_hash){0};
-    ret->made = false;
-    ret->old = NULL;
+    strand_init(&row.strand);
+    memset(&row.person, 0xA5, sizeof row - offsetof(struct journey, person)); /* to be looked at by nobody */
+    row.made = false;
+    row.old = NULL;
+    return row;
+}
+
+struct journey memory_journey(const struct memory_store *store, const struct journey *row, struct pk_arena *arena)
+{
+    struct journey journey = copy_journey(arena, row);
+    struct courses *courses = &journey.strand.courses;
+    for (uint32_t definition = 0; definition < RULES_MAX_DEFINITIONS; definition++) {
+        const struct memory_course *found = pk_map_get(&store->courses, course_key(row->id, definition));
+        if (!found)
+            continue;
+        if (!courses->course)
+            courses->course = PK_NEW_ARRAY(arena, struct course, RULES_MAX_DEFINITIONS);
+        courses->course[courses->count++] = found->course;
+    }
+    courses->cap = courses->count;
+    return journey;
 }
 
 static struct obligation copy_obligation(const struct obligation *from)
@@ -127,12 +145,11 @@ void memory_store_init(struct memory_store *store)
 
 void memory_store_done(struct memory_store *store)
 {
-    struct pk_map *maps[] = {&store->facts, &store->journeys,  &store->obligations,         &store->customers,
-                             &store->keys,  &store->cells,     &store->interaction_buckets, &store->obligation_buckets};
+    struct pk_map *maps[] = {&store->facts, &store->journeys, &store->obligations, &store->customers,
+                             &store->keys,  &store->cells,    &store->courses,     &store->buckets};
     for (size_t i = 0; i < PK_COUNT(maps); i++)
         pk_map_done(maps[i]);
-    pk_vec_done(&store->interactions);
-    pk_vec_done(&store->obligation_sums);
+    pk_vec_done(&store->bucket);
     pk_vec_done(&store->decisions);
     pk_vec_done(&store->quarantine);
     pk_vec_done(&store->positions);
@@ -310,7 +327,7 @@ static void load_customers(struct memory_worker *w, const struct ws_need *need)
     {
         const struct journey *row = e->value;
         if (is_among(need->hash, need->count, row->customer))
-            copy_journey(&w->arena, row, &journey[journeys++]);
+            journey[journeys++] = memory_journey(store, row, &w->arena);
     }
     PK_MAP_EACH(&store->obligations, e)
     {
@@ -441,6 +458,7 @@ static enum pk_status check_inserts(const struct memory_store *store, const stru
 /* ---- checks of the contract ---- */
 
 struct check {
+    struct pk_arena arena;
     const struct memory_store *store;
     const struct changes *changes;
     struct pk_map held; /* cells that the batch guards or makes */
@@ -620,6 +638,18 @@ static enum pk_status check_customers(const struct check *c)
                 "a new customer exists already"); /* one that changes its kind goes and comes */
         REQUIRE(protects(c, row->id), "a customer is made without its cell");
     }
+    for (size_t i = 0; i < c->changes->customer_purchases.len; i++) {
+        const struct change_customer *row = &c->changes->customer_purchases.ptr[i];
+        const struct change_customer *old = pk_map_get(&c->store->customers, row->id);
+        REQUIRE(i == 0 || pk_hash_cmp(row[-1].id, row->id) < 0, "purchases are not sorted, or one is there twice");
+        REQUIRE(old && !is_among(c->changes->customer_gone.ptr, c->changes->customer_gone.len, row->id),
+                "purchases of a customer that is not there");
+        REQUIRE(old->kind == row->kind, "purchases are written of a customer of another kind");
+        REQUIRE(old->purchases != row->purchases || old->first_purchase_at_us != row->first_purchase_at_us ||
+                    old->last_purchase_at_us != row->last_purchase_at_us,
+                "purchases are written though nothing changed");
+        REQUIRE(protects(c, row->id), "purchases are written without the customer's cell");
+    }
     for (size_t i = 0; i < c->changes->customer_gone.len; i++) {
         REQUIRE(pk_map_get(&c->store->customers, c->changes->customer_gone.ptr[i]), "a customer to remove is not there");
         REQUIRE(protects(c, c->changes->customer_gone.ptr[i]), "a customer is removed without its cell");
@@ -702,11 +732,16 @@ static enum pk_status check_moves(const struct check *c)
     return PK_OK;
 }
 
-static enum pk_status check_journeys(const struct check *c)
+static enum pk_status check_journeys(struct check *c)
 {
     for (size_t i = 0; i < c->changes->journey.len; i++) {
         struct journey *const *journey = &c->changes->journey.ptr[i];
         const struct journey *row = pk_map_get(&c->store->journeys, (*journey)->id), *old = (*journey)->old;
+        struct journey whole;
+        if (row) {
+            whole = memory_journey(c->store, row, &c->arena);
+            row = &whole;
+        }
         REQUIRE(i == 0 || pk_hash_cmp(journey[-1]->id, (*journey)->id) < 0, "journeys are not sorted");
         REQUIRE(!old == !row, old ? "a journey to update is not there" : "a new journey exists already");
         REQUIRE(!row || journey_same(old, row), "a journey was derived from another row than the stored one");
@@ -746,33 +781,55 @@ static enum pk_status check_obligations(const struct check *c)
     return PK_OK;
 }
 
-#define ORDER(a, b) ((a) < (b) ? -1 : (a) > (b))
+/* ---- courses and buckets ---- */
 
-static int order_interactions(const struct change_interactions *a, const struct change_interactions *b)
+static enum pk_status check_course_rows(const struct check *c, const struct change_course *row, size_t count, bool is_new)
 {
-    int order = ORDER(a->hour_us, b->hour_us);
-    order = order ? order : ORDER(a->brand, b->brand);
-    order = order ? order : ORDER(a->channel, b->channel);
-    order = order ? order : ORDER(a->type, b->type);
-    return order ? order : ORDER(a->outcome, b->outcome);
+    for (size_t i = 0; i < count; i++, row++) {
+        const struct memory_course *stored =
+            pk_map_get(&c->store->courses, course_key(row->journey->id, row->course->definition));
+        int order = i ? pk_hash_cmp(row[-1].journey->id, row->journey->id) : -1;
+        REQUIRE(order < 0 || (order == 0 && row[-1].course->definition < row->course->definition),
+                "courses are not sorted, or one is there twice");
+        REQUIRE(is_new == !stored, is_new ? "a new course exists already" : "a course to update is not there");
+        REQUIRE(is_new || !course_same(&stored->course, row->course) ||
+                    !pk_hash_eq(stored->customer, row->journey->customer),
+                "a course is written though nothing changed");
+        REQUIRE(protects(c, row->journey->customer), "a course is written without its customer's cell");
+        REQUIRE(!stored || protects(c, stored->customer), "a course changes hands without its old customer's cell");
+    }
+    return PK_OK;
 }
 
-static int order_obligations(const struct change_obligations *a, const struct change_obligations *b)
+static enum pk_status check_courses(const struct check *c)
 {
-    int order = ORDER(a->kind, b->kind);
-    order = order ? order : ORDER(a->brand, b->brand);
-    order = order ? order : ORDER(a->unit, b->unit);
-    return order ? order : ORDER(a->due_hour_us, b->due_hour_us);
+    const struct changes *changes = c->changes;
+    enum pk_status status = check_course_rows(c, changes->course_new.ptr, changes->course_new.len, true);
+    if (status == PK_OK)
+        status = check_course_rows(c, changes->course.ptr, changes->course.len, false);
+    for (size_t i = 0; status == PK_OK && i < changes->course_gone.len; i++) {
+        const struct change_course_gone *row = &changes->course_gone.ptr[i];
+        const struct memory_course *stored = pk_map_get(&c->store->courses, course_key(row->journey, row->definition));
+        int order = i ? pk_hash_cmp(row[-1].journey, row->journey) : -1;
+        REQUIRE(order < 0 || (order == 0 && row[-1].definition < row->definition), "removed courses are not sorted");
+        REQUIRE(stored, "a course to remove is not there");
+        REQUIRE(protects(c, stored->customer), "a course is removed without its customer's cell");
+    }
+    return status;
 }
 
 static enum pk_status check_buckets(const struct check *c)
 {
-    for (size_t i = 1; i < c->changes->interactions.len; i++)
-        REQUIRE(order_interactions(&c->changes->interactions.ptr[i - 1], &c->changes->interactions.ptr[i]) < 0,
-                "a bucket of interaction_hourly is there twice");
-    for (size_t i = 1; i < c->changes->obligations.len; i++)
-        REQUIRE(order_obligations(&c->changes->obligations.ptr[i - 1], &c->changes->obligations.ptr[i]) < 0,
-                "a bucket of obligation_hourly is there twice");
+    for (size_t i = 0; i < c->changes->aggregate.len; i++) {
+        const struct change_aggregate *row = &c->changes->aggregate.ptr[i];
+        bool any = false;
+        for (uint32_t k = 0; k < aggregate_tables[row->table].counts; k++)
+            any |= row->count[k] != 0;
+        REQUIRE(any, "a bucket is written though nothing changed");
+        REQUIRE(i == 0 || change_aggregate_cmp(row - 1, row) < 0, "buckets are not sorted, or one is there twice");
+        REQUIRE(row->at_us == PK_NO_TIME || row->at_us == hour_of(row->at_us), "a bucket begins within an hour");
+        REQUIRE(row->at_us != PK_NO_TIME || row->table == AGGREGATE_obligation_hourly, "a bucket without a time");
+    }
     return PK_OK;
 }
 
@@ -799,8 +856,11 @@ static enum pk_status check_contract(const struct memory_store *store, const str
         status = check_obligations(&check);
     if (status == PK_OK)
         status = check_buckets(&check);
+    if (status == PK_OK)
+        status = check_courses(&check);
     pk_map_done(&check.held);
     pk_map_done(&check.new_key);
+    pk_arena_done(&check.arena);
     return status;
 }
 
@@ -900,6 +960,16 @@ static void apply_facts(struct memory_store *store, const struct changes *change
     }
 }
 
+/* As a row has it: nothing that only the derivation knows. */
+static void put_course(struct memory_store *store, const struct change_course *change)
+{
+    struct memory_course *row = PK_NEW(&store->arena, struct memory_course);
+    *row = (struct memory_course){change->journey->id, change->journey->customer, *change->course};
+    row->course.last_step = 0;
+    row->course.last_step_at_us = PK_NO_TIME;
+    pk_map_put(&store->courses, course_key(row->journey, row->course.definition), row);
+}
+
 static void apply_rows(struct memory_store *store, const struct changes *changes)
 {
     for (size_t i = 0; i < changes->customer_gone.len; i++)
@@ -907,13 +977,27 @@ static void apply_rows(struct memory_store *store, const struct changes *changes
     for (size_t i = 0; i < changes->customer.len; i++)
         pk_map_put(&store->customers, changes->customer.ptr[i].id,
                    pk_arena_copy(&store->arena, &changes->customer.ptr[i], sizeof changes->customer.ptr[i]));
+    for (size_t i = 0; i < changes->customer_purchases.len; i++) {
+        const struct change_customer *change = &changes->customer_purchases.ptr[i];
+        struct change_customer *row = pk_map_get(&store->customers, change->id);
+        row->purchases = change->purchases;
+        row->first_purchase_at_us = change->first_purchase_at_us;
+        row->last_purchase_at_us = change->last_purchase_at_us;
+    }
     for (size_t i = 0; i < changes->journey_gone.len; i++)
         pk_map_remove(&store->journeys, changes->journey_gone.ptr[i]);
     for (size_t i = 0; i < changes->journey.len; i++) {
         struct journey *row = PK_NEW(&store->arena, struct journey);
-        copy_journey(&store->arena, changes->journey.ptr[i], row);
+        *row = copy_journey(&store->arena, changes->journey.ptr[i]);
         pk_map_put(&store->journeys, row->id, row);
     }
+    for (size_t i = 0; i < changes->course_gone.len; i++)
+        pk_map_remove(&store->courses,
+                      course_key(changes->course_gone.ptr[i].journey, changes->course_gone.ptr[i].definition));
+    for (size_t i = 0; i < changes->course_new.len; i++)
+        put_course(store, &changes->course_new.ptr[i]);
+    for (size_t i = 0; i < changes->course.len; i++)
+        put_course(store, &changes->course.ptr[i]);
     for (size_t i = 0; i < changes->obligation_gone.len; i++)
         pk_map_remove(&store->obligations, changes->obligation_gone.ptr[i]);
     for (size_t i = 0; i < changes->obligation.len; i++) {
@@ -923,45 +1007,58 @@ static void apply_rows(struct memory_store *store, const struct changes *changes
     }
 }
 
-static void add_interactions(struct memory_store *store, int32_t slot, const struct change_interactions *add)
+void memory_add_bucket(struct memory_store *store, int32_t slot, const struct change_aggregate *add)
 {
-    struct pk_hash key = bucket_key(add->hour_us, add->brand, add->channel, add->type, add->outcome, slot);
-    uintptr_t found = (uintptr_t)pk_map_get(&store->interaction_buckets, key);
+    struct pk_hash key = bucket_key(add, slot);
+    uintptr_t found = (uintptr_t)pk_map_get(&store->buckets, key);
     if (!found) {
-        pk_map_put(&store->interaction_buckets, key, index_value(store->interactions.len));
-        *pk_vec_push(&store->interactions) = (struct memory_interactions){slot, *add};
-        return;
+        pk_map_put(&store->buckets, key, index_value(store->bucket.len));
+        *pk_vec_push(&store->bucket) = (struct memory_bucket){.slot = slot, .row = *add};
+        found = store->bucket.len;
     }
-    struct change_interactions *row = &store->interactions.ptr[found - 1].row;
-    row->interactions += add->interactions;
-    row->contacts += add->contacts;
+    struct memory_bucket *bucket = &store->bucket.ptr[found - 1];
+    bucket->row.count = NULL;
+    for (uint32_t i = 0; i < aggregate_tables[add->table].counts; i++)
+        bucket->count[i] += add->count[i];
 }
 
-static void add_obligations(struct memory_store *store, int32_t slot, const struct change_obligations *add)
+struct change_aggregate *memory_sums(const struct memory_store *store, enum aggregate table, struct pk_arena *arena,
+                                     size_t *ret_count)
 {
-    struct pk_hash key = bucket_key(add->due_hour_us, add->kind, add->brand, add->unit, 0, slot);
-    uintptr_t found = (uintptr_t)pk_map_get(&store->obligation_buckets, key);
-    if (!found) {
-        pk_map_put(&store->obligation_buckets, key, index_value(store->obligation_sums.len));
-        *pk_vec_push(&store->obligation_sums) = (struct memory_obligations){slot, *add};
-        return;
+    struct change_aggregate *sum = PK_NEW_ARRAY(arena, struct change_aggregate, store->bucket.len + 1);
+    size_t rows = 0, sums = 0, kept = 0;
+    for (size_t i = 0; i < store->bucket.len; i++) {
+        if (store->bucket.ptr[i].row.table != table)
+            continue;
+        sum[rows] = store->bucket.ptr[i].row;
+        sum[rows++].count = store->bucket.ptr[i].count;
     }
-    struct change_obligations *row = &store->obligation_sums.ptr[found - 1].row;
-    row->opened += add->opened;
-    row->kept += add->kept;
-    row->kept_late_in_window += add->kept_late_in_window;
-    row->late += add->late;
-    row->attempted += add->attempted;
-    row->rejected += add->rejected;
-    row->withdrawn += add->withdrawn;
+    qsort(sum, rows, sizeof *sum, change_aggregate_cmp);
+    for (size_t i = 0; i < rows; i++) {
+        if (sums == 0 || change_aggregate_cmp(&sum[sums - 1], &sum[i]) != 0) {
+            const int64_t *count = sum[i].count;
+            sum[sums] = sum[i];
+            sum[sums++].count = pk_arena_copy(arena, count, AGGREGATE_COUNTS * sizeof *count);
+            continue;
+        }
+        for (uint32_t k = 0; k < aggregate_tables[table].counts; k++)
+            ((int64_t *)sum[sums - 1].count)[k] += sum[i].count[k];
+    }
+    for (size_t i = 0; i < sums; i++) {
+        bool any = false;
+        for (uint32_t k = 0; k < aggregate_tables[table].counts; k++)
+            any |= sum[i].count[k] != 0;
+        if (any)
+            sum[kept++] = sum[i];
+    }
+    *ret_count = kept;
+    return sum;
 }
 
 static void apply_logs(struct memory_store *store, const struct changes *changes)
 {
-    for (size_t i = 0; i < changes->interactions.len; i++)
-        add_interactions(store, changes->slot, &changes->interactions.ptr[i]);
-    for (size_t i = 0; i < changes->obligations.len; i++)
-        add_obligations(store, changes->slot, &changes->obligations.ptr[i]);
+    for (size_t i = 0; i < changes->aggregate.len; i++)
+        memory_add_bucket(store, changes->slot, &changes->aggregate.ptr[i]);
     for (size_t i = 0; i < changes->quarantine.len; i++) {
         struct change_quarantine row = changes->quarantine.ptr[i];
         row.detail = (struct pk_str){0};
@@ -1001,6 +1098,7 @@ void memory_worker_init(struct memory_worker *worker, struct memory_store *store
 {
     *worker = (struct memory_worker){.store = store, .meaning = meaning};
     cache_init(&worker->cache, cache_budget);
+    metrics_init(&worker->metrics, meaning->rules, meaning->maker->symbols);
     worker->at = memory_claim(store, topic, partition);
 }
 

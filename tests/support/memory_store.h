@@ -35,26 +35,27 @@ struct memory_decision {
     struct change_decision row; /* `restore` is never set */
     bool in_force;
 };
-struct memory_interactions { /* rows of the rollups, one per bucket and slot */
-    int32_t slot;
-    struct change_interactions row;
+struct memory_course {
+    struct pk_hash journey, customer;
+    struct course course;
 };
-struct memory_obligations {
+struct memory_bucket { /* a row of an aggregate: one per bucket and slot */
     int32_t slot;
-    struct change_obligations row;
+    struct change_aggregate row; /* its counts are here: */
+    int64_t count[AGGREGATE_COUNTS];
 };
 
 struct memory_store {
     struct pk_arena arena;
     struct pk_map facts;       /* (at_us, event_hash) -> struct fact; its customer and stored_* are the row's */
-    struct pk_map journeys;    /* -> struct journey */
+    struct pk_map journeys;    /* -> struct journey, without courses */
+    struct pk_map courses;     /* (journey, definition) -> struct memory_course */
     struct pk_map obligations; /* -> struct obligation */
     struct pk_map customers;   /* -> struct change_customer */
     struct pk_map keys;        /* -> struct memory_key */
     struct pk_map cells;       /* -> struct memory_cell */
-    struct pk_map interaction_buckets, obligation_buckets; /* -> index + 1 */
-    PK_VEC(struct memory_interactions) interactions;
-    PK_VEC(struct memory_obligations) obligation_sums;
+    struct pk_map buckets;     /* (bucket, slot) -> index + 1 */
+    PK_VEC(struct memory_bucket) bucket;
     PK_VEC(struct memory_decision) decisions;    /* in the order in which they were made */
     PK_VEC(struct change_quarantine) quarantine; /* without texts and records */
     PK_VEC(struct store_position) positions;
@@ -68,6 +69,13 @@ void memory_store_done(struct memory_store *store);
 struct fact *memory_find_fact(const struct memory_store *store, int64_t at_us, struct pk_hash event_hash);
 /* Claims a partition, from offset 0 where it is new: epoch + 1. */
 struct store_position memory_claim(struct memory_store *store, sym_t topic, int32_t partition);
+/* The journey with its courses, by definition; they live in `arena`. */
+struct journey memory_journey(const struct memory_store *store, const struct journey *row, struct pk_arena *arena);
+/* Adds to a bucket of a slot, as the statement of the store does. */
+void memory_add_bucket(struct memory_store *store, int32_t slot, const struct change_aggregate *add);
+/* The buckets of one aggregate, slots added up, without those that are all zero, sorted by time and dimensions. */
+struct change_aggregate *memory_sums(const struct memory_store *store, enum aggregate table, struct pk_arena *arena,
+                                     size_t *ret_count);
 /* Who used a key, each once. */
 struct pk_hash *memory_users(const struct memory_key *key, struct pk_arena *arena, uint32_t *ret_count);
 
@@ -75,7 +83,7 @@ struct pk_hash *memory_users(const struct memory_key *key, struct pk_arena *aren
  * the tables or the contract of changes.h, which is a bug of whoever made them. */
 enum pk_status memory_apply(struct memory_store *store, const struct changes *changes, struct pk_err *err);
 
-/* Do the tables fit together? Identifiers and meetings are compared with what the stored events give; every event with a
+/* Do the tables fit together? Aggregates are counted anew from the stored rows and events. Identifiers and meetings are compared with what the stored events give; every event with a
  * customer is in one journey of that customer (passive ones may be in none); through each of its names its customer is
  * found; no customer has two values of a unique namespace. PK_REJECT with a sentence. */
 enum pk_status memory_audit(const struct memory_store *store, const struct meaning *meaning, struct pk_err *err);
