@@ -81,4 +81,14 @@ bool scenario_name(struct scenario *scenario, struct pk_str who, struct fact_nam
 enum pk_status scenario_check(struct scenario *scenario, const struct memory_store *store,
                               const struct expectation *expectation, struct pk_err *err);
 
+/* ---- scenario_rows.c: `wanted` rows are meant, -1 = at least one; sentences without FILE:LINE ---- */
+
+/* Courses of the definition; customer, journey: zero = any. */
+enum pk_status rows_check_course(struct scenario *scenario, const struct memory_store *store, struct pk_hash customer,
+                                 struct pk_hash journey, struct pk_str definition, int64_t wanted, struct words *words,
+                                 struct pk_err *err);
+/* TABLE [at TIME] [DIMENSION VALUE] ... [COUNT NUMBER] ...: the counts are sums over all buckets that are meant. */
+enum pk_status rows_check_aggregate(struct scenario *scenario, const struct memory_store *store, int64_t wanted,
+                                    struct words *words, struct pk_err *err);
+
 #endif

@@ -312,43 +312,78 @@ static enum pk_status check_case(struct check *c, const struct journey *j)
     return PK_OK;
 }
 
+/* Words have dashes where members have underscores. */
+static bool is_member(struct pk_str word, const char *name)
+{
+    size_t i = 0;
+    while (i < word.len && name[i] && word.ptr[i] == (name[i] == '_' ? '-' : name[i]))
+        i++;
+    return word.len && i == word.len && !name[i];
+}
+
+static enum pk_status check_span(struct check *c, const char *what, int64_t found_us)
+{
+    struct pk_str word = words_next(&c->words);
+    int64_t wanted_us = 0;
+    if (!word.ptr || (!pk_str_eq(word, PK_STR("0")) && time_parse_duration(word, &wanted_us, c->err) != PK_OK))
+        DIFFER("'%s' needs a duration", what);
+    if (wanted_us != found_us)
+        DIFFER("%s is %.3f s, expected %.*s", what, (double)found_us / 1e6, PK_STR_ARG(word));
+    return PK_OK;
+}
+
 static enum pk_status check_journey_word(struct check *c, struct pk_str word, bool wanted, const struct journey *j)
 {
+#define X(member) {#member, j->member},
     const struct {
         const char *name;
         int64_t found;
-    } numbers[] = {{"events", j->events},
-                   {"contacts", j->contacts},
-                   {"switches", j->switches},
-                   {"channels", j->channels.count},
+    } numbers[] = {JOURNEY_COUNTS(X){"channels", j->channels.count},
                    {"brands", j->brands.count},
                    {"units", j->units.count},
-                   {"handoffs-offered", j->handoffs_offered},
-                   {"handoffs-accepted", j->handoffs_accepted},
-                   {"unanswered", j->unanswered},
-                   {"refusals", j->refusals}};
+                   {"people_until_decision", j->people_until_decision}};
+#undef X
     for (size_t i = 0; i < PK_COUNT(numbers); i++)
-        if (pk_str_eq(word, pk_str(numbers[i].name)))
+        if (is_member(word, numbers[i].name))
             return check_number(c, numbers[i].name, numbers[i].found);
+    const struct {
+        const char *name;
+        int64_t found_us;
+    } spans[] = {{"ownerless", j->ownerless_us}, {"orphan", j->orphan_us}, {"queue", j->queue_us}, {"touch", j->touch_us}};
+    for (size_t i = 0; i < PK_COUNT(spans); i++)
+        if (is_member(word, spans[i].name))
+            return check_span(c, spans[i].name, spans[i].found_us);
     const struct {
         const char *name;
         int64_t at_us;
     } times[] = {{"first", j->first_at_us},
                  {"last", j->last_at_us},
-                 {"first-inbound", j->first_inbound_at_us},
-                 {"first-human-reply", j->first_human_reply_at_us}};
+                 {"first_inbound", j->first_inbound_at_us},
+                 {"first_human_reply", j->first_human_reply_at_us},
+                 {"first_terminal", j->first_terminal_at_us},
+                 {"last_terminal", j->last_terminal_at_us},
+                 {"decided", j->decided_at_us},
+                 {"ownerless_since", j->ownerless_since_us},
+                 {"queue_since", j->queue_since_us},
+                 {"touch_since", j->touch_since_us}};
     for (size_t i = 0; i < PK_COUNT(times); i++)
-        if (pk_str_eq(word, pk_str(times[i].name)))
+        if (is_member(word, times[i].name))
             return check_time(c, times[i].name, times[i].at_us);
     const struct {
         const char *name;
         sym_t found;
     } texts[] = {{"entry", j->entry_channel},
-                 {"last-channel", j->last_channel},
-                 {"last-type", j->last_type},
-                 {"last-outcome", j->last_outcome}};
+                 {"entry_brand", j->entry_brand},
+                 {"entry_unit", j->entry_unit},
+                 {"last_channel", j->last_channel},
+                 {"last_type", j->last_type},
+                 {"last_outcome", j->last_outcome},
+                 {"terminal_outcome", j->terminal_outcome},
+                 {"stage", j->stage},
+                 {"owner", j->owner.unit},
+                 {"owner_brand", j->owner.brand}};
     for (size_t i = 0; i < PK_COUNT(texts); i++)
-        if (pk_str_eq(word, pk_str(texts[i].name)))
+        if (is_member(word, texts[i].name))
             return check_text(c, texts[i].name, texts[i].found);
     if (pk_str_eq(word, PK_STR("resolved")))
         return check_flag(c, "resolved", j->resolved, wanted);
@@ -409,6 +444,42 @@ static enum pk_status check_journeys(struct check *c, int64_t wanted)
             return PK_REJECT;
     }
     return PK_OK;
+}
+
+/* course NAME/VERSION [of WHO] [with EVENT] ... */
+static enum pk_status check_course(struct check *c, int64_t wanted)
+{
+    struct pk_str name = words_next(&c->words);
+    struct pk_hash customer = {0}, journey = {0};
+    if (words_take(&c->words, "of")) {
+        customer = customer_named(c, words_next(&c->words));
+        if (pk_hash_zero(customer))
+            DIFFER("'of' needs an identifier that the rules know, such as phone:+358401");
+    }
+    if (words_take(&c->words, "with")) {
+        const struct fact *fact = stored_event(c, words_next(&c->words));
+        if (!fact || pk_hash_zero(fact->stored_journey))
+            DIFFER("'with' needs an event that is in a journey");
+        journey = fact->stored_journey;
+    }
+    return rows_check_course(c->scenario, c->store, customer, journey, name, wanted, &c->words, c->err);
+}
+
+/* customer's purchases: purchases of WHO N [first TIME] [last TIME] */
+static enum pk_status check_purchases(struct check *c)
+{
+    struct pk_hash id = {0};
+    if (words_take(&c->words, "of"))
+        id = customer_named(c, words_next(&c->words));
+    const struct change_customer *customer = pk_map_get(&c->store->customers, id);
+    if (pk_hash_zero(id) || !customer)
+        DIFFER("whose? say of and an identifier of a customer");
+    enum pk_status status = check_number(c, "purchases", customer->purchases);
+    if (status == PK_OK && words_take(&c->words, "first"))
+        status = check_time(c, "first", customer->first_purchase_at_us);
+    if (status == PK_OK && words_take(&c->words, "last"))
+        status = check_time(c, "last", customer->last_purchase_at_us);
+    return status;
 }
 
 /* ---- events: EVENT joins EVENT | starts | stays outside | is of WHO | borrows from WHO | stays anonymous ---- */
@@ -583,6 +654,12 @@ static enum pk_status check_any(struct check *c)
         return check_obligations(c, wanted);
     if (words_take(&c->words, "journey") || words_take(&c->words, "journeys"))
         return check_journeys(c, wanted);
+    if (words_take(&c->words, "course") || words_take(&c->words, "courses"))
+        return check_course(c, wanted);
+    if (words_take(&c->words, "aggregate") || words_take(&c->words, "aggregates"))
+        return rows_check_aggregate(c->scenario, c->store, wanted, &c->words, c->err);
+    if (words_take(&c->words, "purchases"))
+        return check_purchases(c);
     if (words_take(&c->words, "event"))
         return check_event(c);
     if (words_take(&c->words, "interactions"))
@@ -592,8 +669,8 @@ static enum pk_status check_any(struct check *c)
     enum pk_status status;
     if (check_identity(c, wanted, &status))
         return status;
-    DIFFER("expect obligation, journey, event, one customer, apart, customer, customers, shared, oversize, link, "
-           "interactions or quarantined");
+    DIFFER("expect obligation, journey, course, aggregate, purchases, event, one customer, apart, customer, customers, "
+           "shared, oversize, link, interactions or quarantined");
 }
 
 enum pk_status scenario_check(struct scenario *s, const struct memory_store *store, const struct expectation *expectation,
