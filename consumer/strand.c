@@ -8,7 +8,6 @@ void strand_init(struct strand *strand)
 }
 
 struct strand_step { /* where one event's part of the aggregates goes */
-    const struct meaning *meaning;
     const struct fact *fact;
     struct pk_arena *arena;
     struct tally *tally;
@@ -32,7 +31,7 @@ static void add_reply(const struct strand *strand, const struct strand_step *ste
 {
     struct tally_entry *entry =
         tally_add(step->tally, step->arena, AGGREGATE_duration_hourly, hour_of(strand->awaiting_at_us), step->sign);
-    entry->dim[0] = (int32_t)symbol_of(step->meaning->maker->symbols, PK_STR("next_reply"));
+    /* dim[0] stays 0: next_reply */
     entry->dim[1] = (int32_t)strand->awaiting_brand;
     entry->dim[2] = (int32_t)strand->awaiting_unit;
     entry->dim[3] = (int32_t)strand->awaiting_channel;
@@ -60,7 +59,7 @@ static void note_awaiting(struct strand *strand, const struct fact *fact)
 void strand_take(struct strand *strand, const struct meaning *meaning, const struct fact *fact, bool crowd,
                  struct pk_arena *arena, struct tally *tally, int sign)
 {
-    const struct strand_step step = {meaning, fact, arena, tally, sign};
+    const struct strand_step step = {fact, arena, tally, sign};
     bool contact = fact->traits & TRAIT(CONTACT);
     if (fact->traits & TRAIT(PASSIVE))
         return;
