@@ -22,6 +22,7 @@ static void add_fact_columns(struct pk_buf *sql)
 {
 #define X(kind, column, member) pk_buf_text(sql, "i." #column ", ");
 #define P(kind, column, member) X(kind, column, member)
+#define R(kind, column, member) X(kind, column, member)
 #define W(kind, column, member)
 #include "store_interaction.def"
     pk_buf_text(sql, "i.journey_id, i.identifiers, i.identifier_namespaces");
@@ -52,21 +53,21 @@ static void add_facts_sql(struct pk_buf *sql)
 #define P(kind, column, member) X(kind, column, member)
 #define W(kind, column, member) X(kind, column, member)
 #include "store_interaction.def"
-    pk_buf_text(sql, "rating_scale_id, rating_score, rating_min, rating_max, money_amount_minor, money_currency_id, "
-                     "money_kind_id, journey_id, identifiers, identifier_namespaces) SELECT ");
+    pk_buf_text(sql, "journey_id, identifiers, identifier_namespaces) SELECT ");
 #define X(kind, column, member) pk_buf_text(sql, "s." #column ", ");
 #define P(kind, column, member)
 #define W(kind, column, member)
 #include "store_interaction.def"
     pk_buf_text(sql, "(s.promise).id, (s.promise).kind_id, (s.promise).due_from, (s.promise).due_to, "
                      "(s.promise).brand_id, (s.promise).unit_id, (s.promise).role_id, "
-                     "(s.target).brand_id, (s.target).unit_id, (s.target).role_id, ");
+                     "(s.target).brand_id, (s.target).unit_id, (s.target).role_id, "
+                     "(s.rating).scale_id, (s.rating).score, (s.rating).min, (s.rating).max, "
+                     "(s.money).amount_minor, (s.money).currency_id, (s.money).kind_id, ");
 #define X(kind, column, member)
 #define P(kind, column, member)
 #define W(kind, column, member) pk_buf_text(sql, "s." #column ", ");
 #include "store_interaction.def"
-    pk_buf_text(sql, "(s.rating).scale_id, (s.rating).score, (s.rating).min, (s.rating).max, "
-                     "(s.money).amount_minor, (s.money).currency_id, (s.money).kind_id, s.journey_id, "
+    pk_buf_text(sql, "s.journey_id, "
                      "($1::uuid[])[s.first : s.last], ($2::int[])[s.first : s.last] FROM (SELECT ");
     n = 2;
 #define X(kind, column, member) pk_buf_printf(sql, "unnest($%d::" SQL_##kind "[]) AS " #column ", ", ++n);
@@ -136,6 +137,61 @@ static void put_obligations_sql(struct pk_buf *sql)
 #include "store_obligation.def"
 }
 
+/* $1 and $2: the lists of all courses, cut at first and last. */
+static void add_courses_sql(struct pk_buf *sql)
+{
+    int n = 2;
+    pk_buf_text(sql, "INSERT INTO polku.course (");
+#define X(kind, column, value) pk_buf_text(sql, #column ", ");
+#include "store_course.def"
+    pk_buf_text(sql, "reached_at, failures) SELECT ");
+#define X(kind, column, value) pk_buf_text(sql, "s." #column ", ");
+#include "store_course.def"
+    pk_buf_text(sql, "($1::timestamptz[])[s.first : s.last], ($2::int[])[s.first : s.last] FROM (SELECT ");
+#define X(kind, column, value) pk_buf_printf(sql, "unnest($%d::" SQL_##kind "[]) AS " #column ", ", ++n);
+#include "store_course.def"
+    pk_buf_printf(sql, "unnest($%d::int[]) AS first, unnest($%d::int[]) AS last) s", n + 1, n + 2);
+}
+
+static void put_courses_sql(struct pk_buf *sql)
+{
+    add_courses_sql(sql);
+    pk_buf_text(sql, " ON CONFLICT (journey_id, definition_id) DO UPDATE SET ");
+#define K(kind, column, value)
+#define X(kind, column, value) pk_buf_text(sql, #column " = excluded." #column ", ");
+#include "store_course.def"
+    pk_buf_text(sql, "reached_at = excluded.reached_at, failures = excluded.failures");
+}
+
+static void add_key_columns(struct pk_buf *sql, const struct aggregate_table *table)
+{
+    pk_buf_text(sql, table->time);
+    for (uint32_t i = 0; i < table->dims; i++)
+        pk_buf_printf(sql, ", %s", table->dim[i]);
+    pk_buf_text(sql, ", slot");
+}
+
+/* Parameters in the order of the columns, which is that of the primary key and then of aggregate.def. */
+static void add_aggregate_sql(struct pk_buf *sql, const struct aggregate_table *table)
+{
+    int n = 1;
+    pk_buf_printf(sql, "INSERT INTO polku.%s AS t (", table->name);
+    add_key_columns(sql, table);
+    for (uint32_t i = 0; i < table->counts; i++)
+        pk_buf_printf(sql, ", %s", table->count[i]);
+    pk_buf_text(sql, ") SELECT unnest($1::timestamptz[])");
+    for (uint32_t i = 0; i < table->dims; i++)
+        pk_buf_printf(sql, ", unnest($%d::int[])", ++n);
+    pk_buf_printf(sql, ", $%d::int", ++n);
+    for (uint32_t i = 0; i < table->counts; i++)
+        pk_buf_printf(sql, ", unnest($%d::bigint[])", ++n);
+    pk_buf_text(sql, " ON CONFLICT (");
+    add_key_columns(sql, table);
+    pk_buf_text(sql, ") DO UPDATE SET ");
+    for (uint32_t i = 0; i < table->counts; i++)
+        pk_buf_printf(sql, "%s%s = t.%s + excluded.%s", i ? ", " : "", table->count[i], table->count[i], table->count[i]);
+}
+
 static const struct {
     const char *name;
     void (*add)(struct pk_buf *sql);
@@ -148,7 +204,23 @@ static const struct {
     {"put journeys", put_journeys_sql},
     {"add obligations", add_obligations_sql},
     {"put obligations", put_obligations_sql},
+    {"add courses", add_courses_sql},
+    {"put courses", put_courses_sql},
 };
+
+static void add_piece(struct pk_buf *sql, struct pk_str name)
+{
+    for (size_t i = 0; i < PK_COUNT(pieces); i++)
+        if (pk_str_eq(pk_str(pieces[i].name), name))
+            pieces[i].add(sql);
+    const struct pk_str add_to = PK_STR("add to ");
+    if (name.len <= add_to.len || memcmp(name.ptr, add_to.ptr, add_to.len) != 0)
+        return;
+    name = (struct pk_str){name.ptr + add_to.len, name.len - add_to.len};
+    for (size_t i = 0; i < AGGREGATE_COUNT; i++)
+        if (pk_str_eq(pk_str(aggregate_tables[i].name), name))
+            add_aggregate_sql(sql, &aggregate_tables[i]);
+}
 
 /* What is in schema polku, whatever schema a store writes to: arrival, dictionary, numbers of cells. */
 static const char *const shared_names[] = {
@@ -191,9 +263,7 @@ static void statement_sql(const struct store *store, enum statement statement, s
     while ((at = strchr(rest, '@'))) {
         pk_buf_add(sql, rest, (size_t)(at - rest));
         const char *end = strchr(at + 1, '@');
-        for (size_t i = 0; i < PK_COUNT(pieces); i++)
-            if (strlen(pieces[i].name) == (size_t)(end - at - 1) && !memcmp(pieces[i].name, at + 1, (size_t)(end - at - 1)))
-                pieces[i].add(sql);
+        add_piece(sql, (struct pk_str){at + 1, (size_t)(end - at - 1)});
         rest = end + 1;
     }
     pk_buf_text(sql, rest);
@@ -276,6 +346,7 @@ static void drop_connection(struct store *store)
     store->tx = TX_NONE;
     store->saving = false;
     store->sent.len = 0;
+    store_forget_unsure(store);
 }
 
 enum pk_status store_ready(struct store *store, struct pk_err *err)
@@ -463,6 +534,7 @@ void store_rollback(struct store *store)
     if (!store->conn)
         return;
     store->tx = TX_NONE;
+    store_forget_unsure(store);
     PGTransactionStatusType state = PQtransactionStatus(store->conn);
     if (state == PQTRANS_INTRANS || state == PQTRANS_INERROR) {
         store_send_plain(store, STATEMENT_ROLLBACK);
@@ -637,6 +709,7 @@ void store_close(struct store *store)
     free((char *)store->config.schema);
     pk_vec_done(&store->id_of_sym);
     pk_vec_done(&store->sym_of_id);
+    pk_vec_done(&store->unsure);
     pk_vec_done(&store->sent);
     pk_vec_done(&store->early);
     wire_done(&store->params);
@@ -662,6 +735,19 @@ static void learn_dictionary(struct store *store, const PGresult *result)
         learn_symbol(store, symbol_of(store->symbols, wire_get_text(result, row, 1)), wire_get_int4(result, row, 0));
 }
 
+void store_forget_unsure(struct store *store)
+{
+    for (size_t i = 0; i < store->unsure.len; i++) {
+        sym_t sym = store->unsure.ptr[i];
+        if (sym >= store->id_of_sym.len || !store->id_of_sym.ptr[sym])
+            continue;
+        store->sym_of_id.ptr[store->id_of_sym.ptr[sym]] = 0;
+        store->id_of_sym.ptr[sym] = 0;
+        store->known--;
+    }
+    store->unsure.len = 0;
+}
+
 enum pk_status store_read_dictionary(struct store *store, struct pk_err *err)
 {
     PGresult *result;
@@ -681,13 +767,8 @@ static int by_text(const void *a, const void *b)
     return pk_str_cmp(symbol_text(sort_symbols, *(const sym_t *)a), symbol_text(sort_symbols, *(const sym_t *)b));
 }
 
-enum pk_status store_ensure_dictionary(struct store *store, struct pk_err *err)
+static void add_missing_text(struct store *store)
 {
-    enum pk_status status = store_ready(store, err);
-    if (status != PK_OK)
-        return status;
-    if (store->known + 1 == symbols_count(store->symbols))
-        return PK_OK;
     PK_VEC(sym_t) missing = {0};
     for (sym_t sym = 1; sym < symbols_count(store->symbols); sym++)
         if (sym >= store->id_of_sym.len || !store->id_of_sym.ptr[sym])
@@ -697,55 +778,30 @@ enum pk_status store_ensure_dictionary(struct store *store, struct pk_err *err)
 
     wire_reset(&store->params);
     struct wire_param *text = wire_array(&store->params, WIRE_TEXT);
-    for (size_t i = 0; i < missing.len; i++)
+    for (size_t i = 0; i < missing.len; i++) {
         wire_add_text(text, symbol_text(store->symbols, missing.ptr[i]));
+        if (store->tx == TX_WRITE)
+            *pk_vec_push(&store->unsure) = missing.ptr[i];
+    }
     pk_vec_done(&missing);
+}
 
+enum pk_status store_ensure_dictionary(struct store *store, struct pk_err *err)
+{
+    enum pk_status status = store_ready(store, err);
+    if (status != PK_OK)
+        return status;
+    if (store->known + 1 == symbols_count(store->symbols))
+        return PK_OK;
+    if (store->tx == TX_READ || store->tx == TX_READ_WANTED)
+        return pk_fail(err, PK_STOP, "text gets its ids in a transaction that reads (this is a defect)");
     PGresult *result;
+    add_missing_text(store);
     store_send(store, STATEMENT_INTERN);
     if ((status = store_collect(store, &result, err)) != PK_OK)
         return status;
     learn_dictionary(store, result);
     PQclear(result);
-    return PK_OK;
-}
-
-/* ---- rules ---- */
-
-enum pk_status store_check_rules(struct store *store, const struct rules *rules, struct pk_hash key_check,
-                                 struct pk_err *err)
-{
-    enum pk_status status = store_ready(store, err);
-    if (status != PK_OK)
-        return status;
-    PGresult *result[2];
-    wire_reset(&store->params);
-    wire_uuid(&store->params, rules->file_hash);
-    wire_int4(&store->params, DERIVATION_VERSION);
-    wire_uuid(&store->params, key_check);
-    wire_uuid(&store->params, rules->hashing_hash);
-    store_send(store, STATEMENT_RULES_STORE);
-    store_send_plain(store, STATEMENT_RULES_READ);
-    if ((status = store_collect(store, result, err)) != PK_OK)
-        return status;
-
-    struct pk_hash rules_hash = wire_get_hash(result[1], 0, 0), stored_key = wire_get_hash(result[1], 0, 2),
-                   hashing = wire_get_hash(result[1], 0, 3); /* zero: a database made before it was kept */
-    int version = wire_get_int4(result[1], 0, 1);
-    PQclear(result[0]);
-    PQclear(result[1]);
-    if (!pk_hash_eq(stored_key, key_check))
-        return pk_fail(err, PK_STOP, "the database was derived with another hash key: give the key with which it was begun");
-    if (!pk_hash_zero(hashing) && !pk_hash_eq(hashing, rules->hashing_hash))
-        return pk_fail(err, PK_STOP, "the rules file hashes identifiers in another way than the database was derived with "
-                                     "(normalisers, blocked values or the country): give the former file, or read the events "
-                                     "again from Kafka into an empty database");
-    if (version != DERIVATION_VERSION)
-        return pk_fail(err, PK_STOP, "the database was derived by version %d of the derivation, this program has %d: "
-                                     "run polku-consumer rebuild", version, DERIVATION_VERSION);
-    if (!pk_hash_eq(rules_hash, rules->file_hash))
-        return pk_fail(err, PK_STOP, "the database was derived with another rules file: give that file, or run polku-consumer "
-                                     "rebuild");
     return PK_OK;
 }
 

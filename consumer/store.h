@@ -17,7 +17,7 @@
 
 #include <signal.h>
 
-enum { STORE_SCHEMA = 4 }; /* number of the newest file in sql/migrations that this program needs */
+enum { STORE_SCHEMA = 6 }; /* number of the newest file in sql/migrations that this program needs */
 
 struct store;
 
@@ -45,8 +45,9 @@ enum pk_status store_reopen(struct store *store, struct pk_err *err); /* after P
 void store_close(struct store *store);
 
 /* Compares what the rows were derived with: a check value of the hash key (H of a fixed text), the rules and the
- * derivation's version; stores them in an empty database. PK_STOP with what to do if they differ: the events read again from
- * Kafka (another key, other hashing), or a rebuild. */
+ * derivation's version; in an empty database stores them, with what SQL needs of the rules. PK_STOP with what to do if they
+ * differ: the events read again from Kafka (another key, other hashing), or a rebuild. `rules` is borrowed from then on:
+ * courses are loaded and saved by their definitions. */
 enum pk_status store_check_rules(struct store *store, const struct rules *rules, struct pk_hash key_check,
                                  struct pk_err *err);
 
@@ -77,7 +78,7 @@ struct store_keys {
     size_t count;
 };
 struct store_facts {
-    struct fact *fact; /* in no particular order; traits, person and device are not set */
+    struct fact *fact; /* in no particular order; person and device are not set */
     size_t count;
 };
 struct store_journeys {
@@ -97,7 +98,7 @@ struct store_meetings {
 /* Keys that exist among `hash`, with their cells' versions and all their customers. One round trip. */
 enum pk_status store_load_keys(struct store *store, const struct pk_hash *hash, size_t count, struct pk_arena *arena,
                                struct store_keys *ret, struct pk_err *err);
-/* Everything of these customers: their events, journeys and obligations. One round trip. */
+/* Everything of these customers: their events, journeys with their courses, and obligations. One round trip. */
 enum pk_status store_load_customers(struct store *store, const struct pk_hash *customer, size_t count,
                                     struct pk_arena *arena, struct store_facts *ret_facts,
                                     struct store_journeys *ret_journeys, struct store_obligations *ret_obligations,
@@ -120,15 +121,16 @@ enum pk_status store_find_events(struct store *store, struct fact *const *fact, 
 
 /* Makes the monthly partitions that are missing. */
 enum pk_status store_ensure_months(struct store *store, const int64_t *at_us, size_t count, struct pk_err *err);
-/* Gives every symbol that has none yet its id in the dictionary. */
+/* Gives every symbol that has none yet its id in the dictionary. store_save_send does so too, for words that the derivation
+ * made (paths of courses, measures); within a transaction that locked its cells they are the last that it may wait for. */
 enum pk_status store_ensure_dictionary(struct store *store, struct pk_err *err);
 /* A cell id never given out before (a block of the sequence is fetched at a time). */
 enum pk_status store_new_cell(struct store *store, int64_t *ret_cell, struct pk_err *err);
 
 /* ---- saving ---- */
 
-/* Sends everything as one libpq pipeline ending in COMMIT and returns without waiting for the results. After a
- * SNAPSHOT try (already ended) it begins with BEGIN, K shared and the fence; after LOCKED or ALONE it
+/* Sends everything as one libpq pipeline ending in COMMIT and returns without waiting for the results (new words are waited
+ * for first). After a SNAPSHOT try (already ended) it begins with BEGIN, K shared and the fence; after LOCKED or ALONE it
  * goes on in the open transaction. `changes` must stay until store_save_finish. */
 enum pk_status store_save_send(struct store *store, enum store_mode mode, const struct changes *changes,
                                struct pk_err *err);

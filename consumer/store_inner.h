@@ -7,14 +7,17 @@
 #ifndef POLKU_STORE_INNER_H
 #define POLKU_STORE_INNER_H
 
+#include "metric.h"
 #include "store.h"
 #include "store_wire.h"
 
 enum statement {
 #define X(id, what, sql) STATEMENT_##id,
 #include "store_statement.def"
-    STATEMENT_COUNT
+    STATEMENT_COUNT,
+    STATEMENT_ADD_AGGREGATE = STATEMENT_ADD_interaction_hourly, /* + enum aggregate */
 };
+_Static_assert(STATEMENT_ADD_path_daily - STATEMENT_ADD_AGGREGATE == AGGREGATE_COUNT - 1, "one after the other");
 
 enum store_tx {
     TX_NONE,
@@ -27,10 +30,12 @@ struct store {
     PGconn *conn; /* NULL after the connection broke */
     struct store_config config;
     struct symbols *symbols;
+    const struct rules *rules;  /* as checked; definitions of courses are indexes in them */
     PK_VEC(int32_t) id_of_sym;  /* 0 = not in the dictionary yet */
     size_t known;               /* symbols that have an id */
     PK_VEC(sym_t) sym_of_id;    /* 0 = not known */
     bool unknown_id;            /* a result held an id that sym_of_id lacks */
+    PK_VEC(sym_t) unsure;       /* got their ids in the open transaction: they have none if it fails */
     uint32_t promise_type, target_type, rating_type, money_type; /* type OIDs of this database */
     enum store_tx tx;
     bool saving;                /* between store_save_send and store_save_finish */
@@ -61,6 +66,8 @@ enum pk_status store_read_results(struct store *store, PGresult **ret_result, st
 
 /* PK_LOST after the connection broke, PK_STOP while a save is under way. */
 enum pk_status store_ready(struct store *store, struct pk_err *err);
+/* The transaction has failed: symbols that got their ids in it have none. */
+void store_forget_unsure(struct store *store);
 /* Loads the dictionary again (for ids that another process added). */
 enum pk_status store_read_dictionary(struct store *store, struct pk_err *err);
 void store_add_fence(struct store *store, const struct store_span *span, size_t spans, bool alone);
@@ -83,6 +90,7 @@ static inline sym_t store_sym(struct store *store, int32_t id)
 #define SQL_UUID "uuid"
 #define SQL_HASH "uuid"
 #define SQL_INT8 "bigint"
+#define SQL_AMOUNT "bigint"
 #define SQL_INT4 "int"
 #define SQL_SYM "int"
 #define SQL_ENUM "smallint"
@@ -95,6 +103,7 @@ static inline sym_t store_sym(struct store *store, int32_t id)
 #define ARRAY_UUID WIRE_UUID
 #define ARRAY_HASH WIRE_UUID
 #define ARRAY_INT8 WIRE_INT8
+#define ARRAY_AMOUNT WIRE_INT8
 #define ARRAY_INT4 WIRE_INT4
 #define ARRAY_SYM WIRE_INT4
 #define ARRAY_ENUM WIRE_INT2
@@ -118,6 +127,7 @@ static inline sym_t store_sym(struct store *store, int32_t id)
 #define READ_UUID(store, arena, result, row, column) wire_get_hash(result, row, column)
 #define READ_HASH(store, arena, result, row, column) wire_get_hash(result, row, column)
 #define READ_INT8(store, arena, result, row, column) wire_get_int8(result, row, column)
+#define READ_FLOAT8(store, arena, result, row, column) wire_get_float8(result, row, column)
 #define READ_INT4(store, arena, result, row, column) wire_get_int4(result, row, column)
 #define READ_SYM(store, arena, result, row, column) store_sym(store, wire_get_int4(result, row, column))
 #define READ_ENUM(store, arena, result, row, column) wire_get_int2(result, row, column)

@@ -143,6 +143,7 @@ static void read_fact(struct store *store, struct pk_arena *arena, const PGresul
     int column = 0;
 #define X(kind, name, member) fact->member = READ_##kind(store, arena, result, row, column), column++;
 #define P(kind, name, member) X(kind, name, member)
+#define R(kind, name, member) X(kind, name, member)
 #define W(kind, name, member)
 #include "store_interaction.def"
     fact->has_promise = !pk_hash_zero(fact->promise.id);
@@ -171,6 +172,100 @@ static void read_journey(struct store *store, struct pk_arena *arena, const PGre
 #define L(name, member) journey->member = read_symbols(store, arena, result, row, column), column++;
 #include "store_journey.def"
 }
+
+/* From "1>2>4", or of more steps than it names "1>2>4>...". */
+static void read_path(struct pk_str text, uint8_t path[COURSE_PATH])
+{
+    size_t step = 0;
+    for (size_t i = 0; i < text.len && step < COURSE_PATH; i++)
+        if (text.ptr[i] >= '0' && text.ptr[i] <= '9')
+            path[step] = (uint8_t)(path[step] * 10 + (text.ptr[i] - '0'));
+        else if (text.ptr[i] == '>')
+            step++;
+}
+
+/* An array with nulls. */
+static void read_times(const PGresult *result, int row, int column, int64_t ret[RULES_MAX_MILESTONES])
+{
+    struct wire_list list = wire_get_list(result, row, column);
+    const uint8_t *p = list.ptr;
+    for (uint32_t i = 0; i < RULES_MAX_MILESTONES; i++) {
+        ret[i] = PK_NO_TIME;
+        if (i >= list.count)
+            continue;
+        bool null = pk_get_be32(p) == UINT32_MAX;
+        if (!null)
+            ret[i] = (int64_t)pk_get_be64(p + 4) + WIRE_EPOCH_US;
+        p += null ? 4 : 12;
+    }
+}
+
+/* In the order of LOAD_COURSES. */
+static void read_course(struct store *store, const PGresult *result, int row, uint32_t definition, struct course *course)
+{
+    *course = (struct course){
+        .definition = definition,
+        .start_at_us = wire_get_time(result, row, 3),
+        .goal_at_us = wire_get_time(result, row, 4),
+        .steps = (uint32_t)wire_get_int4(result, row, 5),
+        .violations = (uint32_t)wire_get_int4(result, row, 6),
+        .furthest = (uint32_t)wire_get_int4(result, row, 7),
+    };
+    read_path(symbol_text(store->symbols, store_sym(store, wire_get_int4(result, row, 2))), course->path);
+    read_times(result, row, 8, course->reached_at_us);
+    struct wire_list failures = wire_get_list(result, row, 9);
+    for (uint32_t i = 0; i < PK_MIN(failures.count, (uint32_t)RULES_MAX_MILESTONES); i++)
+        course->failures[i] = pk_get_be32(failures.ptr + 8 * (size_t)i + 4);
+}
+
+/* Index in the rules; false if they lack it, which the rules of the rows do not. */
+static bool find_definition(const struct store *store, sym_t id, uint32_t *ret)
+{
+    for (size_t i = 0; store->rules && id && i < store->rules->definition_count; i++)
+        if (store->rules->definition[i].id == id) {
+            *ret = (uint32_t)i;
+            return true;
+        }
+    return false;
+}
+
+/* Those of one journey by definition, in the order of the rules. */
+static void add_course(struct courses *courses, struct course *course, struct pk_arena *arena)
+{
+    if (courses->count == courses->cap) {
+        struct course *more = PK_NEW_ARRAY(arena, struct course, courses->cap + 2);
+        if (courses->count)
+            memcpy(more, courses->course, courses->count * sizeof *more);
+        courses->course = more;
+        courses->cap += 2;
+    }
+    uint32_t at = courses->count++;
+    for (; at > 0 && courses->course[at - 1].definition > course->definition; at--)
+        courses->course[at] = courses->course[at - 1];
+    courses->course[at] = *course;
+}
+
+/* Attaches them to their journeys. Without a lock the two may be read at different moments, so a course may lack its journey;
+ * the guard will tell. */
+static void read_courses(struct store *store, struct pk_arena *arena, const PGresult *result, struct store_journeys *journeys)
+{
+    struct pk_map by_id = {0};
+    int rows = PQntuples(result);
+    for (size_t i = 0; rows > 0 && i < journeys->count; i++)
+        pk_map_put(&by_id, journeys->journey[i].id, &journeys->journey[i]);
+    for (int row = 0; row < rows; row++) {
+        struct course course;
+        uint32_t definition;
+        struct journey *journey = pk_map_get(&by_id, wire_get_hash(result, row, 0));
+        if (!find_definition(store, store_sym(store, wire_get_int4(result, row, 1)), &definition) || !journey)
+            continue;
+        read_course(store, result, row, definition, &course);
+        add_course(&journey->strand.courses, &course, arena);
+    }
+    pk_map_done(&by_id);
+}
+
+#define READ_AMOUNT(store, arena, result, row, column)                                                                    (obligation->has_money = !PQgetisnull(result, row, column), wire_get_int8(result, row, column))
 
 static void read_obligation(struct store *store, struct pk_arena *arena, const PGresult *result, int row,
                             struct obligation *obligation)
@@ -338,11 +433,12 @@ enum pk_status store_load_customers(struct store *store, const struct pk_hash *c
     enum pk_status status = begin_load(store, err);
     if (status != PK_OK)
         return status;
-    PGresult *result[3];
+    PGresult *result[4];
     send_hashes(store, STATEMENT_LOAD_FACTS, customer, count);
     send_hashes(store, STATEMENT_LOAD_JOURNEYS, customer, count);
     send_hashes(store, STATEMENT_LOAD_OBLIGATIONS, customer, count);
-    if ((status = end_load(store, result, 3, err)) != PK_OK)
+    send_hashes(store, STATEMENT_LOAD_COURSES, customer, count);
+    if ((status = end_load(store, result, 4, err)) != PK_OK)
         return status;
 
     struct store_facts facts;
@@ -353,9 +449,10 @@ enum pk_status store_load_customers(struct store *store, const struct pk_hash *c
         facts = read_facts(store, arena, result[0]);
         journeys = read_journeys(store, arena, result[1]);
         obligations = read_obligations(store, arena, result[2]);
+        read_courses(store, arena, result[3], &journeys);
         status = check_symbols(store, &again, err);
     } while (status == PK_OK && again);
-    clear_results(result, 3);
+    clear_results(result, 4);
     if (status == PK_OK) {
         *ret_facts = facts;
         *ret_journeys = journeys;

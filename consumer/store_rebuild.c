@@ -331,11 +331,11 @@ static void page_sql(struct pk_buf *sql)
     pk_buf_text(sql, "SELECT ");
 #define X(kind, column, member) pk_buf_text(sql, "i." #column ", ");
 #define P(kind, column, member) X(kind, column, member)
+#define R(kind, column, member) X(kind, column, member)
 #define W(kind, column, member) X(kind, column, member)
 #include "store_interaction.def"
     pk_buf_text(sql,
-                "i.rating_scale_id, i.rating_score, i.rating_min, i.rating_max, i.money_amount_minor, i.money_currency_id,"
-                " i.money_kind_id, i.identifiers, i.identifier_namespaces, CASE WHEN i.identifier_namespaces && $4::int[] THEN"
+                "i.identifiers, i.identifier_namespaces, CASE WHEN i.identifier_namespaces && $4::int[] THEN"
                 " ARRAY(SELECT coalesce(k.value, '') FROM unnest(i.identifiers, i.identifier_namespaces) WITH ORDINALITY"
                 " AS n (hash, namespace_id, place)"
                 " LEFT JOIN polku.identifier k ON k.hash = n.hash AND n.namespace_id = ANY ($4::int[]) ORDER BY n.place) END"
@@ -376,14 +376,6 @@ static struct pk_str read_json(struct pk_arena *arena, const PGresult *result, i
     return pk_arena_str(arena, (struct pk_str){text.ptr + 1, text.len - 1}); /* behind the version of the format */
 }
 
-static double read_float8(const PGresult *result, int row, int column)
-{
-    uint64_t bits = PQgetisnull(result, row, column) ? 0 : (uint64_t)wire_get_int8(result, row, column);
-    double value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 static void read_identifiers(struct store *store, struct pk_arena *arena, const PGresult *result, int row, int column,
                              struct fact *fact)
 {
@@ -411,21 +403,14 @@ static void read_fact(struct store *store, struct pk_arena *arena, const PGresul
     int column = 0;
 #define X(kind, name, member) fact->member = READ_##kind(store, arena, result, row, column), column++;
 #define P(kind, name, member) X(kind, name, member)
+#define R(kind, name, member) X(kind, name, member)
 #define W(kind, name, member) X(kind, name, member)
 #include "store_interaction.def"
+    fact->traits = 0; /* of the rules of then */
     fact->customer = fact->sighted = (struct pk_hash){0}; /* derived anew */
     fact->customer_kind = KEY_PERSON;
     fact->has_promise = !pk_hash_zero(fact->promise.id);
-    fact->has_rating = !PQgetisnull(result, row, column + 1);
-    fact->rating.scale = store_sym(store, wire_get_int4(result, row, column));
-    fact->rating.score = read_float8(result, row, column + 1);
-    fact->rating.min = read_float8(result, row, column + 2);
-    fact->rating.max = read_float8(result, row, column + 3);
-    fact->has_money = !PQgetisnull(result, row, column + 4);
-    fact->money.amount_minor = fact->has_money ? wire_get_int8(result, row, column + 4) : 0;
-    fact->money.currency = store_sym(store, wire_get_int4(result, row, column + 5));
-    fact->money.kind = store_sym(store, wire_get_int4(result, row, column + 6));
-    read_identifiers(store, arena, result, row, column + 7, fact);
+    read_identifiers(store, arena, result, row, column, fact);
 }
 
 enum pk_status store_rebuild_read_page(struct store *old, struct pk_arena *arena, struct store_facts *ret,
@@ -574,7 +559,8 @@ static const char too_late_sql[] =
     " 'occurred_at lies before the horizon of the rules; left out by a rebuild', i.received_at"
     " FROM polku.interaction i WHERE i.occurred_at < $1::timestamptz ON CONFLICT DO NOTHING";
 static const char state_sql[] =
-    "UPDATE polku.rules_state SET rules_hash = $1, derivation_version = $2, hashing_hash = $3, stored_at = clock_timestamp()";
+    "UPDATE polku.rules_state SET rules_hash = $1, derivation_version = $2, hashing_hash = $3, repeat_window_us = $4,"
+    " effort_id = (SELECT d.text FROM polku.dictionary d WHERE d.id = $5), stored_at = clock_timestamp()";
 
 static enum pk_status change_state(struct store *shadow, const struct rules *rules, struct pk_err *err)
 {
@@ -582,6 +568,8 @@ static enum pk_status change_state(struct store *shadow, const struct rules *rul
     wire_uuid(&shadow->params, rules->file_hash);
     wire_int4(&shadow->params, DERIVATION_VERSION);
     wire_uuid(&shadow->params, rules->hashing_hash);
+    wire_int8(&shadow->params, rules->repeat_window_us);
+    wire_int4(&shadow->params, rules->effort.id ? store_id(shadow, rules->effort.id) : 0);
     enum pk_status status = ask(shadow, "store the hash of the rules", state_sql, NULL, err);
     if (status == PK_OK)
         status = run(shadow, "end the claims", "UPDATE polku.stream_position SET epoch = epoch + 1", err);

@@ -232,18 +232,47 @@ static void save_sightings(struct store *store, const struct changes *changes)
     store_send(store, STATEMENT_ADD_SIGHTINGS);
 }
 
+static struct wire_param *add_purchase_arrays(struct store *store) /* three */
+{
+    struct wire_param *purchases = wire_array(&store->params, WIRE_INT4);
+    wire_array(&store->params, WIRE_TIMESTAMPTZ);
+    wire_array(&store->params, WIRE_TIMESTAMPTZ);
+    return purchases;
+}
+
+static void add_purchases(struct wire_param *param, const struct change_customer *customer)
+{
+    wire_add_int4(&param[0], (int32_t)customer->purchases);
+    wire_add_time(&param[1], customer->first_purchase_at_us);
+    wire_add_time(&param[2], customer->last_purchase_at_us);
+}
+
 static void save_customers(struct store *store, const struct changes *changes)
 {
     for (size_t from = 0; from < changes->customer.len; from += PART) {
         wire_reset(&store->params);
         struct wire_param *id = wire_array(&store->params, WIRE_UUID), *kind = wire_array(&store->params, WIRE_INT2),
-                          *name_space = wire_array(&store->params, WIRE_INT4);
+                          *name_space = wire_array(&store->params, WIRE_INT4), *purchases = add_purchase_arrays(store);
         for (size_t i = from; i < PK_MIN(from + PART, changes->customer.len); i++) {
             wire_add_uuid(id, changes->customer.ptr[i].id);
             wire_add_int2(kind, changes->customer.ptr[i].kind);
             store_write_sym(store, name_space, changes->customer.ptr[i].name_space);
+            add_purchases(purchases, &changes->customer.ptr[i]);
         }
         store_send(store, STATEMENT_ADD_CUSTOMERS);
+    }
+}
+
+static void save_purchases(struct store *store, const struct changes *changes)
+{
+    for (size_t from = 0; from < changes->customer_purchases.len; from += PART) {
+        wire_reset(&store->params);
+        struct wire_param *id = wire_array(&store->params, WIRE_UUID), *purchases = add_purchase_arrays(store);
+        for (size_t i = from; i < PK_MIN(from + PART, changes->customer_purchases.len); i++) {
+            wire_add_uuid(id, changes->customer_purchases.ptr[i].id);
+            add_purchases(purchases, &changes->customer_purchases.ptr[i]);
+        }
+        store_send(store, STATEMENT_SET_PURCHASES);
     }
 }
 
@@ -480,6 +509,8 @@ static size_t save_journeys_part(struct store *store, const struct changes *chan
     return i;
 }
 
+#define WRITE_AMOUNT(store, param, value) (o->has_money ? wire_add_int8(param, value) : wire_add_null(param))
+
 static size_t save_obligations_part(struct store *store, const struct changes *changes, size_t i, bool is_new)
 {
     struct wire_params *params = &store->params;
@@ -513,62 +544,115 @@ static void save_obligations(struct store *store, const struct changes *changes)
             i = save_obligations_part(store, changes, i, is_new);
 }
 
+/* ---- courses ---- */
+
+static sym_t path_sym(struct store *store, const struct course *course) /* 0 = empty */
+{
+    char text[COURSE_TEXT];
+    size_t len = course_path_text(course, text);
+    return len ? symbol_of(store->symbols, (struct pk_str){text, len}) : 0;
+}
+
+static void intern_paths(struct store *store, const struct change_course *row, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        path_sym(store, row[i].course);
+}
+
+/* In the order of add_courses_sql (store.c). Few at a time: the server walks an array with nulls from its first element to
+ * wherever it is cut. */
+static void save_courses(struct store *store, enum statement statement, const struct change_course *row, size_t count)
+{
+    struct wire_params *params = &store->params;
+    wire_reset(params);
+    struct wire_param *reached = wire_array(params, WIRE_TIMESTAMPTZ), *failures = wire_array(params, WIRE_INT4);
+    struct wire_param *column = &params->param[params->count];
+    reached->cut = true;
+#define X(kind, name, value) wire_array(params, ARRAY_##kind);
+#include "store_course.def"
+    struct wire_param *first = wire_array(params, WIRE_INT4), *last = wire_array(params, WIRE_INT4);
+    for (size_t i = 0; i < count; i++) {
+        const struct journey *j = row[i].journey;
+        const struct course *c = row[i].course;
+        const struct rules_definition *d = &store->rules->definition[c->definition];
+        struct wire_param *at = column;
+        sym_t sym = path_sym(store, c);
+        int32_t path = sym ? store_id(store, sym) : 0;
+#define X(kind, name, value) WRITE_##kind(store, at, value), at++;
+#include "store_course.def"
+        wire_add_int4(first, (int32_t)reached->count + 1);
+        for (size_t k = 0; k < d->milestone_count; k++) {
+            wire_add_time(reached, c->reached_at_us[k]);
+            wire_add_int4(failures, (int32_t)c->failures[k]);
+        }
+        wire_add_int4(last, (int32_t)reached->count);
+    }
+    store_send(store, statement);
+}
+
+static void drop_courses(struct store *store, const struct changes *changes)
+{
+    if (changes->course_gone.len == 0)
+        return;
+    wire_reset(&store->params);
+    struct wire_param *journey = wire_array(&store->params, WIRE_UUID), *definition = wire_array(&store->params, WIRE_INT4);
+    for (size_t i = 0; i < changes->course_gone.len; i++) {
+        wire_add_uuid(journey, changes->course_gone.ptr[i].journey);
+        wire_add_int4(definition, store_id(store, store->rules->definition[changes->course_gone.ptr[i].definition].id));
+    }
+    store_send(store, STATEMENT_DROP_COURSES);
+}
+
+static void save_all_courses(struct store *store, const struct changes *changes)
+{
+    enum { COURSES = 256 };
+    drop_courses(store, changes);
+    for (size_t i = 0; i < changes->course_new.len; i += COURSES)
+        save_courses(store, STATEMENT_NEW_COURSES, changes->course_new.ptr + i, PK_MIN(changes->course_new.len - i, (size_t)COURSES));
+    for (size_t i = 0; i < changes->course.len; i += COURSES)
+        save_courses(store, STATEMENT_PUT_COURSES, changes->course.ptr + i, PK_MIN(changes->course.len - i, (size_t)COURSES));
+}
+
 /* ---- aggregates ---- */
 
-static int32_t bucket_id(const struct store *store, sym_t sym) /* 0 = none */
+static int32_t dim_value(const struct store *store, const struct aggregate_table *table, uint32_t dim, int32_t value)
 {
-    return sym ? store_id(store, sym) : 0;
+    if (!(table->symbols >> dim & 1) || value == 0)
+        return value;
+    return store_id(store, (sym_t)value);
 }
 
-static void save_interactions_hourly(struct store *store, const struct changes *changes)
+/* In the order of add_aggregate_sql (store.c). All rows are of one table. */
+static void save_buckets(struct store *store, int32_t slot, const struct change_aggregate *row, size_t count)
 {
-    if (changes->interactions.len == 0)
-        return;
+    const struct aggregate_table *table = &aggregate_tables[row->table];
     struct wire_params *params = &store->params;
     wire_reset(params);
-    struct wire_param *hour = wire_array(params, WIRE_TIMESTAMPTZ), *brand = wire_array(params, WIRE_INT4),
-                      *channel = wire_array(params, WIRE_INT4), *type = wire_array(params, WIRE_INT4),
-                      *outcome = wire_array(params, WIRE_INT4);
-    wire_int4(params, changes->slot);
-    struct wire_param *interactions = wire_array(params, WIRE_INT8), *contacts = wire_array(params, WIRE_INT8);
-    for (size_t i = 0; i < changes->interactions.len; i++) {
-        const struct change_interactions *change = &changes->interactions.ptr[i];
-        wire_add_time(hour, change->hour_us);
-        wire_add_int4(brand, bucket_id(store, change->brand));
-        wire_add_int4(channel, bucket_id(store, change->channel));
-        wire_add_int4(type, bucket_id(store, change->type));
-        wire_add_int4(outcome, bucket_id(store, change->outcome));
-        wire_add_int8(interactions, change->interactions);
-        wire_add_int8(contacts, change->contacts);
-    }
-    store_send(store, STATEMENT_ADD_INTERACTIONS);
-}
-
-static void save_obligations_hourly(struct store *store, const struct changes *changes)
-{
-    if (changes->obligations.len == 0)
-        return;
-    struct wire_params *params = &store->params;
-    wire_reset(params);
-    struct wire_param *hour = wire_array(params, WIRE_TIMESTAMPTZ), *kind = wire_array(params, WIRE_INT4),
-                      *brand = wire_array(params, WIRE_INT4), *unit = wire_array(params, WIRE_INT4);
-    wire_int4(params, changes->slot);
+    struct wire_param *time = wire_array(params, WIRE_TIMESTAMPTZ), *dim = &params->param[params->count];
+    for (uint32_t k = 0; k < table->dims; k++)
+        wire_array(params, WIRE_INT4);
+    wire_int4(params, slot);
     struct wire_param *counter = &params->param[params->count];
-    for (int i = 0; i < 7; i++)
+    for (uint32_t k = 0; k < table->counts; k++)
         wire_array(params, WIRE_INT8);
-    for (size_t i = 0; i < changes->obligations.len; i++) {
-        const struct change_obligations *change = &changes->obligations.ptr[i];
-        const int64_t value[7] = {change->opened,    change->kept,     change->kept_late_in_window, change->late,
-                                  change->attempted, change->rejected, change->withdrawn};
-        /* infinity = no due time */
-        wire_add_int8(hour, change->due_hour_us == PK_NO_TIME ? INT64_MAX : change->due_hour_us - WIRE_EPOCH_US);
-        wire_add_int4(kind, bucket_id(store, change->kind));
-        wire_add_int4(brand, bucket_id(store, change->brand));
-        wire_add_int4(unit, bucket_id(store, change->unit));
-        for (int k = 0; k < 7; k++)
-            wire_add_int8(&counter[k], value[k]);
+    for (size_t i = 0; i < count; i++) {
+        wire_add_end(time, row[i].at_us == PK_NO_TIME ? INT64_MAX : row[i].at_us); /* infinity = none */
+        for (uint32_t k = 0; k < table->dims; k++)
+            wire_add_int4(&dim[k], dim_value(store, table, k, row[i].dim[k]));
+        for (uint32_t k = 0; k < table->counts; k++)
+            wire_add_int8(&counter[k], row[i].count[k]);
     }
-    store_send(store, STATEMENT_ADD_OBLIGATIONS);
+    store_send(store, (enum statement)(STATEMENT_ADD_AGGREGATE + (int)row->table));
+}
+
+static void save_aggregates(struct store *store, const struct changes *changes)
+{
+    for (size_t from = 0, to; from < changes->aggregate.len; from = to) {
+        const struct change_aggregate *row = changes->aggregate.ptr;
+        for (to = from + 1; to < changes->aggregate.len && to - from < PART && row[to].table == row[from].table;)
+            to++;
+        save_buckets(store, changes->slot, row + from, to - from);
+    }
 }
 
 /* ---- quarantine ---- */
@@ -666,12 +750,13 @@ static void save_all(struct store *store, const struct changes *changes)
     save_sightings(store, changes);
     send_hashes(store, STATEMENT_DROP_CUSTOMERS, changes->customer_gone.ptr, changes->customer_gone.len);
     save_customers(store, changes);
+    save_purchases(store, changes);
     send_hashes(store, STATEMENT_DROP_JOURNEYS, changes->journey_gone.ptr, changes->journey_gone.len);
     save_journeys(store, changes);
     send_hashes(store, STATEMENT_DROP_OBLIGATIONS, changes->obligation_gone.ptr, changes->obligation_gone.len);
     save_obligations(store, changes);
-    save_interactions_hourly(store, changes);
-    save_obligations_hourly(store, changes);
+    save_all_courses(store, changes);
+    save_aggregates(store, changes);
     for (size_t i = 0; i < changes->quarantine.len;)
         i += save_quarantine_part(store, changes->quarantine.ptr + i, changes->quarantine.len - i);
     save_times(store, changes);
@@ -685,8 +770,12 @@ enum pk_status store_save_send(struct store *store, enum store_mode mode, const 
         return status;
     if (store->tx != (mode == STORE_SNAPSHOT ? TX_NONE : TX_WRITE))
         return pk_fail(err, PK_STOP, "a save in the wrong transaction (this is a defect)");
-    if (store->known + 1 != symbols_count(store->symbols))
-        return pk_fail(err, PK_STOP, "a save of text without id: store_ensure_dictionary was not called (this is a defect)");
+    if (!store->rules && changes->course_new.len + changes->course.len + changes->course_gone.len > 0)
+        return pk_fail(err, PK_STOP, "courses are saved before store_check_rules (this is a defect)");
+    intern_paths(store, changes->course_new.ptr, changes->course_new.len);
+    intern_paths(store, changes->course.ptr, changes->course.len);
+    if ((status = store_ensure_dictionary(store, err)) != PK_OK)
+        return status;
 
     if (mode == STORE_SNAPSHOT) {
         store_send_plain(store, STATEMENT_BEGIN_WRITE);
@@ -717,5 +806,8 @@ enum pk_status store_save_finish(struct store *store, struct pk_err *err)
         return pk_fail(err, PK_STOP, "there is no save to finish (this is a defect)");
     store->saving = false;
     store->tx = TX_NONE;
-    return store_read_results(store, NULL, err);
+    enum pk_status status = store_read_results(store, NULL, err);
+    if (status == PK_OK)
+        store->unsure.len = 0;
+    return status;
 }

@@ -32,6 +32,7 @@ static struct wire_param *wire_next(struct wire_params *params, uint32_t type, b
     param->type = type;
     param->array = array;
     param->nulls = 0;
+    param->cut = false;
     return param;
 }
 
@@ -77,7 +78,7 @@ void wire_finish(struct wire_params *params, const char **ret_value, int *ret_le
             pk_put_be32(param->ptr + 8, param->type);
             pk_put_be32(param->ptr + 12, param->count);
             pk_put_be32(param->ptr + 16, 1);
-            if (param->nulls == param->count) { /* an empty array has no dimensions */
+            if (param->nulls == param->count && !(param->cut && param->count > 0)) { /* an empty array has no dimensions */
                 pk_put_be32(param->ptr, 0);
                 param->len = 12;
             }

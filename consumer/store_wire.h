@@ -32,7 +32,7 @@ struct wire_param {
     uint8_t *ptr;
     size_t len, cap;
     uint32_t type, count, nulls; /* nulls: those among count */
-    bool array;
+    bool array, cut; /* cut: it is sliced, so nothing but nulls is no empty array */
 };
 
 struct wire_params {
@@ -117,6 +117,14 @@ static inline void wire_add_time(struct wire_param *param, int64_t us)
     else
         wire_add_int8(param, us - WIRE_EPOCH_US);
 }
+/* With -infinity and infinity as INT64_MIN and INT64_MAX. */
+static inline void wire_add_end(struct wire_param *param, int64_t us)
+{
+    if (us == INT64_MIN || us == INT64_MAX)
+        wire_add_int8(param, us);
+    else
+        wire_add_int8(param, us - WIRE_EPOCH_US);
+}
 static inline void wire_add_bytes(struct wire_param *param, const void *ptr, size_t len)
 {
     if (!ptr) {
@@ -151,9 +159,16 @@ static inline const uint8_t *wire_cell(const PGresult *result, int row, int colu
 {
     return (const uint8_t *)PQgetvalue(result, row, column);
 }
-static inline int64_t wire_get_int8(const PGresult *result, int row, int column)
+static inline int64_t wire_get_int8(const PGresult *result, int row, int column) /* null = 0 */
 {
-    return (int64_t)pk_get_be64(wire_cell(result, row, column));
+    return PQgetisnull(result, row, column) ? 0 : (int64_t)pk_get_be64(wire_cell(result, row, column));
+}
+static inline double wire_get_float8(const PGresult *result, int row, int column) /* null = 0 */
+{
+    int64_t bits = wire_get_int8(result, row, column);
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
 }
 static inline int32_t wire_get_int4(const PGresult *result, int row, int column) /* null = 0 */
 {
