@@ -229,18 +229,18 @@ static void add_interaction(struct metrics *metrics, const struct fact *fact, in
 #undef HAS
 }
 
-/* Rounded half away from zero. */
+/* Rounded half away from zero. 53 bits times 1000 fit into the 64 of a long double. */
 static int32_t thousandths(double value)
 {
-    const double most = 2e9;
-    double exact = value * 1000;
+    const long double most = 2e9L;
+    long double exact = (long double)value * 1000;
     if (!(exact < most)) /* not a number too */
         return (int32_t)most;
     if (exact <= -most)
         return -(int32_t)most;
     int32_t whole = (int32_t)exact;
-    double rest = exact - whole;
-    return whole + (rest >= 0.5) - (rest <= -0.5);
+    long double rest = exact - whole;
+    return whole + (rest >= 0.5L) - (rest <= -0.5L);
 }
 
 static void add_rating(struct metrics *metrics, const struct fact *fact, int sign)

@@ -3,7 +3,7 @@
 #include "identity_batch.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
+#include <stdio.h>
 
 #define DIFFER(...) return pk_fail(err, PK_REJECT, __VA_ARGS__)
 
@@ -49,6 +49,7 @@ static void attribute(struct reference *r, const struct change_decision *decisio
 
 static void derive(struct reference *r)
 {
+    metrics_init(&r->metrics, r->meaning->rules, r->meaning->maker->symbols);
     struct group group = {.fact = r->fact, .facts = r->facts};
     derive_group(r->meaning, &r->arena, &group, &r->result, &r->changes, &r->metrics);
     for (size_t i = 0; i < r->facts; i++)
@@ -84,18 +85,35 @@ static enum pk_status compare_facts(const struct memory_store *store, const stru
     return PK_OK;
 }
 
-static enum pk_status compare_journeys(const struct memory_store *store, const struct reference *r, struct pk_err *err)
+/* What differs of two rows of one journey, in words. */
+static const char *journey_difference(const struct journey *a, const struct journey *b, char *ret, size_t room)
 {
+#define X(member)                                                                                                    \
+    if (a->member != b->member) {                                                                                    \
+        snprintf(ret, room, #member " %" PRIu32 ", expected %" PRIu32, a->member, b->member);                        \
+        return ret;                                                                                                  \
+    }
+    JOURNEY_COUNTS(X)
+#undef X
+    snprintf(ret, room, "%" PRIu32 " courses, expected %" PRIu32 "; or something else", a->strand.courses.count,
+             b->strand.courses.count);
+    return ret;
+}
+
+static enum pk_status compare_journeys(const struct memory_store *store, struct reference *r, struct pk_err *err)
+{
+    char text[200];
     size_t count = 0;
     for (size_t c = 0; c < r->result.customers; c++) {
         const struct journeys *journeys = &r->result.customer[c].journeys;
         for (uint32_t i = 0; i < journeys->made_count; i++, count++) {
-            const struct journey *want = journeys->made[i], *have = pk_map_get(&store->journeys, want->id);
-            if (!have)
+            const struct journey *want = journeys->made[i], *row = pk_map_get(&store->journeys, want->id);
+            if (!row)
                 DIFFER("the journey that begins at %" PRId64 " is missing", want->first_at_us);
-            if (!journey_same(have, want))
-                DIFFER("the journey that begins at %" PRId64 " differs (events %u, expected %u; contacts %u, %u)",
-                       want->first_at_us, have->events, want->events, have->contacts, want->contacts);
+            const struct journey have = memory_journey(store, row, &r->arena);
+            if (!journey_same(&have, want))
+                DIFFER("the journey that begins at %" PRId64 " differs: %s", want->first_at_us,
+                       journey_difference(&have, want, text, sizeof text));
         }
     }
     if (store->journeys.count != count)
@@ -150,100 +168,46 @@ static enum pk_status compare_customers(const struct memory_store *store, const 
             DIFFER("the customer of interaction %s is missing", fact->event_id.ptr);
         if (have->kind != fact->customer_kind || have->name_space != customer_namespace(r, fact))
             DIFFER("the customer of interaction %s has another kind or namespace", fact->event_id.ptr);
+        if (have->purchases != want->journeys.needs.purchases ||
+            have->first_purchase_at_us != want->journeys.needs.first_purchase_at_us ||
+            have->last_purchase_at_us != want->journeys.needs.last_purchase_at_us)
+            DIFFER("the customer of interaction %s has %" PRIu32 " purchases, expected %" PRIu32 ", or at other times",
+                   fact->event_id.ptr, have->purchases, want->journeys.needs.purchases);
     }
     if (store->customers.count != r->result.customers)
         DIFFER("%zu customers stored, expected %zu", store->customers.count, r->result.customers);
     return PK_OK;
 }
 
-/* ---- rollups ---- */
+/* ---- aggregates ---- */
 
-#define ORDER(a, b) ((a) < (b) ? -1 : (a) > (b))
-
-static int order_interactions(const void *left, const void *right)
+static enum pk_status compare_sums(const struct memory_store *store, struct reference *r, struct pk_err *err)
 {
-    const struct change_interactions *a = left, *b = right;
-    int order = ORDER(a->hour_us, b->hour_us);
-    order = order ? order : ORDER(a->brand, b->brand);
-    order = order ? order : ORDER(a->channel, b->channel);
-    order = order ? order : ORDER(a->type, b->type);
-    return order ? order : ORDER(a->outcome, b->outcome);
-}
-
-static int order_obligations(const void *left, const void *right)
-{
-    const struct change_obligations *a = left, *b = right;
-    int order = ORDER(a->kind, b->kind);
-    order = order ? order : ORDER(a->brand, b->brand);
-    order = order ? order : ORDER(a->unit, b->unit);
-    return order ? order : ORDER(a->due_hour_us, b->due_hour_us);
-}
-
-static enum pk_status compare_interaction_sums(const struct memory_store *store, const struct reference *r,
-                                               struct pk_err *err)
-{
-    for (size_t i = 0; i < store->interactions.len; i++) {
-        struct change_interactions sum = store->interactions.ptr[i].row;
-        for (size_t j = 0; j < store->interactions.len; j++)
-            if (j != i && order_interactions(&sum, &store->interactions.ptr[j].row) == 0) {
-                sum.interactions += store->interactions.ptr[j].row.interactions;
-                sum.contacts += store->interactions.ptr[j].row.contacts;
-            }
-        const struct change_interactions none = {0};
-        const struct change_interactions *want =
-            r->changes.interactions.len ? bsearch(&sum, r->changes.interactions.ptr, r->changes.interactions.len,
-                                                  sizeof sum, order_interactions)
-                                        : NULL;
-        want = want ? want : &none;
-        if (want->interactions != sum.interactions || want->contacts != sum.contacts)
-            DIFFER("interaction_hourly has %" PRId64 " interactions and %" PRId64 " contacts of %.*s, expected %" PRId64
-                   " and %" PRId64,
-                   sum.interactions, sum.contacts, PK_STR_ARG(symbol_text(r->meaning->symbols, sum.type)),
-                   want->interactions, want->contacts);
-    }
-    for (size_t i = 0; i < r->changes.interactions.len; i++) {
-        size_t j = 0;
-        while (j < store->interactions.len &&
-               order_interactions(&r->changes.interactions.ptr[i], &store->interactions.ptr[j].row) != 0)
-            j++;
-        if (j == store->interactions.len)
-            DIFFER("a bucket of interaction_hourly is missing");
-    }
-    return PK_OK;
-}
-
-static enum pk_status compare_obligation_sums(const struct memory_store *store, const struct reference *r,
-                                              struct pk_err *err)
-{
-    for (size_t i = 0; i < store->obligation_sums.len; i++) {
-        struct change_obligations sum = store->obligation_sums.ptr[i].row;
-        for (size_t j = 0; j < store->obligation_sums.len; j++) {
-            const struct change_obligations *other = &store->obligation_sums.ptr[j].row;
-            if (j == i || order_obligations(&sum, other) != 0)
-                continue;
-            sum.opened += other->opened, sum.kept += other->kept, sum.late += other->late;
-            sum.kept_late_in_window += other->kept_late_in_window, sum.attempted += other->attempted;
-            sum.rejected += other->rejected, sum.withdrawn += other->withdrawn;
+    size_t from = 0;
+    for (enum aggregate table = 0; table < AGGREGATE_COUNT; table++) {
+        const struct aggregate_table *columns = &aggregate_tables[table];
+        size_t count, until = from;
+        const struct change_aggregate *have = memory_sums(store, table, &r->arena, &count);
+        const struct change_aggregate *want = r->changes.aggregate.ptr;
+        while (until < r->changes.aggregate.len && want[until].table == table)
+            until++;
+        for (size_t i = 0; i < PK_MIN(count, until - from); i++) {
+            int order = change_aggregate_cmp(&have[i], &want[from + i]);
+            const struct change_aggregate *row = order > 0 ? &want[from + i] : &have[i];
+            struct pk_str first = columns->symbols & 1 ? symbol_text(r->meaning->symbols, (sym_t)row->dim[0])
+                                                       : (struct pk_str){0};
+            if (order != 0)
+                DIFFER("%s has %s bucket: at %" PRId64 ", %s %.*s", columns->name, order > 0 ? "not this" : "one more",
+                       row->at_us, columns->dim[0], PK_STR_ARG(first));
+            for (uint32_t k = 0; k < columns->counts; k++)
+                if (have[i].count[k] != want[from + i].count[k])
+                    DIFFER("%s at %" PRId64 ", %s %.*s: %" PRId64 " %s, expected %" PRId64, columns->name, row->at_us,
+                           columns->dim[0], PK_STR_ARG(first), have[i].count[k], columns->count[k],
+                           want[from + i].count[k]);
         }
-        const struct change_obligations none = {0};
-        const struct change_obligations *want =
-            r->changes.obligations.len ? bsearch(&sum, r->changes.obligations.ptr, r->changes.obligations.len,
-                                                 sizeof sum, order_obligations)
-                                       : NULL;
-        want = want ? want : &none;
-        if (want->opened != sum.opened || want->kept != sum.kept || want->late != sum.late ||
-            want->kept_late_in_window != sum.kept_late_in_window || want->attempted != sum.attempted ||
-            want->rejected != sum.rejected || want->withdrawn != sum.withdrawn)
-            DIFFER("obligation_hourly differs for %.*s: opened %" PRId64 ", expected %" PRId64,
-                   PK_STR_ARG(symbol_text(r->meaning->symbols, sum.kind)), sum.opened, want->opened);
-    }
-    for (size_t i = 0; i < r->changes.obligations.len; i++) {
-        size_t j = 0;
-        while (j < store->obligation_sums.len &&
-               order_obligations(&r->changes.obligations.ptr[i], &store->obligation_sums.ptr[j].row) != 0)
-            j++;
-        if (j == store->obligation_sums.len)
-            DIFFER("a bucket of obligation_hourly is missing");
+        if (count != until - from)
+            DIFFER("%s has %zu buckets, expected %zu", columns->name, count, until - from);
+        from = until;
     }
     return PK_OK;
 }
@@ -323,9 +287,7 @@ enum pk_status derive_check(const struct memory_store *store, const struct meani
     if (status == PK_OK)
         status = compare_customers(store, &r, err);
     if (status == PK_OK)
-        status = compare_interaction_sums(store, &r, err);
-    if (status == PK_OK)
-        status = compare_obligation_sums(store, &r, err);
+        status = compare_sums(store, &r, err);
     if (status == PK_OK)
         status = compare_keys(store, &r, err);
     if (status == PK_OK)

@@ -212,9 +212,11 @@ static void put_fact(struct canonical_rows *r, const struct fact *f)
     put_sym(r, f->unit);
     put_sym(r, f->outcome);
     put_sym(r, f->reason);
-    const struct pk_str text[] = {f->topic, f->cause, f->product, f->location, f->stage};
-    for (size_t i = 0; i < PK_COUNT(text); i++)
-        put_text(r, text[i]);
+    put_sym(r, f->topic);
+    put_sym(r, f->cause);
+    put_text(r, f->product);
+    put_text(r, f->location);
+    put_sym(r, f->stage);
     put_id(r, f->case_key);
     put_id(r, f->staff);
     put_id(r, f->relates);
@@ -241,6 +243,7 @@ static void put_fact(struct canonical_rows *r, const struct fact *f)
     put_sym(r, f->has_money ? f->money.currency : 0);
     put_sym(r, f->has_money ? f->money.kind : 0);
     put_attributes(r, f->attributes);
+    put_int(r, (int32_t)f->traits);
 }
 
 static void interaction_rows(const struct canonical_table *table, struct canonical_rows *r)
@@ -264,6 +267,9 @@ static void customer_rows(const struct canonical_table *table, struct canonical_
         put_id(r, customer->id);
         put_raw(r, key_kinds[customer->kind]);
         put_sym(r, customer->name_space);
+        put_int(r, customer->purchases);
+        put_time(r, customer->first_purchase_at_us);
+        put_time(r, customer->last_purchase_at_us);
         end_row(r, start);
     }
 }
@@ -315,6 +321,29 @@ static void identity_link_rows(const struct canonical_table *table, struct canon
     identity_batch_done(&batch);
 }
 
+/* What the first columns do not have. */
+static void put_journey_facts(struct canonical_rows *r, const struct journey *j)
+{
+    const uint32_t count[] = {j->fallbacks, j->repeats,   j->handoffs_rejected, j->handoffs_returned, j->deflections,
+                              j->transfers, j->misroutes, j->proactive,         j->thanks,            j->reopened,
+                              j->owners,    j->people,    j->effort,            j->people_until_decision};
+    const int64_t time[] = {j->first_terminal_at_us, j->last_terminal_at_us, j->decided_at_us,
+                            j->ownerless_since_us,   j->queue_since_us,      j->touch_since_us};
+    const int64_t length[] = {j->ownerless_us, j->orphan_us, j->queue_us, j->touch_us};
+    put_sym(r, j->entry_brand);
+    put_sym(r, j->entry_unit);
+    put_sym(r, j->terminal_outcome);
+    put_sym(r, j->stage);
+    for (size_t i = 0; i < PK_COUNT(count); i++)
+        put_int(r, count[i]);
+    put_sym(r, j->owner.brand);
+    put_sym(r, j->owner.unit);
+    for (size_t i = 0; i < PK_COUNT(time); i++)
+        put_time(r, time[i]);
+    for (size_t i = 0; i < PK_COUNT(length); i++)
+        put_int(r, length[i]);
+}
+
 static void journey_rows(const struct canonical_table *table, struct canonical_rows *r)
 {
     (void)table;
@@ -344,6 +373,7 @@ static void journey_rows(const struct canonical_table *table, struct canonical_r
         put_bool(r, j->resolved);
         put_sym(r, j->last_type);
         put_sym(r, j->last_outcome);
+        put_journey_facts(r, j);
         end_row(r, start);
     }
 }
@@ -379,6 +409,60 @@ static void obligation_rows(const struct canonical_table *table, struct canonica
         put_id(r, o->fulfilled_by);
         put_time(r, o->rejected_at_us);
         put_time(r, o->withdrawn_at_us);
+        put_sym(r, o->from_brand);
+        put_sym(r, o->from_unit);
+        put_int(r, o->cycle);
+        put_bool(r, o->handoff);
+        if (o->has_money)
+            put_int(r, o->amount_minor);
+        else
+            put_null(r);
+        put_sym(r, o->currency);
+        end_row(r, start);
+    }
+}
+
+/* ---- courses ---- */
+
+static void put_milestones(struct canonical_rows *r, const struct course *course)
+{
+    size_t count = r->meaning->rules->definition[course->definition].milestone_count;
+    struct pk_buf json = {0};
+    pk_buf_text(&json, "[");
+    for (size_t i = 0; i < count; i++) {
+        pk_buf_text(&json, i ? "," : "");
+        if (course->reached_at_us[i] == PK_NO_TIME)
+            pk_buf_text(&json, "null");
+        else
+            pk_buf_printf(&json, "%" PRId64, course->reached_at_us[i]);
+    }
+    put_json(r, &json);
+    pk_buf_text(&json, "[");
+    for (size_t i = 0; i < count; i++)
+        pk_buf_printf(&json, "%s%" PRIu32, i ? "," : "", course->failures[i]);
+    put_json(r, &json);
+}
+
+static void course_rows(const struct canonical_table *table, struct canonical_rows *r)
+{
+    (void)table;
+    PK_MAP_EACH(&r->store->courses, e)
+    {
+        const struct memory_course *row = e->value;
+        const struct course *course = &row->course;
+        char path[COURSE_TEXT];
+        size_t start = r->text.len, len = course_path_text(course, path);
+        put_id(r, row->journey);
+        put_sym(r, r->meaning->rules->definition[course->definition].id);
+        put_id(r, row->customer);
+        put_time(r, course->start_at_us);
+        put_time(r, course->goal_at_us);
+        put_text(r, (struct pk_str){path, len});
+        put_int(r, course->steps);
+        put_int(r, course->furthest);
+        put_int(r, course->violations);
+        put_int(r, course_skipped(course, r->meaning->rules));
+        put_milestones(r, course);
         end_row(r, start);
     }
 }
@@ -406,77 +490,31 @@ static void state_rows(const struct canonical_table *table, struct canonical_row
     }
 }
 
-/* ---- rollups: slots are summed; buckets that came and went are no rows ---- */
+/* ---- aggregates: slots are summed; buckets that came and went are no rows ---- */
 
-static bool same_interactions(const struct change_interactions *a, const struct change_interactions *b)
+static void aggregate_rows(const struct canonical_table *table, struct canonical_rows *r)
 {
-    return a->hour_us == b->hour_us && a->brand == b->brand && a->channel == b->channel && a->type == b->type &&
-           a->outcome == b->outcome;
-}
-
-static bool same_obligations(const struct change_obligations *a, const struct change_obligations *b)
-{
-    return a->kind == b->kind && a->brand == b->brand && a->unit == b->unit && a->due_hour_us == b->due_hour_us;
-}
-
-static void interaction_hourly_rows(const struct canonical_table *table, struct canonical_rows *r)
-{
-    (void)table;
-    for (size_t i = 0; i < r->store->interactions.len; i++) {
-        struct change_interactions sum = r->store->interactions.ptr[i].row;
-        bool first = true;
-        for (size_t j = 0; j < r->store->interactions.len && first; j++) {
-            const struct change_interactions *other = &r->store->interactions.ptr[j].row;
-            if (j == i || !same_interactions(&sum, other))
-                continue;
-            first = j > i;
-            sum.interactions += other->interactions;
-            sum.contacts += other->contacts;
-        }
-        if (!first || (sum.interactions == 0 && sum.contacts == 0))
-            continue;
+    enum aggregate which = 0;
+    while (strcmp(aggregate_tables[which].name, table->name) != 0)
+        which++;
+    const struct aggregate_table *columns = &aggregate_tables[which];
+    struct pk_arena arena = {0};
+    size_t count;
+    const struct change_aggregate *sum = memory_sums(r->store, which, &arena, &count);
+    for (size_t i = 0; i < count; i++) {
         size_t start = r->text.len;
-        put_time(r, sum.hour_us);
-        put_sym(r, sum.brand);
-        put_sym(r, sum.channel);
-        put_sym(r, sum.type);
-        put_sym(r, sum.outcome);
-        put_int(r, sum.interactions);
-        put_int(r, sum.contacts);
+        put_time(r, sum[i].at_us);
+        for (uint32_t d = 0; d < columns->dims; d++) {
+            if (columns->symbols >> d & 1)
+                put_sym(r, (sym_t)sum[i].dim[d]);
+            else
+                put_int(r, sum[i].dim[d]);
+        }
+        for (uint32_t c = 0; c < columns->counts; c++)
+            put_int(r, sum[i].count[c]);
         end_row(r, start);
     }
-}
-
-static void obligation_hourly_rows(const struct canonical_table *table, struct canonical_rows *r)
-{
-    (void)table;
-    for (size_t i = 0; i < r->store->obligation_sums.len; i++) {
-        const struct change_obligations *one = &r->store->obligation_sums.ptr[i].row;
-        int64_t sum[7] = {0}, any = 0;
-        bool first = true;
-        for (size_t j = 0; j < r->store->obligation_sums.len && first; j++) {
-            const struct change_obligations *o = &r->store->obligation_sums.ptr[j].row;
-            if (!same_obligations(one, o))
-                continue;
-            first = j >= i;
-            const int64_t count[7] = {o->opened,   o->kept,      o->kept_late_in_window, o->late,
-                                      o->rejected, o->withdrawn, o->attempted};
-            for (size_t k = 0; k < PK_COUNT(sum); k++)
-                sum[k] += count[k];
-        }
-        for (size_t k = 0; k < PK_COUNT(sum); k++)
-            any |= sum[k];
-        if (!first || !any)
-            continue;
-        size_t start = r->text.len;
-        put_sym(r, one->kind);
-        put_sym(r, one->brand);
-        put_sym(r, one->unit);
-        put_time(r, one->due_hour_us);
-        for (size_t k = 0; k < PK_COUNT(sum); k++)
-            put_int(r, sum[k]);
-        end_row(r, start);
-    }
+    pk_arena_done(&arena);
 }
 
 const struct canonical_table canonical_tables[CANONICAL_TABLES] = {
@@ -485,27 +523,58 @@ const struct canonical_table canonical_tables[CANONICAL_TABLES] = {
      "direction\tactor\tsensitivity\tbrand\tunit\toutcome\treason\ttopic\tcause\tproduct\tlocation\tstage\tcase\tstaff\t"
      "relates\tidentifiers\tidentifier_namespaces\tpromise\tpromise_kind\tpromise_due_from\tpromise_due_to\tpromise_brand\t"
      "promise_unit\tpromise_role\thandoff\tto_brand\tto_unit\tto_role\trating_scale\trating_score\trating_min\trating_max\t"
-     "money_amount_minor\tmoney_currency\tmoney_kind\tattributes",
+     "money_amount_minor\tmoney_currency\tmoney_kind\tattributes\ttraits",
      interaction_rows},
-    {"customer", "customer\tkind\tnamespace", customer_rows},
+    {"customer", "customer\tkind\tnamespace\tpurchases\tfirst_purchase_at\tlast_purchase_at", customer_rows},
     {"identifier", "identifier\tnamespace\tshared\toversize\tcustomer\tfirst_at", identifier_rows},
     {"identity_link", "a\tb\tfirst_at\tsource\tevent_id\trefused", identity_link_rows},
     {"journey",
      "journey\tcustomer\tcase\tcontinues\tcrowd\tfirst_at\tlast_at\tevents\tentry_channel\tlast_channel\tchannels\tbrands\t"
      "units\tcontacts\tswitches\thandoffs_offered\thandoffs_accepted\tunanswered\trefusals\tfirst_inbound_at\t"
-     "first_human_reply_at\tresolved\tlast_type\tlast_outcome",
+     "first_human_reply_at\tresolved\tlast_type\tlast_outcome\tentry_brand\tentry_unit\tterminal_outcome\tstage\t"
+     "fallbacks\trepeats\thandoffs_rejected\thandoffs_returned\tdeflections\ttransfers\tmisroutes\tproactive\tthanks\t"
+     "reopened\towners\tpeople\teffort\tpeople_until_decision\towner_brand\towner_unit\tfirst_terminal_at\t"
+     "last_terminal_at\tdecided_at\townerless_since\tqueue_since\ttouch_since\townerless_us\torphan_us\tqueue_us\t"
+     "touch_us",
      journey_rows},
     {"obligation",
      "obligation\tkind\tcustomer\tjourney\tcase\tbrand\tunit\trole\texplicit\tlabel\topened_at\topened_by\tdue_from\t"
      "first_due_to\tdue_to\tchanged_at\tattempts\tfirst_attempt_at\tlast_attempt_at\tfulfilled_at\tfulfilled_by\t"
-     "rejected_at\twithdrawn_at",
+     "rejected_at\twithdrawn_at\tfrom_brand\tfrom_unit\tcycle\thandoff\tamount_minor\tcurrency",
      obligation_rows},
     {"obligation_state", "obligation\tstate\toverdue\tearly\tno_deadline\tno_owner\tbroken\tslack", state_rows},
-    {"interaction_hourly", "hour\tbrand\tchannel\ttype\toutcome\tinteractions\tcontacts", interaction_hourly_rows},
-    {"obligation_hourly",
-     "kind\tbrand\tunit\tdue_hour\topened\tkept\tkept_late_in_window\tlate\trejected\twithdrawn\tattempted",
-     obligation_hourly_rows},
+    {"course",
+     "journey_id\tdefinition\tcustomer_id\tstart_at\tgoal_at\tpath\tsteps\tfurthest\tviolations\tskipped\treached_at\t"
+     "failures",
+     course_rows},
+#define TABLE(table) {#table, NULL, aggregate_rows},
+#include "aggregate.def"
 };
+
+/* Of an aggregate: as in aggregate.def, without "_id". */
+static void aggregate_columns(const char *name, struct pk_buf *out)
+{
+    enum aggregate which = 0;
+    while (strcmp(aggregate_tables[which].name, name) != 0)
+        which++;
+    const struct aggregate_table *columns = &aggregate_tables[which];
+    pk_buf_text(out, columns->time);
+    for (uint32_t d = 0; d < columns->dims; d++) {
+        size_t len = strlen(columns->dim[d]);
+        bool id = len > 3 && strcmp(columns->dim[d] + len - 3, "_id") == 0;
+        pk_buf_printf(out, "\t%.*s", (int)(id ? len - 3 : len), columns->dim[d]);
+    }
+    for (uint32_t c = 0; c < columns->counts; c++)
+        pk_buf_printf(out, "\t%s", columns->count[c]);
+}
+
+void canonical_columns(const struct canonical_table *table, struct pk_buf *out)
+{
+    if (table->columns)
+        pk_buf_text(out, table->columns);
+    else
+        aggregate_columns(table->name, out);
+}
 
 static int compare_rows(const void *left, const void *right, void *text)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Do the tables in memory fit together? Everything that identity says of identifiers is worked out again from the
- * stored events. */
+ * stored events, and all aggregates from the stored events and rows. */
 #include "identity_batch.h"
 #include "memory_store.h"
 
@@ -45,7 +45,8 @@ static enum pk_status audit_journeys(const struct audit *a)
         const struct journey *journey = pk_map_get(&a->store->journeys, fact->stored_journey);
         bool none = pk_hash_zero(fact->stored_journey), passive = fact->traits & TRAIT(PASSIVE);
         const char *wrong = NULL;
-        if (!pk_hash_eq(fact->customer, fact->stored_customer) || !pk_hash_eq(fact->sighted, fact->stored_sighted))
+        if (!pk_hash_eq(fact->customer, fact->stored_customer) || !pk_hash_eq(fact->sighted, fact->stored_sighted) ||
+            fact->traits != memory_find_fact(a->store, fact->at_us, fact->event_hash)->traits)
             wrong = "is not what its row says";
         else if (none && !passive && !pk_hash_zero(fact->customer))
             wrong = "has a customer but no journey";
@@ -71,6 +72,100 @@ static enum pk_status audit_journeys(const struct audit *a)
     if (!counted)
         DIFFER("audit: a journey has other events than it counts, or a customer that is not there");
     return PK_OK;
+}
+
+/* ---- courses, purchases, aggregates ---- */
+
+static enum pk_status audit_courses(const struct audit *a)
+{
+    PK_MAP_EACH(&a->store->courses, e)
+    {
+        const struct memory_course *row = e->value;
+        const struct journey *journey = pk_map_get(&a->store->journeys, row->journey);
+        if (!journey || !pk_hash_eq(journey->customer, row->customer))
+            DIFFER("audit: a course of %s", journey ? "a journey of somebody else" : "a journey that is not there");
+    }
+    return PK_OK;
+}
+
+static enum pk_status audit_purchases(const struct audit *a, const struct pk_map *needs)
+{
+    PK_MAP_EACH(&a->store->customers, e)
+    {
+        const struct change_customer *row = e->value;
+        const struct needs *want = pk_map_get(needs, row->id);
+        if (!want || row->purchases != want->purchases || row->first_purchase_at_us != want->first_purchase_at_us ||
+            row->last_purchase_at_us != want->last_purchase_at_us)
+            DIFFER("audit: a customer has %" PRIu32 " purchases, expected %" PRIu32 ", or at other times", row->purchases,
+                   want ? want->purchases : 0);
+    }
+    return PK_OK;
+}
+
+static enum pk_status audit_sums(const struct audit *a, const struct changes *want)
+{
+    struct pk_arena arena = {0};
+    size_t at = 0;
+    for (enum aggregate table = 0; table < AGGREGATE_COUNT; table++) {
+        size_t count;
+        const struct change_aggregate *sum = memory_sums(a->store, table, &arena, &count);
+        for (size_t i = 0; i <= count; i++) {
+            const struct change_aggregate *have = i < count ? &sum[i] : NULL;
+            const struct change_aggregate *next = at < want->aggregate.len ? &want->aggregate.ptr[at] : NULL;
+            if (next && next->table != table)
+                next = NULL;
+            at += next != NULL;
+            bool same = !have && !next;
+            if (have && next && change_aggregate_cmp(have, next) == 0)
+                same = memcmp(have->count, next->count, aggregate_tables[table].counts * sizeof *have->count) == 0;
+            if (same)
+                continue;
+            const char *name = aggregate_tables[table].name;
+            struct change_aggregate row = have ? *have : *next;
+            int64_t counts[2] = {have ? have->count[0] : 0, next ? next->count[0] : 0};
+            pk_arena_done(&arena);
+            DIFFER("audit: a bucket of %s at %" PRId64 " (%" PRId32 ", %" PRId32 ", %" PRId32 ", ...) has %" PRId64
+                   " %s, expected %" PRId64 " or other sums, or is another",
+                   name, row.at_us, row.dim[0], row.dim[1], row.dim[2], counts[0], aggregate_tables[table].count[0],
+                   counts[1]);
+        }
+    }
+    pk_arena_done(&arena);
+    return PK_OK;
+}
+
+/* By the functions that make the differences, over rows as they are stored. */
+static enum pk_status audit_aggregates(struct audit *a)
+{
+    struct pk_arena *arena = &a->identity.arena;
+    struct metrics metrics;
+    struct changes changes = {0};
+    struct tally tally = {0};
+    struct pk_map needs = {0};
+    struct fact **fact = PK_NEW_ARRAY(arena, struct fact *, a->facts + 1);
+    struct journey *journey = PK_NEW_ARRAY(arena, struct journey, a->store->journeys.count + 1);
+    size_t journeys = 0;
+    metrics_init(&metrics, a->meaning->rules, a->meaning->maker->symbols);
+    for (size_t i = 0; i < a->facts; i++) {
+        fact[i] = &a->fact[i];
+        metrics_add_event(&metrics, fact[i], +1);
+    }
+    PK_MAP_EACH(&a->store->journeys, e)
+    {
+        journey[journeys] = memory_journey(a->store, e->value, arena);
+        metrics_add_journey(&metrics, &journey[journeys++], +1);
+    }
+    PK_MAP_EACH(&a->store->obligations, e) metrics_add_obligation(&metrics, e->value, +1);
+    derive_stored_pairs(a->meaning, arena, fact, a->facts, journey, journeys, &tally, +1, &needs);
+    metrics_add_tally(&metrics, &tally);
+    metrics_collect(&metrics, &changes);
+    enum pk_status status = audit_sums(a, &changes);
+    if (status == PK_OK)
+        status = audit_purchases(a, &needs);
+    pk_map_done(&needs);
+    changes_done(&changes);
+    metrics_done(&metrics);
+    return status;
 }
 
 /* ---- the names of an event lead to it ---- */
@@ -239,6 +334,10 @@ enum pk_status memory_audit(const struct memory_store *store, const struct meani
         status = audit_names(&audit);
     if (status == PK_OK)
         status = audit_journeys(&audit);
+    if (status == PK_OK)
+        status = audit_courses(&audit);
+    if (status == PK_OK)
+        status = audit_aggregates(&audit);
     identity_batch_done(&audit.identity);
     return status;
 }

@@ -412,7 +412,8 @@ static enum pk_status print_table(const struct program *p, const struct canonica
     struct pk_buf text = {0};
     if (!o->table && !o->out_dir)
         pk_buf_printf(&text, "-- %s\n", table->name);
-    pk_buf_printf(&text, "%s\n", table->columns);
+    canonical_columns(table, &text);
+    pk_buf_text(&text, "\n");
     canonical_print(table, &p->store, &p->meaning, o->as_of_us, &text);
     enum pk_status status = PK_OK;
     FILE *out = stdout;
