@@ -43,7 +43,15 @@ static void set_up(void)
          "       rejects: [{type: callback.reached, reason: wrong}], withdraws: [{type: callback.withdrawn}],\n"
          "       valid_to: 2023-12-31}\n"
          "    - {kind: callback, opens: [{type: callback.booked}], valid_from: 2024-01-01}\n"
-         "    - {kind: note, opens: [{type: [callback.booked, note.asked]}]}\n");
+         "    - {kind: note, opens: [{type: [callback.booked, note.asked]}]}\n"
+         "definitions:\n"
+         "  - name: delivery\n"
+         "    window: 30d\n"
+         "    milestones:\n"
+         "      - {name: ordered, on: [{type: order.placed}], fails: [{type: order.*, outcome: refused}]}\n"
+         "      - {name: shipped, on: [{type: [order.shipped, order.placed], channel: web}], fails: [{type: delivery.late}]}\n"
+         "      - {name: delivered, on: [{type: order.delivered}], fails: [{type: delivery.late}, {type: order.lost}]}\n"
+         "  - {name: paid, window: 1d, milestones: [{name: paid, on: [{type: order.delivered}]}]}\n");
 }
 static void tear_down(void)
 {
@@ -138,4 +146,43 @@ Test(match, promise_types_act_on_anything_but_only_by_relates_to)
     cr_assert_eq(match_acts(&matcher, &fact, NULL), ACT_REJECT);
     fact.type = sym("promise.withdrawn");
     cr_assert_eq(match_acts(&matcher, &fact, NULL), ACT_WITHDRAW);
+}
+
+Test(match, an_event_reaches_the_first_milestone_and_fails_all)
+{
+    uint32_t fails = 99;
+    struct fact fact = fact_of("order.placed");
+    fact.channel = sym("web");
+    cr_assert_eq(match_reaches(&matcher, &fact, 0, &fails), 1, "the second would hold too");
+    cr_assert_eq(fails, 0);
+    fact.outcome = sym("refused");
+    cr_assert_eq(match_reaches(&matcher, &fact, 0, &fails), 1);
+    cr_assert_eq(fails, 1 << 0, "one event may reach and fail a milestone");
+    fact = fact_of("order.shipped");
+    fails = 99;
+    cr_assert_eq(match_reaches(&matcher, &fact, 0, &fails), 0, "on another channel");
+    cr_assert_eq(fails, 0);
+    fact = fact_of("delivery.late");
+    cr_assert_eq(match_reaches(&matcher, &fact, 0, &fails), 0);
+    cr_assert_eq(fails, 1 << 1 | 1 << 2);
+    fact = fact_of("order.delivered");
+    cr_assert_eq(match_reaches(&matcher, &fact, 0, &fails), 3);
+    cr_assert_eq(match_reaches(&matcher, &fact, 1, &fails), 1, "each definition by itself");
+}
+
+Test(match, definitions_care_for_few_types)
+{
+    static const char *const yes[] = {"order.placed", "order.anything", "delivery.late"};
+    static const char *const no[] = {"contact.inbound", "order", "newsletter.sent"};
+    for (size_t i = 0; i < PK_COUNT(yes); i++) {
+        struct fact fact = fact_of(yes[i]);
+        cr_expect(match_courses(&matcher, &fact), "%s", yes[i]);
+    }
+    for (size_t i = 0; i < PK_COUNT(no); i++) {
+        struct fact fact = fact_of(no[i]);
+        uint32_t fails = 99;
+        cr_expect_not(match_courses(&matcher, &fact), "%s", no[i]);
+        cr_expect_eq(match_reaches(&matcher, &fact, 0, &fails), 0);
+        cr_expect_eq(fails, 0);
+    }
 }

@@ -58,6 +58,15 @@ static void refuses(const char *text, int line, const char *what)
 
 #define HEAD "version: 1\nidentity: {namespaces: [{name: login, class: person, priority: 1}]}\n" /* lines 1..2 */
 
+static const struct rules_kind *kind_of(const char *name)
+{
+    for (size_t i = 0; i < rules.kind_count; i++)
+        if (pk_str_eq(symbol_text(&symbols, rules.kind[i].kind), pk_str(name)))
+            return &rules.kind[i];
+    cr_assert_fail("no kind %s", name);
+    return NULL;
+}
+
 Test(rules, reads_the_default_file)
 {
     cr_assert_eq(rules_load(POLKU_SOURCE_DIR "/deploy/polku.yaml", NULL, &symbols, &arena, &rules, NULL, &err), PK_OK,
@@ -78,15 +87,13 @@ Test(rules, reads_the_default_file)
     cr_assert(pk_str_eq(rules.phone_country, PK_STR("358")));
     cr_assert_eq(rules.gap_us, 7 * PK_DAY_US);
     cr_assert_eq(rules.max_events, 20000);
-    cr_assert_eq(rules.trait[TRAIT_HUMAN_REPLY].count, 1);
-    cr_assert_eq(rules.trait[TRAIT_HUMAN_REPLY].match[0].type_count, 8);
+    cr_assert_geq(rules.trait[TRAIT_HUMAN_REPLY].count, 1);
     cr_assert_neq(rules.trait[TRAIT_HUMAN_REPLY].match[0].direction_mask, 0);
-    cr_assert_eq(rules.kind_count, 10);
+    cr_assert_geq(rules.kind_count, 10);
     cr_assert(rules.any_across);
-    cr_assert_eq(rules.kind[0].label, LABEL_ATTEMPTED_NOT_REACHED);
-    cr_assert_eq(rules.kind[0].within_us, 24 * PK_HOUR_US);
-    cr_assert_not(rules.kind[0].consume_all);
-    cr_assert(rules.kind[3].consume_all);
+    cr_assert_eq(kind_of("callback")->label, LABEL_ATTEMPTED_NOT_REACHED);
+    cr_assert_eq(kind_of("callback")->within_us, 24 * PK_HOUR_US);
+    cr_assert(kind_of("feedback")->consume_all);
     cr_assert_not(pk_hash_zero(rules.file_hash));
 }
 
@@ -113,6 +120,11 @@ Test(rules, what_is_left_out_has_the_documented_value)
     cr_assert_eq(rules.kind_count, 0);
     cr_assert_not(rules.any_across);
     cr_assert_eq(rules.max_component, 1000);
+    cr_assert_eq(rules.repeat_window_us, 7 * PK_DAY_US);
+    cr_assert_eq(rules.effort.id, symbol_of(&symbols, PK_STR("effort-1")));
+    cr_assert_eq(rules.effort.contacts, 0);
+    cr_assert_eq(rules.calendar_count, 0);
+    cr_assert_eq(rules.definition_count, 0);
 }
 
 #define SPACES(list) "version: 1\nidentity:\n  namespaces:\n" list /* the list begins on line 4 */
@@ -277,6 +289,143 @@ Test(rules, one_kind_may_have_entries_for_the_same_time) /* the first whose `ope
     cr_assert_eq(rules.kind_count, 2);
 }
 
+Test(rules, every_trait_has_a_list_in_its_section)
+{
+    struct pk_buf text PK_AUTO(pk_buf_done) = {0};
+    pk_buf_text(&text, HEAD);
+    static const char *const section[] = {"journeys", "facts"};
+    for (size_t i = 0; i < PK_COUNT(section); i++) {
+        pk_buf_printf(&text, "%s:\n", section[i]);
+#define X(id, in, name, help)                                                                                        \
+    if (strcmp(in, section[i]) == 0)                                                                                 \
+        pk_buf_printf(&text, "  %s: [{type: %s.%s}]\n", name, in, name);
+#include "trait.def"
+#undef X
+    }
+    cr_assert_eq(load(text.ptr, NULL), PK_OK, "%s", err.text);
+    cr_assert_eq(TRAIT_COUNT, 30);
+    for (size_t i = 0; i < TRAIT_COUNT; i++)
+        cr_expect_eq(rules.trait[i].count, 1, "bit %zu", i);
+}
+
+Test(rules, facts_have_a_repeat_window_and_weights_of_effort)
+{
+    cr_assert_eq(load(HEAD "facts:\n  repeat_window: 30d\n  effort: {id: effort-2, contacts: 1, handoffs_returned: 1000, reopened: 0}\n",
+                      NULL), PK_OK, "%s", err.text);
+    cr_assert_eq(rules.repeat_window_us, 30 * PK_DAY_US);
+    cr_assert_eq(rules.effort.id, symbol_of(&symbols, PK_STR("effort-2")));
+    cr_assert_eq(rules.effort.contacts, 1);
+    cr_assert_eq(rules.effort.handoffs_returned, 1000);
+    cr_assert_eq(rules.effort.switches, 0);
+}
+
+Test(rules, kinds_run_in_wall_time_unless_they_say_business)
+{
+    cr_assert_eq(load(HEAD "obligations:\n  kinds:\n"
+                           "    - {kind: a, opens: [{type: a.b}], within: 8h}\n"
+                           "    - {kind: b, opens: [{type: a.b}], within: 8h, time: wall, handoff: false}\n"
+                           "    - {kind: c, opens: [{type: a.b}], within: 8h, time: business, handoff: true}\n", NULL),
+                 PK_OK, "%s", err.text);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(rules.kind[i].business, i == 2);
+        cr_assert_eq(rules.kind[i].handoff, i == 2);
+    }
+}
+
+#define WAY HEAD "definitions:\n" /* the list begins on line 4 */
+
+Test(rules, definitions_have_milestones_a_goal_and_a_window)
+{
+    cr_assert_eq(load(WAY "  - name: delivery\n    version: 3\n    window: 30d\n    goal: delivered\n    milestones:\n"
+                          "      - {name: ordered, on: [{type: order.placed}]}\n"
+                          "      - {name: delivered, on: [{type: order.delivered}], fails: [{type: delivery.late}], critical: true}\n"
+                          "      - {name: paid, on: [{type: payment.*}, {type: a.b, channel: web}], optional: true}\n"
+                          "  - {name: delivery, window: 1h, milestones: [{name: ordered, on: [{type: a.b}]}]}\n", NULL),
+                 PK_OK, "%s", err.text);
+    cr_assert_eq(rules.definition_count, 2);
+    const struct rules_definition *first = &rules.definition[0], *second = &rules.definition[1];
+    cr_assert(pk_str_eq(symbol_text(&symbols, first->id), PK_STR("delivery/3")));
+    cr_assert(pk_str_eq(symbol_text(&symbols, second->id), PK_STR("delivery/1")));
+    cr_assert_eq(first->window_us, 30 * PK_DAY_US);
+    cr_assert_eq(first->milestone_count, 3);
+    cr_assert_eq(first->goal, 1);
+    cr_assert_eq(second->goal, 0, "the last");
+    cr_assert(pk_str_eq(first->milestone[1].name, PK_STR("delivered")));
+    cr_assert_eq(first->milestone[1].fails.count, 1);
+    cr_assert_eq(first->milestone[2].on.count, 2);
+    cr_assert(first->milestone[1].critical && !first->milestone[1].optional);
+    cr_assert(first->milestone[2].optional && !first->milestone[2].critical);
+}
+
+/* A definition with `milestones` milestones, or as many definitions with one. */
+static enum pk_status load_many(int definitions, int milestones)
+{
+    struct pk_buf text PK_AUTO(pk_buf_done) = {0};
+    pk_buf_text(&text, WAY);
+    for (int i = 0; i < definitions; i++) {
+        pk_buf_printf(&text, "  - name: d%d\n    window: 1d\n    milestones:\n", i);
+        for (int k = 0; k < milestones; k++)
+            pk_buf_printf(&text, "      - {name: m%d, on: [{type: a.b}]}\n", k);
+    }
+    return load(text.ptr, NULL);
+}
+
+Test(rules, definitions_and_milestones_have_a_limit)
+{
+    cr_assert_eq(load_many(RULES_MAX_DEFINITIONS, 1), PK_OK, "%s", err.text);
+    cr_assert_eq(load_many(RULES_MAX_DEFINITIONS + 1, 1), PK_REJECT);
+    cr_assert(strstr(err.text, ":68: 17 definitions, at most 16"), "%s", err.text);
+    cr_assert_eq(load_many(1, RULES_MAX_MILESTONES), PK_OK, "%s", err.text);
+    cr_assert_eq(load_many(1, RULES_MAX_MILESTONES + 1), PK_REJECT);
+    cr_assert(strstr(err.text, ":31: 25 milestones, at most 24"), "%s", err.text);
+}
+
+#define ONE "  - name: d\n    window: 1d\n    milestones:\n" /* milestones begin on line 7 */
+
+Test(rules, errors_of_definitions_name_their_line)
+{
+    static const struct {
+        const char *text;
+        int line;
+        const char *what;
+    } wrong[] = {
+        {"  {name: d}\n", 4, "must be a list"},
+        {"  - {window: 1d, milestones: []}\n", 4, "add 'name:'"},
+        {"  - {name: d, milestones: []}\n", 4, "add 'window:'"},
+        {"  - {name: d, window: 1d}\n", 4, "add 'milestones:'"},
+        {"  - {name: d, window: 1d, milestones: []}\n", 4, "without milestones"},
+        {"  - {name: D e, window: 1d, milestones: []}\n", 4, "not a name"},
+        {"  - {name: d, window: 1d, version: 0, milestones: []}\n", 4, "between 1 and"},
+        {"  - name: d\n    window: soon\n    milestones: []\n", 5, "soon"},
+        {"  - name: d\n    windo: 1d\n", 5, "did you mean 'window'"},
+        {ONE "      - {name: m}\n", 7, "add 'name:' and 'on:'"},
+        {ONE "      - {on: [{type: a.b}]}\n", 7, "add 'name:' and 'on:'"},
+        {ONE "      - name: m\n        on: []\n", 8, "empty 'on'"},
+        {ONE "      - name: m\n        on: {type: a.b}\n", 8, "must be a list"},
+        {ONE "      - name: m\n        on: [{}]\n", 8, "every event"},
+        {ONE "      - {name: m, on: [{type: a.b}], optional: perhaps}\n", 7, "true or false"},
+        {ONE "      - {name: m, on: [{type: a.b}], fail: []}\n", 7, "did you mean 'fails'"},
+        {ONE "      - {name: m, on: [{type: a.b}]}\n      - {name: m, on: [{type: a.c}]}\n", 8, "twice (first on line 7)"},
+        {ONE "      - {name: shipped, on: [{type: a.b}]}\n    goal: shiped\n", 8, "did you mean 'shipped'"},
+        {ONE "      - {name: m, on: [{type: a.b}]}\n    goal: delivered\n", 8, "name one of them"},
+        {ONE "      - {name: m, on: [{type: a.b}]}\n  - {name: d, window: 2d, version: 1, milestones: [{name: m, on: [{type: a.b}]}]}\n",
+         8, "definition 'd/1' is given twice (first on line 4)"},
+    };
+    for (size_t i = 0; i < PK_COUNT(wrong); i++) {
+        char text[1000];
+        snprintf(text, sizeof text, WAY "%s", wrong[i].text);
+        refuses(text, wrong[i].line, wrong[i].what);
+    }
+}
+
+Test(rules, types_of_milestones_are_looked_up_too)
+{
+    cr_assert_eq(load(WAY ONE "      - {name: m, on: [{type: contact.inbound}], fails: [{type: ghost.seen}]}\n",
+                      "types:\n  contact.inbound: the customer turns to the organisation\n"), PK_OK, "%s", err.text);
+    cr_assert_eq(warnings.list.len, 1);
+    cr_assert_eq(warnings.list.ptr[0].line, 7);
+}
+
 Test(rules, every_error_names_its_line)
 {
     refuses("", 1, "empty");
@@ -305,6 +454,14 @@ Test(rules, every_error_names_its_line)
     refuses(HEAD "obligations:\n  kinds:\n    - {kind: call, opens: [{type: a.b}], label: late}\n", 5, "unknown label");
     refuses(HEAD "obligations:\n  kinds:\n    - {kind: call, opens: [{type: a.b}], valid_from: 2024-02-02, valid_to: 2024-02-01}\n",
             5, "before valid_from");
+    refuses(HEAD "obligations:\n  kinds:\n    - kind: call\n      opens: [{type: a.b}]\n      time: business\n", 7, "add 'within:'");
+    refuses(HEAD "obligations:\n  kinds:\n    - {kind: call, opens: [{type: a.b}], within: 1d, time: office}\n", 5, "wall, business");
+    refuses(HEAD "obligations:\n  kinds:\n    - {kind: call, opens: [{type: a.b}], handoff: 2}\n", 5, "true or false");
+    refuses(HEAD "facts:\n  repeat_window: 31d\n", 4, "longer than 30d");
+    refuses(HEAD "facts:\n  effort: 3\n", 4, "mapping");
+    refuses(HEAD "facts:\n  effort:\n    contacts: 1001\n", 5, "between 0 and 1000");
+    refuses(HEAD "facts:\n  effort:\n    contact: 1\n", 5, "did you mean 'contacts'");
+    refuses(HEAD "facts:\n  effort:\n    id: Effort One\n", 5, "not a name");
     refuses(HEAD "types: [Bad Type]\n", 3, "not a type");
 }
 
