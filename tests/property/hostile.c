@@ -210,6 +210,89 @@ static void add_handoff(struct hostile *h, struct event *event)
         event->handoff.to_role = PK_STR("owner");
 }
 
+/* ---- what journeys, needs and courses are told by ---- */
+
+static const char *const told_types[] = {
+    "owner.assigned",   "owner.cleared",   "handoff.offered",     "handoff.forwarded",    "handoff.accepted",
+    "handoff.rejected", "queue.entered",   "queue.moved",         "queue.left",           "work.started",
+    "work.resumed",     "work.stopped",    "request.failed",      "request.diagnosed",    "request.refused",
+    "contact.inbound",  "contact.inbound", "contact.outbound",    "feedback.submitted",   "feedback.acknowledged",
+    "order.placed",     "order.cancelled", "payment.captured",    "payment.refunded",     "ticket.issued",
+    "question.asked",   "answer.given",    "statement.withdrawn", "case.closed",          "ad.clicked",
+};
+static const char *const told_outcomes[] = {"ok", "resolved", "failed", "refused", "abandoned", "unreached"};
+static const char *const told_channels[] = {"phone", "web", "app", "email", "store"};
+static const char *const words[] = {"fuel", "brakes", "billing"}; /* a cause and a topic may be one text */
+static const char *const stages[] = {"use", "buy", "leave"};
+
+static void add_rating(struct chance *chance, struct event *event)
+{
+    static const double scores[] = {0, 1, 4.0005, 4.4995, 9.9999, -0.0005, 1e12, -3e6};
+    event->has_rating = true;
+    event->rating = (struct event_rating){
+        .scale = pk_str(chance_in(chance, 50) ? "nps" : "stars"), .score = CHANCE_OF(chance, scores), .max = 10};
+}
+
+static void add_money(struct chance *chance, struct event *event)
+{
+    static const int64_t amounts[] = {-100, 0, 64, INT64_C(1000000000000), INT64_C(1000000000001), -INT64_MAX, INT64_MAX};
+    event->has_money = true;
+    event->money = (struct event_money){.amount_minor = CHANCE_OF(chance, amounts),
+                                        .currency = pk_str(chance_in(chance, 80) ? "EUR" : "SEK"),
+                                        .kind = pk_str(chance_in(chance, 50) ? "price" : "refund")};
+}
+
+static void add_words(struct hostile *h, struct event *event)
+{
+    struct chance *chance = &h->detail;
+    if (chance_in(chance, 40))
+        event->topic = pk_str(CHANCE_OF(chance, words));
+    if (chance_in(chance, 30))
+        event->cause = pk_str(CHANCE_OF(chance, words));
+    if (chance_in(chance, 30))
+        event->stage = pk_str(CHANCE_OF(chance, stages));
+    if (chance_in(chance, 50))
+        event->staff = text(h, "agent %u", chance_below(chance, chance_in(chance, 90) ? 3 : 100));
+}
+
+static void add_details(struct hostile *h, struct event *event)
+{
+    static const int days[] = {1, 7, 14, 29, 30, 31};
+    static const int micros[] = {0, 0, 1, -1};
+    struct chance *chance = &h->detail;
+    if (chance_in(chance, h->far)) {
+        int64_t away = CHANCE_OF(chance, days) * PK_DAY_US + CHANCE_OF(chance, micros);
+        event->occurred_at_us += chance_in(chance, 30) ? -away : away;
+    }
+    if (!chance_in(chance, h->rich))
+        return;
+    if (chance_in(chance, 60)) {
+        event->type = pk_str(CHANCE_OF(chance, told_types));
+        event->outcome = chance_in(chance, 60) ? pk_str(CHANCE_OF(chance, told_outcomes)) : (struct pk_str){0};
+    }
+    if (chance_in(chance, 40))
+        event->channel = pk_str(CHANCE_OF(chance, told_channels));
+    if (chance_in(chance, 40)) {
+        event->direction = chance_in(chance, 50) ? EVENT_INBOUND : EVENT_OUTBOUND;
+        event->actor = event->direction == EVENT_INBOUND ? EVENT_CUSTOMER : EVENT_HUMAN;
+    }
+    if (chance_in(chance, 40))
+        event->unit = pk_str(CHANCE_OF(chance, units));
+    event->sensitivity = chance_in(chance, 10) ? EVENT_SENSITIVE : EVENT_NORMAL;
+    add_words(h, event);
+    if (chance_in(chance, 15))
+        add_rating(chance, event);
+    if (chance_in(chance, 15))
+        add_money(chance, event);
+    if (!event->has_handoff && chance_in(chance, 20)) {
+        event->has_handoff = true;
+        if (chance_in(chance, 30))
+            event->handoff.to_brand = pk_str(CHANCE_OF(chance, brands));
+        if (chance_in(chance, 80))
+            event->handoff.to_unit = pk_str(chance_in(chance, 50) ? "sales" : "care");
+    }
+}
+
 static struct event make_event(struct hostile *h, const struct event *past, size_t count)
 {
     unsigned family = 0, person = chance_below(h->chance, h->people);
@@ -257,6 +340,7 @@ static struct event make_event(struct hostile *h, const struct event *past, size
         add_promise(h, &event);
     if (chance_in(h->chance, family == 6 ? 60 : 3))
         add_handoff(h, &event);
+    add_details(h, &event);
     return event;
 }
 
@@ -359,6 +443,8 @@ size_t hostile_events(struct hostile *h, struct event *event, size_t count)
             event[all] = event[i];
             if (chance_in(h->chance, 60))
                 change(h, &event[all]);
+            if (chance_in(&h->detail, h->rich / 2))
+                add_words(h, &event[all]);
             all++;
         }
     }

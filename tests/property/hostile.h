@@ -25,6 +25,9 @@ struct hostile {
     unsigned together; /* percent of the others that carry several of their person's identifiers */
     unsigned mistaken; /* percent of identifiers that are somebody else's */
     unsigned again;    /* percent of events with the same identifiers as an event before */
+    struct chance detail; /* of what follows: all else stays as it is without */
+    unsigned rich;     /* percent of events with a topic, cause, stage, staff, rating, money, sensitivity, other types */
+    unsigned far;      /* percent of events some days from the others */
 };
 enum { HOSTILE_NAMESPACES = 32 };
 
