@@ -22,7 +22,7 @@ static void add_fact_columns(struct pk_buf *sql)
 {
 #define X(kind, column, member) pk_buf_text(sql, "i." #column ", ");
 #define P(kind, column, member) X(kind, column, member)
-#define R(kind, column, member) X(kind, column, member)
+#define R(kind, column, member) pk_buf_text(sql, "i." #column ", "); /* not by X: NULL is a macro of C */
 #define W(kind, column, member)
 #include "store_interaction.def"
     pk_buf_text(sql, "i.journey_id, i.identifiers, i.identifier_namespaces");

@@ -194,7 +194,7 @@ static const char make_sql[] =
     "DECLARE t record; i record; "
     "BEGIN "
     " CREATE SCHEMA " REBUILD_SCHEMA "; "
-    " COMMENT ON SCHEMA " REBUILD_SCHEMA " IS 'Tables that polku-consumer rebuild is filling; it drops them if it was interrupted before.'; "
+    " COMMENT ON SCHEMA " REBUILD_SCHEMA " IS 'Tables that polku-consumer fills beside those in use; what an interrupted one leaves, the next one drops.'; "
     " FOR t IN SELECT c.oid, c.relname, pg_get_partkeydef(c.oid) AS part_key, c.reloptions FROM pg_class c"
     "  WHERE (" DERIVED " OR c.oid IN ('polku.decision'::regclass, 'polku.rules_state'::regclass)) AND NOT c.relispartition LOOP "
     "  EXECUTE format('CREATE TABLE " REBUILD_SCHEMA ".%1$I (LIKE polku.%1$I INCLUDING DEFAULTS INCLUDING CONSTRAINTS"
@@ -221,7 +221,7 @@ static const char make_sql[] =
     " END LOOP; "
     "END $make$";
 
-/* Months, owners and rights that the tables in use have and the new ones lack. */
+/* Months, then owners and rights, that the tables in use have and the new ones lack. */
 static const char months_sql[] =
     "DO $months$ "
     "DECLARE t record; i record; "
@@ -236,6 +236,11 @@ static const char months_sql[] =
     "  EXECUTE format('ALTER TABLE " REBUILD_SCHEMA ".%I ATTACH PARTITION " REBUILD_SCHEMA ".%I %s', t.parent, t.relname, t.bound); "
     "  EXECUTE format('COMMENT ON TABLE " REBUILD_SCHEMA ".%I IS %L', t.relname, obj_description(t.oid, 'pg_class')); "
     " END LOOP; "
+    "END $months$";
+static const char rights_sql[] =
+    "DO $rights$ "
+    "DECLARE t record; i record; "
+    "BEGIN "
     " SELECT n.nspowner INTO t FROM pg_namespace n WHERE n.nspname = 'polku'; "
     " IF t.nspowner <> (SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = '" REBUILD_SCHEMA "') THEN "
     "  EXECUTE format('ALTER SCHEMA " REBUILD_SCHEMA " OWNER TO %s', t.nspowner::regrole); "
@@ -253,7 +258,7 @@ static const char months_sql[] =
     "    CASE i.grantee WHEN 0 THEN 'PUBLIC' ELSE i.grantee::regrole::text END, CASE WHEN i.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END); "
     "  END LOOP; "
     " END LOOP; "
-    "END $months$";
+    "END $rights$";
 
 /* The session that fills them may still be at a statement when its client is gone; it has K until it ends. Without
  * waiting for that, each of the two would want what the other has. */
@@ -282,7 +287,32 @@ enum pk_status store_rebuild_make(struct store *old, struct pk_err *err)
 
 enum pk_status store_rebuild_months(struct store *shadow, struct pk_err *err)
 {
-    return run(shadow, "make the new tables' months", months_sql, err);
+    enum pk_status status = run(shadow, "make the new tables' months", months_sql, err);
+    return status == PK_OK ? run(shadow, "give the new tables to their owners", rights_sql, err) : status;
+}
+
+/* A text that names REBUILD_SCHEMA, for another one. */
+static enum pk_status run_in(struct store *store, const char *schema, const char *what, const char *sql, struct pk_err *err)
+{
+    struct pk_buf text PK_AUTO(pk_buf_done) = {0};
+    const char *at;
+    while ((at = strstr(sql, REBUILD_SCHEMA))) {
+        pk_buf_add(&text, sql, (size_t)(at - sql));
+        pk_buf_text(&text, schema);
+        sql = at + strlen(REBUILD_SCHEMA);
+    }
+    pk_buf_text(&text, sql);
+    return run(store, what, text.ptr, err);
+}
+
+enum pk_status store_rebuild_make_in(struct store *old, const char *schema, struct pk_err *err)
+{
+    enum pk_status status = plan_freely(old, true, err);
+    if (status == PK_OK)
+        status = run_in(old, schema, "make the tables", make_sql, err);
+    if (status == PK_OK)
+        status = run_in(old, schema, "make the tables' months", months_sql, err);
+    return status == PK_OK ? plan_freely(old, false, err) : status;
 }
 
 /* ---- decisions ---- */
@@ -331,7 +361,7 @@ static void page_sql(struct pk_buf *sql)
     pk_buf_text(sql, "SELECT ");
 #define X(kind, column, member) pk_buf_text(sql, "i." #column ", ");
 #define P(kind, column, member) X(kind, column, member)
-#define R(kind, column, member) X(kind, column, member)
+#define R(kind, column, member) pk_buf_text(sql, "i." #column ", "); /* not by X: NULL is a macro of C */
 #define W(kind, column, member) X(kind, column, member)
 #include "store_interaction.def"
     pk_buf_text(sql,

@@ -219,11 +219,11 @@ Test(store_commit, a_save_larger_than_all_buffers_goes_through)
     for (int i = 0; i < EVENTS; i++) {
         all[i] = *first;
         all[i].at_us += i;
-        all[i].topic = PK_STR("a topic that makes rows longer, so that sockets fill while the server works");
+        all[i].product = PK_STR("a topic that makes rows longer, so that sockets fill while the server works");
         *pk_vec_push(&s.changes.fact) = &all[i];
         *pk_vec_push(&s.changes.quarantine) = (struct change_quarantine){
             .topic = first->topic_name, .offset = i, .reason = REJECT_INVALID, .detail = PK_STR("x"), .received_at_us = PK_NO_TIME,
-            .value = {(const uint8_t *)all[i].topic.ptr, all[i].topic.len}};
+            .value = {(const uint8_t *)all[i].product.ptr, all[i].product.len}};
     }
     OK(support_save(&s, store, &err));
     cr_assert_eq(count("interaction"), EVENTS);

@@ -685,8 +685,8 @@ Test(store_identity, a_store_of_another_schema_shares_what_arrived)
     *pk_vec_push(&c->customer) = (struct change_customer){a, KEY_PERSON, support_sym(&s, "email")};
     *pk_vec_push(&c->journey) = support_journey(&s, a);
     *pk_vec_push(&c->obligation) = support_obligation(&s, a);
-    *pk_vec_push(&c->interactions) = (struct change_interactions){0, 0, 0, f->type, 0, 1, 1};
-    *pk_vec_push(&c->obligations) = (struct change_obligations){.kind = f->type, .opened = 1};
+    for (enum aggregate t = 0; t < AGGREGATE_COUNT; t++)
+        *pk_vec_push(&c->aggregate) = support_bucket(&s, t, 0, 1);
     *pk_vec_push(&c->quarantine) = (struct change_quarantine){.topic = support_sym(&s, "test")};
     decide(DECIDE_APART, false, a, b);
     OK(support_save(&s, other, &err));

@@ -98,19 +98,19 @@ Test(store_schema, gaps_and_doubles_in_the_numbers_are_refused)
 
 Test(store_schema, a_migration_applies_as_a_whole_or_not_at_all)
 {
-    copy_sql("printf 'CREATE TABLE polku.half (a int);\nSELECT 1/0;\n' > migrations/0005_broken.sql");
+    copy_sql("printf 'CREATE TABLE polku.half (a int);\nSELECT 1/0;\n' > migrations/0007_broken.sql");
     cr_assert_eq(migrate(dir), PK_STOP);
-    cr_assert(strstr(err.text, "0005_broken.sql: division by zero"), "%s", err.text);
-    cr_assert_str_eq(support_sql(&s, "SELECT max(number) || ' ' || (to_regclass('polku.half') IS NULL) FROM polku.schema_migration"), "4 true");
+    cr_assert(strstr(err.text, "0007_broken.sql: division by zero"), "%s", err.text);
+    cr_assert_str_eq(support_sql(&s, "SELECT max(number) || ' ' || (to_regclass('polku.half') IS NULL) FROM polku.schema_migration"), "6 true");
 
-    copy_sql("printf 'CREATE TABLE polku.half (a int); COMMIT;\n' > migrations/0005_broken.sql");
+    copy_sql("printf 'CREATE TABLE polku.half (a int); COMMIT;\n' > migrations/0007_broken.sql");
     cr_assert_eq(migrate(dir), PK_STOP);
     cr_assert(strstr(err.text, "must not contain COMMIT"), "%s", err.text);
 }
 
 Test(store_schema, a_database_made_before_identity_keeps_its_rows_and_is_to_be_rebuilt)
 {
-    copy_sql("rm migrations/0004* && : > roles.sql"); /* the roles of then */
+    copy_sql("rm migrations/000[456]* && : > roles.sql"); /* the roles of then */
     OK(migrate(dir));
     support_sql(&s, "SELECT polku.intern(ARRAY['shop', 'contact.inbound', 'email']); SELECT polku.ensure_months(ARRAY['2024-03-01']::date[]);"
                     "INSERT INTO polku.interaction (occurred_at, sequence, content_hash, kafka_offset, kafka_topic_id, kafka_partition, source_id, type_id,"
@@ -234,7 +234,7 @@ Test(store_schema, a_writer_does_what_the_consumer_needs_and_owns_nothing)
     snprintf(s.conninfo + len, sizeof s.conninfo - len, " options='-c role=polku_writer'");
     struct store *store = support_open(&s, &s.symbols);
     s.conninfo[len] = '\0';
-    struct rules rules = {.file_hash = support_hash(&s)};
+    support_rules(&s, store);
     const struct pk_hash customer = support_hash(&s);
     int64_t cell;
     support_claim(&s, store);
@@ -242,9 +242,10 @@ Test(store_schema, a_writer_does_what_the_consumer_needs_and_owns_nothing)
     struct pk_hash person[] = {customer, support_hash(&s)};
     const struct store_meeting meeting = {.id = support_hash(&s), .person = person, .name_space = name_space, .count = 2,
                                           .first_source = name_space[0], .first_event_id = PK_STR("1")};
-    OK(store_check_rules(store, &rules, customer, &err));
     OK(store_new_cell(store, &cell, &err));
     struct changes *c = &s.changes;
+    struct change_course course = {0};
+    struct pk_hash buyer = {{0}};
     for (int round = 0; round < 2; round++) {
         struct fact *fact = support_fact(&s, customer);
         if (round == 0) {
@@ -260,19 +261,29 @@ Test(store_schema, a_writer_does_what_the_consumer_needs_and_owns_nothing)
             *pk_vec_push(&c->meeting_first) = (struct change_meeting){customer, &meeting};
             *pk_vec_push(&c->meeting_gone) = (struct change_meeting){meeting.id, &meeting};
         }
-        *pk_vec_push(&c->meeting_new) = (struct change_meeting){round ? rules.file_hash : customer, &meeting};
+        *pk_vec_push(&c->meeting_new) = (struct change_meeting){round ? s.rules.file_hash : customer, &meeting};
         if (!round)
             *pk_vec_push(&c->meeting_new) = (struct change_meeting){meeting.id, &meeting};
         *pk_vec_push(&c->decision) = (struct change_decision){.kind = DECIDE_BLOCK, .restore = round, .a = customer, .by = PK_STR("test")};
         *pk_vec_push(&c->fact) = fact;
         *pk_vec_push(&c->sighting) = (struct change_sighting){customer, support_hash(&s)};
-        *pk_vec_push(&c->customer) = (struct change_customer){support_hash(&s), KEY_PERSON, support_sym(&s, "email")};
+        const struct pk_hash next = support_hash(&s);
+        *pk_vec_push(&c->customer) = (struct change_customer){next, KEY_PERSON, support_sym(&s, "email"), 1, 0, 0};
         *pk_vec_push(&c->journey) = support_journey(&s, customer);
         *pk_vec_push(&c->obligation) = support_obligation(&s, customer);
-        *pk_vec_push(&c->interactions) = (struct change_interactions){0, 0, 0, fact->type, 0, 1, 1};
-        *pk_vec_push(&c->obligations) = (struct change_obligations){.kind = fact->type, .opened = 1};
+        for (enum aggregate t = 0; t < AGGREGATE_COUNT; t++)
+            *pk_vec_push(&c->aggregate) = support_bucket(&s, t, 0, 1);
+        if (round == 0) {
+            course = (struct change_course){c->journey.ptr[0], support_course(&s, 0)};
+            *pk_vec_push(&c->course_new) = course;
+        } else {
+            *pk_vec_push(&c->course) = course;
+            *pk_vec_push(&c->course_gone) = (struct change_course_gone){customer, 1};
+            *pk_vec_push(&c->customer_purchases) = (struct change_customer){.id = buyer, .first_purchase_at_us = PK_NO_TIME, .last_purchase_at_us = PK_NO_TIME};
+        }
         *pk_vec_push(&c->quarantine) = (struct change_quarantine){.topic = support_sym(&s, "test"), .offset = round};
         OK(support_save(&s, store, &err));
+        buyer = next;
     }
     const int64_t known = cell;
     struct store_keys keys;
@@ -420,8 +431,9 @@ Test(store_schema, sensitive_events_hide_what_they_are_about)
     for (int sensitivity = EVENT_NORMAL; sensitivity <= EVENT_SENSITIVE; sensitivity++) {
         struct fact *fact = support_plain_fact(&s, support_hash(&s), INT64_C(1709251200000000));
         fact->sensitivity = (uint8_t)sensitivity;
-        fact->topic = fact->cause = fact->product = PK_STR("secret");
-        fact->stage = PK_STR("renewal");
+        fact->topic = fact->cause = support_sym(&s, "secret");
+        fact->product = PK_STR("secret");
+        fact->stage = support_sym(&s, "renewal");
         fact->reason = support_sym(&s, "secret");
         fact->attributes = PK_STR("{\"a\": \"secret\"}");
         *pk_vec_push(&s.changes.fact) = fact;

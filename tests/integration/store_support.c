@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "cmd_migrate.h"
+#include "metric.h"
 
 /* ---- database ---- */
 
@@ -262,11 +263,12 @@ struct fact *support_fact(struct support *s, struct pk_hash customer)
         identifier[i] = (struct fact_identifier){.hash = some_hash(s), .name_space = any_sym(s)};
     f->identifier = identifier;
     f->staff = some_hash(s);
-    f->topic = some_text(s);
-    f->cause = some_text(s);
+    f->traits = (uint32_t)support_random(s, UINT32_C(1) << TRAIT_COUNT);
+    f->topic = some_sym(s);
+    f->cause = some_sym(s);
+    f->stage = some_sym(s);
     f->product = some_text(s);
     f->location = some_text(s);
-    f->stage = some_text(s);
     f->has_rating = some(s);
     if (f->has_rating) {
         static const double score[] = {0, -0.1, 9.5, 1e300, -1e-300, 1.0 / 3};
@@ -315,13 +317,25 @@ struct journey *support_journey(struct support *s, struct pk_hash customer)
         .last_channel = some_sym(s),
         .last_type = some_sym(s),
         .last_outcome = some_sym(s),
-        .events = any_count(s),
-        .contacts = any_count(s),
-        .switches = any_count(s),
-        .handoffs_offered = any_count(s),
-        .handoffs_accepted = any_count(s),
-        .unanswered = any_count(s),
-        .refusals = any_count(s),
+        .entry_brand = some_sym(s),
+        .entry_unit = some_sym(s),
+        .terminal_outcome = some_sym(s),
+        .stage = some_sym(s),
+#define X(member) .member = any_count(s),
+        JOURNEY_COUNTS(X)
+#undef X
+        .people_until_decision = any_count(s),
+        .owner = {some_sym(s), some_sym(s)},
+        .first_terminal_at_us = some_time(s),
+        .last_terminal_at_us = some_time(s),
+        .decided_at_us = some_time(s),
+        .ownerless_since_us = some_time(s),
+        .queue_since_us = some_time(s),
+        .touch_since_us = some_time(s),
+        .ownerless_us = any_int8(s),
+        .orphan_us = any_int8(s),
+        .queue_us = any_int8(s),
+        .touch_us = any_int8(s),
         .first_inbound_at_us = some_time(s),
         .first_human_reply_at_us = some_time(s),
         .resolved = some(s),
@@ -331,6 +345,85 @@ struct journey *support_journey(struct support *s, struct pk_hash customer)
         .units = any_list(s),
     };
     return j;
+}
+
+/* ---- rules ---- */
+
+static const sym_t *syms(struct support *s, size_t count)
+{
+    sym_t *sym = PK_NEW_ARRAY(&s->arena, sym_t, count);
+    for (size_t i = 0; i < count; i++)
+        sym[i] = any_sym(s);
+    return sym;
+}
+
+static const struct rules_milestone *milestones(struct support *s, size_t count)
+{
+    struct rules_milestone *milestone = PK_NEW_ARRAY(&s->arena, struct rules_milestone, count);
+    for (size_t i = 0; i < count; i++)
+        milestone[i] = (struct rules_milestone){.name = PK_STR("tilattu 'ä'"), .optional = some(s), .critical = some(s)};
+    return milestone;
+}
+
+static const struct calendar_open *opens(struct support *s, size_t count)
+{
+    struct calendar_open *open = PK_NEW_ARRAY(&s->arena, struct calendar_open, count);
+    for (size_t i = 0; i < count; i++) /* 8 hours of each day */
+        open[i] = (struct calendar_open){EVENT_MIN_TIME_US + (int64_t)i * PK_DAY_US,
+                                         EVENT_MIN_TIME_US + (int64_t)i * PK_DAY_US + 8 * PK_HOUR_US, (int64_t)i * 8 * PK_HOUR_US};
+    return open;
+}
+
+void support_rules(struct support *s, struct store *store)
+{
+    enum { OPENS = 20000 };
+    struct calendar *calendar = PK_NEW_ARRAY(&s->arena, struct calendar, 2);
+    calendar[0] = (struct calendar){.name = PK_STR("shops"), .zone = PK_STR("Europe/Helsinki"), .brand = syms(s, 2), .brands = 2,
+                                    .unit = syms(s, 3), .units = 3, .open = opens(s, OPENS), .opens = OPENS};
+    calendar[1] = (struct calendar){.name = PK_STR("others"), .zone = PK_STR("UTC"), .open = opens(s, 1), .opens = 1};
+    struct rules_kind *kind = PK_NEW_ARRAY(&s->arena, struct rules_kind, 3);
+    for (size_t i = 0; i < 3; i++)
+        kind[i] = (struct rules_kind){.kind = support_sym(s, i < 2 ? "callback" : "handoff"), .within_us = i ? PK_HOUR_US : PK_NO_TIME,
+                                      .valid_from_us = i ? EVENT_MIN_TIME_US : INT64_MIN, .valid_to_us = i == 1 ? PK_DAY_US : INT64_MAX,
+                                      .business = i == 1, .across = i == 2, .handoff = i == 2};
+    struct rules_definition *definition = PK_NEW_ARRAY(&s->arena, struct rules_definition, 2);
+    definition[0] = (struct rules_definition){support_sym(s, "order/1"), milestones(s, 3), 3, 2, 7 * PK_DAY_US};
+    definition[1] = (struct rules_definition){support_sym(s, "order/2"), milestones(s, RULES_MAX_MILESTONES), RULES_MAX_MILESTONES, 0, 1};
+    s->rules = (struct rules){.file_hash = support_hash(s), .hashing_hash = support_hash(s), .repeat_window_us = PK_DAY_US,
+                              .effort = {.id = support_sym(s, "effort-ä")}, .calendar = calendar, .calendar_count = 2,
+                              .kind = kind, .kind_count = 3, .definition = definition, .definition_count = 2};
+    struct pk_err err = {0};
+    cr_assert_eq(store_check_rules(store, &s->rules, s->rules.file_hash, &err), PK_OK, "%s", err.text);
+}
+
+struct course *support_course(struct support *s, uint32_t definition)
+{
+    struct course *c = PK_NEW(&s->arena, struct course);
+    size_t count = s->rules.definition[definition].milestone_count;
+    *c = (struct course){
+        .definition = definition,
+        .start_at_us = any_time(s),
+        .goal_at_us = some_time(s),
+        .steps = (uint32_t)support_random(s, COURSE_PATH + 5),
+        .violations = any_count(s),
+        .furthest = (uint32_t)support_random(s, count + 1),
+    };
+    for (size_t i = 0; i < PK_MIN(c->steps, (uint32_t)COURSE_PATH); i++)
+        c->path[i] = (uint8_t)(1 + support_random(s, count));
+    bool none = support_random(s, 3) == 0; /* an array of nothing but nulls */
+    for (size_t i = 0; i < RULES_MAX_MILESTONES; i++) {
+        c->reached_at_us[i] = i < count && !none ? some_time(s) : PK_NO_TIME;
+        c->failures[i] = i < count ? any_count(s) : 0;
+    }
+    return c;
+}
+
+struct change_aggregate support_bucket(struct support *s, enum aggregate table, int64_t at_us, int64_t count)
+{
+    int64_t *counts = PK_NEW_ARRAY(&s->arena, int64_t, AGGREGATE_COUNTS);
+    for (size_t i = 0; i < AGGREGATE_COUNTS; i++)
+        counts[i] = count;
+    return (struct change_aggregate){.table = table, .at_us = at_us, .count = counts};
 }
 
 struct obligation *support_obligation(struct support *s, struct pk_hash customer)
@@ -347,6 +440,10 @@ struct obligation *support_obligation(struct support *s, struct pk_hash customer
         .brand = some_sym(s),
         .unit = some_sym(s),
         .role = some_sym(s),
+        .from_brand = some_sym(s),
+        .from_unit = some_sym(s),
+        .cycle = any_count(s),
+        .handoff = some(s),
         .opened_at_us = any_time(s),
         .opened_by = support_hash(s),
         .due_from_us = some_time(s),
@@ -361,6 +458,9 @@ struct obligation *support_obligation(struct support *s, struct pk_hash customer
         .withdrawn_at_us = some_time(s),
         .fulfilled_by = some_hash(s),
     };
+    o->has_money = some(s);
+    if (o->has_money)
+        o->amount_minor = any_int8(s), o->currency = some_sym(s);
     return o;
 }
 

@@ -15,6 +15,7 @@ struct support {
     uint64_t random; /* state of the generator */
     struct changes changes;
     struct store_span span;
+    struct rules rules; /* see support_rules */
 };
 
 /* Creates the database; `migrated` applies sql/. Prints the seed. Skips the test if there is no server. */
@@ -39,6 +40,12 @@ void support_uuid(struct pk_hash hash, char out[37]);
 struct fact *support_fact(struct support *s, struct pk_hash customer);
 struct journey *support_journey(struct support *s, struct pk_hash customer);
 struct obligation *support_obligation(struct support *s, struct pk_hash customer);
+/* Rules with two calendars, three kinds and two definitions (of 3 and of RULES_MAX_MILESTONES milestones), checked with `store`. */
+void support_rules(struct support *s, struct store *store);
+/* A course of that definition, everything at random; paths empty, short and longer than they are told. */
+struct course *support_course(struct support *s, uint32_t definition);
+/* One row of an aggregate, all dimensions 0 and all counts `count`. */
+struct change_aggregate support_bucket(struct support *s, enum aggregate table, int64_t at_us, int64_t count);
 /* The simplest event of a customer at a time, for tests about other things. */
 struct fact *support_plain_fact(struct support *s, struct pk_hash customer, int64_t at_us);
 
