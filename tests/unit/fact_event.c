@@ -468,7 +468,7 @@ Test(fact, every_part_arrives)
     cr_assert_eq(fact.to_role, symbol_of(&symbols, PK_STR("nurse")));
     cr_assert_eq(fact.rating.score, 3);
     cr_assert_eq(fact.money.amount_minor, -250);
-    cr_assert(pk_str_eq(fact.topic, PK_STR("t")));
+    cr_assert_eq(fact.topic, symbol_of(&symbols, PK_STR("t")));
     cr_assert_eq(fact.received_at_us, PK_NO_TIME);
 }
 
