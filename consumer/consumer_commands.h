@@ -9,7 +9,7 @@
 
 enum consumer_exit {
     CONSUMER_OK = 0,
-    CONSUMER_STOPPED = 1, /* an operator is needed; the last line says why */
+    CONSUMER_STOPPED = 1, /* an operator is needed; the last line says why. verify: also if something differs */
     CONSUMER_USAGE = 2,   /* wrong options, rules, schemas or key; nothing was done */
     CONSUMER_BEHIND = 3,  /* status --wait: the time was over first */
 };
@@ -25,6 +25,7 @@ int consumer_migrate(const struct consumer_options *options);
 int consumer_status(const struct consumer_options *options);
 int consumer_check_config(const struct consumer_options *options);
 int consumer_rebuild(const struct consumer_options *options);
+int consumer_verify(const struct consumer_options *options);
 int consumer_identity(const struct consumer_options *options);
 
 #endif

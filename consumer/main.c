@@ -22,6 +22,7 @@ static const struct command {
     {"status", "show how far reading has come, what Kafka still holds, and what was set aside", consumer_status},
     {"check-config", "read options, rules, schemas and key as run would, and say what is wrong", consumer_check_config},
     {"rebuild", "derive everything again from the stored events, for other rules or a newer program", consumer_rebuild},
+    {"verify", "compare everything with everything: counts with rows, rows with events, all with a fresh derivation", consumer_verify},
     {"identity", "explain why identifiers are one customer; take them apart, block one, undo that", consumer_identity,
      "ACTION A [B]",
      "  explain A      why A is of the customer that it is of, or of none\n"
@@ -33,9 +34,9 @@ static const struct command {
 };
 
 static const char exit_codes[] =
-    "Exit codes: 0 done; 1 an operator is needed, the last line says why; 2 wrong options, rules, schemas or key;\n"
-    "3 status --wait: the time was over first; 70 out of memory. SIGINT or SIGTERM end run with 0 when the batch\n"
-    "under way is committed or rolled back; a second one kills.\n";
+    "Exit codes: 0 done; 1 an operator is needed, or verify found differences: the last line says why; 2 wrong options,\n"
+    "rules, schemas or key; 3 status --wait: the time was over first; 70 out of memory. SIGINT or SIGTERM end run with 0\n"
+    "when the batch under way is committed or rolled back; a second one kills.\n";
 
 static int usage(FILE *out)
 {

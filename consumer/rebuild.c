@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rebuild.h"
-#include "match.h"
-#include "store_rebuild.h"
+#include "refill.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,17 +10,10 @@
 struct rebuild {
     const struct rebuild_config *config;
     const volatile sig_atomic_t *stop;
-    struct matcher matcher;
-    struct fact_maker maker;
-    struct meaning meaning;
+    struct refill refill;
     struct store *old, *shadow;
-    struct committer committer;
-    struct batch batch[2]; /* one is filled while the other is in flight */
-    int filling;
-    struct rebuild_page page; /* the one that was asked for last */
-    int64_t total, read, too_late;
-    bool asked; /* a page is to be read */
-    bool made;  /* there are new tables to drop if it fails */
+    int64_t total;
+    bool made; /* there are new tables to drop if it fails */
 };
 
 static void say(struct rebuild *r, const char *sentence, const char *detail)
@@ -41,12 +33,6 @@ static void rest(int64_t ms)
 
 /* ---- setting up ---- */
 
-static struct pk_hash key_check(const struct rebuild *r)
-{
-    const struct pk_str text = PK_STR("polku hash key check");
-    return fact_hash(r->config->hasher, &text, 1);
-}
-
 static enum pk_status open_stores(struct rebuild *r, struct pk_err *err)
 {
     struct store_config config = r->config->store;
@@ -60,9 +46,7 @@ static enum pk_status open_stores(struct rebuild *r, struct pk_err *err)
     config.schema = REBUILD_SCHEMA;
     status = store_open(&config, r->config->symbols, &r->shadow, err);
     if (status == PK_OK)
-        committer_init(&r->committer, &r->meaning, r->shadow, (size_t)r->config->cache_bytes);
-    if (status == PK_OK)
-        status = store_check_rules(r->shadow, r->config->rules, key_check(r), err);
+        status = store_check_rules(r->shadow, r->config->rules, refill_key_check(r->config->hasher), err);
     return status;
 }
 
@@ -80,119 +64,22 @@ static enum pk_status hold(struct rebuild *r, struct pk_err *err)
     return status;
 }
 
-/* ---- decisions ---- */
+/* ---- filling ---- */
 
-static enum pk_status decide_again(struct rebuild *r, struct pk_err *err)
+static void tell_progress(void *context, int64_t done, int64_t total, const struct commit_counters *counters)
 {
-    struct pk_arena arena PK_AUTO(pk_arena_done) = {0};
-    struct rebuild_decisions decisions = {0};
-    enum pk_status status = store_rebuild_decisions(r->old, &arena, &decisions, err);
-    for (size_t i = 0; i < decisions.count && status == PK_OK; i++)
-        status = commit_decisions(&r->committer, &decisions.decision[i], 1, err);
-    return status;
-}
-
-/* ---- events ---- */
-
-static enum pk_status find_clear_namespaces(struct rebuild *r, sym_t **ret, struct pk_err *err)
-{
-    struct symbols *symbols = r->config->symbols;
-    enum pk_status status = store_ensure_dictionary(r->old, err);
-    *ret = pk_alloc(symbols_count(symbols) * sizeof **ret);
-    for (sym_t sym = 1; sym < symbols_count(symbols) && status == PK_OK; sym++) {
-        const struct rules_namespace *rules = fact_namespace(r->config->rules, symbol_text(symbols, sym));
-        if (rules && rules->store_clear)
-            (*ret)[r->page.clears++] = sym;
-    }
-    r->page.clear = *ret;
-    return status;
-}
-
-/* The events of a page become a batch; those before the horizon are left out (the swap puts them into quarantine). */
-static void fill(struct rebuild *r, struct batch *batch, const struct store_facts *facts)
-{
-    for (size_t i = 0; i < facts->count; i++) {
-        struct fact *fact = &facts->fact[i];
-        if (fact->at_us < r->config->rules->horizon_us) {
-            r->too_late++;
-            continue;
-        }
-        fact_take_names(&r->maker, &batch->arena, fact);
-        fact->traits = match_traits(&r->matcher, fact);
-        *pk_vec_push(&batch->item) = (struct batch_item){.offset = fact->offset, .fact = fact};
-    }
-    r->read += (int64_t)facts->count;
-}
-
-static void ask_behind(struct rebuild *r, const struct fact *last)
-{
-    if (last) {
-        r->page.after_us = last->at_us;
-        r->page.after = last->event_hash;
-    }
-    store_rebuild_send_page(r->old, &r->page);
-    r->asked = true;
-}
-
-static enum pk_status finish_batch(struct rebuild *r, struct pk_err *err)
-{
-    if (!commit_under_way(&r->committer))
-        return PK_OK;
-    enum pk_status status = commit_finish(&r->committer, err);
-    if (status == PK_OK)
-        r->config->handler.progress(r->config->handler.context, (int64_t)r->committer.counters.facts + r->too_late, r->total,
-                                    &r->committer.counters);
-    return status;
-}
-
-/* Reads a page while PostgreSQL is at work on the batch before it. */
-static enum pk_status next_batch(struct rebuild *r, size_t *ret_count, struct pk_err *err)
-{
-    struct batch *batch = &r->batch[r->filling];
-    struct store_facts facts = {0};
-    batch_reset(batch);
-    r->asked = false;
-    enum pk_status status = store_rebuild_read_page(r->old, &batch->arena, &facts, err);
-    if (status != PK_OK)
-        return status;
-    if (facts.count == (size_t)r->page.count)
-        ask_behind(r, &facts.fact[facts.count - 1]);
-    fill(r, batch, &facts);
-    status = finish_batch(r, err);
-    if (status == PK_OK && batch->item.len > 0) {
-        status = commit_start(&r->committer, batch, NULL, 0, err);
-        r->filling = !r->filling;
-    }
-    *ret_count = facts.count;
-    return status;
+    const struct rebuild *r = context;
+    r->config->handler.progress(r->config->handler.context, done, total, counters);
 }
 
 static enum pk_status derive_again(struct rebuild *r, struct pk_err *err)
 {
-    sym_t *clear;
-    size_t count = 0;
-    r->page.after_us = INT64_MIN;
-    r->page.count = (int32_t)r->config->batch_records;
-    enum pk_status status = find_clear_namespaces(r, &clear, err);
+    enum pk_status status = store_ensure_dictionary(r->old, err);
     if (status == PK_OK)
-        ask_behind(r, NULL);
-    do {
-        if (status == PK_OK)
-            status = next_batch(r, &count, err);
-        if (status == PK_OK)
-            status = stopped(r, err);
-    } while (status == PK_OK && count == (size_t)r->page.count);
-    if (status == PK_OK)
-        status = finish_batch(r, err);
+        status = refill_run(&r->refill, r->old, r->shadow, r->total, err);
     if (status == PK_OK)
         status = store_ensure_dictionary(r->shadow, err);
-    if (status == PK_OK)
-        status = store_rebuild_values(r->shadow, r->page.clear, r->page.clears, err);
-    free(clear);
-    int64_t saved = (int64_t)r->committer.counters.facts + r->too_late;
-    if (status == PK_OK && saved != r->read)
-        return pk_fail(err, PK_STOP, "%" PRId64 " events were read and %" PRId64 " came out (this is a defect)", r->read, saved);
-    return status;
+    return status == PK_OK ? store_rebuild_values(r->shadow, r->refill.page.clear, r->refill.page.clears, err) : status;
 }
 
 /* ---- the swap ---- */
@@ -269,7 +156,7 @@ static enum pk_status check(struct rebuild *r, bool *ret_empty, struct pk_err *e
     struct rebuild_state state = {0};
     enum pk_status status = store_rebuild_lock(r->old, err);
     if (status == PK_OK)
-        status = store_rebuild_check(r->old, r->config->rules, key_check(r), &state, err);
+        status = store_rebuild_check(r->old, r->config->rules, refill_key_check(r->config->hasher), &state, err);
     if (status == PK_OK)
         status = store_rebuild_count(r->old, &r->total, err);
     if (status != PK_OK)
@@ -298,8 +185,6 @@ static enum pk_status rebuild_all(struct rebuild *r, struct pk_err *err)
     if (status == PK_OK)
         status = store_rebuild_begin_fill(r->shadow, err);
     if (status == PK_OK)
-        status = decide_again(r, err);
-    if (status == PK_OK)
         status = derive_again(r, err);
     if (status == PK_OK)
         say(r, "everything is derived, analysing the new tables", "");
@@ -317,8 +202,6 @@ static void clean_up(struct rebuild *r)
     enum pk_status status;
     if (!r->made || !r->old)
         return;
-    if (r->asked)
-        store_rebuild_read_page(r->old, &r->batch[0].arena, &(struct store_facts){0}, &err);
     status = store_rebuild_drop(r->old, &err);
     if (status == PK_LOST && (status = store_reopen(r->old, &err)) == PK_OK && (status = store_rebuild_lock(r->old, &err)) == PK_OK)
         status = store_rebuild_drop(r->old, &err);
@@ -329,27 +212,27 @@ static void clean_up(struct rebuild *r)
 
 static void tear_down(struct rebuild *r)
 {
-    if (r->shadow) {
-        committer_done(&r->committer);
-        store_close(r->shadow);
-    }
+    refill_done(&r->refill);
+    store_close(r->shadow);
     clean_up(r);
     store_close(r->old);
-    batch_done(&r->batch[0]);
-    batch_done(&r->batch[1]);
-    fact_maker_done(&r->maker);
-    matcher_done(&r->matcher);
 }
 
 enum pk_status rebuild_run(const struct rebuild_config *config, const volatile sig_atomic_t *stop, struct pk_err *err)
 {
     struct rebuild *r = pk_alloc(sizeof *r);
+    const struct refill_config refill = {
+        .rules = config->rules,
+        .hasher = config->hasher,
+        .symbols = config->symbols,
+        .batch_records = config->batch_records,
+        .cache_bytes = config->cache_bytes,
+        .context = r,
+        .progress = tell_progress,
+    };
     r->config = config;
     r->stop = stop;
-    matcher_init(&r->matcher, config->rules, config->symbols);
-    fact_maker_init(&r->maker, config->rules, config->hasher, config->symbols, &r->matcher);
-    r->meaning = (struct meaning){config->rules, &r->matcher, config->symbols, config->hasher, &r->maker};
-    r->batch[0].arena.keep_bytes = r->batch[1].arena.keep_bytes = 64 << 20;
+    refill_init(&r->refill, &refill, stop);
     enum pk_status status = rebuild_all(r, err);
     if (status == PK_LOST || status == PK_FENCED || status == PK_STALE)
         status = PK_RETRY;

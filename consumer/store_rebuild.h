@@ -29,6 +29,8 @@ enum pk_status store_rebuild_count(struct store *old, int64_t *ret_events, struc
 /* Empty tables, types and functions like those of polku. Removes what an interrupted rebuild left. */
 enum pk_status store_rebuild_make(struct store *old, struct pk_err *err);
 enum pk_status store_rebuild_drop(struct store *old, struct pk_err *err);
+/* The same tables in another schema, which is not there yet: of this user, without the rights of others. */
+enum pk_status store_rebuild_make_in(struct store *old, const char *schema, struct pk_err *err);
 
 struct rebuild_decisions {
     struct change_decision *decision;

@@ -2,11 +2,11 @@
 -- What polku-consumer verify asks (docs/operations.md, "Is it right?"). The program holds a copy of this file. Nothing here
 -- knows the program's derivation: it is docs/semantics.md in SQL over the rows, and each query may be run by hand.
 --
---   -- derived NAME KEYS     the rows of a table as they must come out of a fresh derivation: read from the tables in use and
---                            from those derived anew. `or more`: the tables in use may hold rows beside them
---   -- aggregate NAME        what polku.NAME must hold, summed over slots: columns in the order of consumer/aggregate.def
---   -- facts NAME KEYS       stored rows, and behind `-- against` the same from what they stand for
---   -- rows NAME of TABLE    rows of TABLE that break a rule: which, column, stored, expected. None is right
+--   -- derived NAME KEYS         the rows of a table as they must come out of a fresh derivation: read from the tables in use
+--                                and from those derived anew. `or more`: the tables in use may hold rows beside them
+--   -- aggregate NAME            what polku.NAME must hold, summed over slots: columns in the order of consumer/aggregate.def
+--   -- facts NAME KEYS of TABLE  rows of TABLE, and behind `-- against` the same from what they stand for
+--   -- rows NAME of TABLE        rows of TABLE that break a rule: which, column, stored, expected. None is right
 --
 -- KEYS: so many first columns name the row, and rows are ordered by them. Ids are those of polku.dictionary, 0 = none.
 -- interaction.traits has the bits of consumer/trait.def: passive 1, terminal 2, contact 4, unanswered 8, refusal 16,
@@ -31,7 +31,7 @@ FROM polku.identifier i
 WHERE i.kind = 0 AND i.first_at IS NOT NULL AND i.flags & 8 = 0
 ORDER BY 1
 
--- derived identifier_key 1 or more
+-- derived identifier_key 1 or more of identifier
 -- Keys of events that are gone (copies that lost) stay.
 SELECT i.hash, i.kind, i.namespace_id
 FROM polku.identifier i
@@ -57,6 +57,33 @@ ORDER BY 1
 -- derived course 2
 SELECT c.journey_id, c.definition_id, c.*
 FROM polku.course c
+ORDER BY 1, 2
+
+-- What the rules say, for SQL.
+
+-- derived calendar 1
+SELECT c.calendar_id, c.*
+FROM polku.calendar c
+ORDER BY 1
+
+-- derived calendar_open 2
+SELECT o.calendar_id, o.from_at, o.*
+FROM polku.calendar_open o
+ORDER BY 1, 2
+
+-- derived kind 1
+SELECT k.place, k.*
+FROM polku.kind k
+ORDER BY 1
+
+-- derived definition 1
+SELECT d.definition_id, d.*
+FROM polku.definition d
+ORDER BY 1
+
+-- derived milestone 2
+SELECT m.definition_id, m.milestone, m.*
+FROM polku.milestone m
 ORDER BY 1, 2
 
 -- ---- aggregates: docs/semantics.md 6 and 9 ----
@@ -293,7 +320,7 @@ SELECT date_trunc('day', c.start_at, 'UTC') AS day, c.definition_id, c.path_id,
 FROM polku.course c
 GROUP BY 1, 2, 3
 
--- facts step_daily 4
+-- facts step_daily 4 of step_daily
 -- As the paths tell them, on days whose courses all have their whole path (at most 16 steps).
 SELECT s.day, s.definition_id, s.from_milestone, s.to_milestone, sum(s.steps) AS steps
 FROM polku.step_daily s
@@ -317,7 +344,7 @@ WHERE NOT EXISTS (SELECT FROM course l WHERE l.definition_id = c.definition_id A
 GROUP BY 1, 2, 3, 4
 ORDER BY 1, 2, 3, 4
 
--- facts step_daily_sums 2
+-- facts step_daily_sums 2 of step_daily
 -- One step from the start and one to the end of every course, and as many between as courses have steps.
 SELECT s.day, s.definition_id, sum(s.steps) FILTER (WHERE s.from_milestone = 0) AS begun,
        sum(s.steps) FILTER (WHERE s.to_milestone = 0) AS ended, sum(s.steps) AS steps
@@ -332,7 +359,7 @@ FROM polku.course c
 GROUP BY 1, 2
 ORDER BY 1, 2
 
--- facts step_daily_balance 3
+-- facts step_daily_balance 3 of step_daily
 -- Whatever comes to a milestone leaves it.
 SELECT s.day, s.definition_id, s.from_milestone AS milestone, sum(s.steps) AS steps
 FROM polku.step_daily s
@@ -350,7 +377,7 @@ ORDER BY 1, 2, 3
 
 -- ---- rows against the rows they stand for ----
 
--- facts journey_counts 1
+-- facts journey_counts 1 of journey
 SELECT j.journey_id, j.customer_id, j.events, j.contacts, j.handoffs_offered, j.handoffs_accepted, j.handoffs_rejected,
        j.unanswered, j.refusals, j.deflections, j.transfers, j.misroutes, j.proactive, j.thanks, j.people, j.repeats,
        j.first_inbound_at, j.decided_at, j.first_terminal_at, j.last_terminal_at
@@ -387,7 +414,7 @@ WHERE i.journey_id IS NOT NULL
 GROUP BY 1, 2
 ORDER BY 1, 2
 
--- facts journey_course 1
+-- facts journey_course 1 of journey
 -- What depends on the order of a journey's events; those of crowds are left out.
 SELECT j.journey_id, j.first_at, j.last_at, j.switches, j.fallbacks, j.reopened, j.resolved, j.first_human_reply_at,
        j.people_until_decision, coalesce(j.entry_channel_id, 0) AS entry_channel_id, coalesce(j.entry_brand_id, 0) AS entry_brand_id,
@@ -447,7 +474,7 @@ LEFT JOIN contact c ON c.journey_id = e.journey_id
 GROUP BY 1
 ORDER BY 1
 
--- facts customer_purchases 1
+-- facts customer_purchases 1 of customer
 SELECT c.customer_id, c.kind, c.purchases, c.first_purchase_at, c.last_purchase_at
 FROM polku.customer c
 ORDER BY 1
@@ -461,14 +488,14 @@ WHERE i.customer_id IS NOT NULL
 GROUP BY 1, 2
 ORDER BY 1, 2
 
--- rows interaction_journey of polku.interaction
+-- rows interaction_journey of interaction
 SELECT format('interaction (%s, %s)', i.occurred_at, i.event_hash), 'journey_id', i.journey_id,
        CASE WHEN j.journey_id IS NULL THEN 'a journey that exists' ELSE format('a journey of customer %s', coalesce(i.customer_id::text, 'none')) END
 FROM polku.interaction i
 LEFT JOIN polku.journey j ON j.journey_id = i.journey_id
 WHERE i.journey_id IS NOT NULL AND j.customer_id IS DISTINCT FROM i.customer_id
 
--- rows obligation_opened_by of polku.obligation
+-- rows obligation_opened_by of obligation
 SELECT format('obligation %s', o.obligation_id), x.name, x.stored, x.expected
 FROM polku.obligation o
 LEFT JOIN polku.interaction i ON i.occurred_at = o.opened_at AND i.event_hash = o.opened_by
@@ -479,26 +506,26 @@ CROSS JOIN LATERAL (VALUES
     ('case_key', o.case_key::text, i.case_key::text)) AS x (name, stored, expected)
 WHERE x.stored IS DISTINCT FROM x.expected
 
--- rows obligation_fulfilled_by of polku.obligation
+-- rows obligation_fulfilled_by of obligation
 SELECT format('obligation %s', o.obligation_id), 'fulfilled_by', o.fulfilled_by, format('an event at %s', o.fulfilled_at)
 FROM polku.obligation o
 LEFT JOIN polku.interaction i ON i.occurred_at = o.fulfilled_at AND i.event_hash = o.fulfilled_by
 WHERE (o.fulfilled_at IS NOT NULL OR o.fulfilled_by IS NOT NULL) AND i.event_hash IS NULL
 
--- rows course_journey of polku.course
+-- rows course_journey of course
 SELECT format('course (%s, %s)', c.journey_id, d.text), 'customer_id', c.customer_id, coalesce(j.customer_id::text, 'that of a journey')
 FROM polku.course c
 LEFT JOIN polku.journey j ON j.journey_id = c.journey_id
 LEFT JOIN polku.dictionary d ON d.id = c.definition_id
 WHERE j.customer_id IS DISTINCT FROM c.customer_id
 
--- rows identifier_cell of polku.identifier
+-- rows identifier_cell of identifier
 SELECT format('identifier %s', i.hash), 'cell_id', i.cell_id, 'a guard cell that exists'
 FROM polku.identifier i
 LEFT JOIN polku.guard_cell g ON g.cell_id = i.cell_id
 WHERE g.cell_id IS NULL
 
--- rows event_names of polku.interaction
+-- rows event_names of interaction
 -- Whatever carries a name is found through it: by the owner of the name, or a sighting.
 SELECT format('interaction (%s, %s)', n.occurred_at, n.event_hash), n.name,
        CASE WHEN k.hash IS NULL THEN 'no identifier ' || n.hash ELSE format('no way from identifier %s to customer %s', n.hash, n.customer_id) END,
@@ -512,7 +539,7 @@ WHERE k.hash IS NULL
    OR coalesce(k.owner_id, '00000000-0000-0000-0000-000000000000') <> n.customer_id
       AND NOT EXISTS (SELECT FROM polku.sighting s WHERE s.key = n.hash AND s.customer_id = n.customer_id)
 
--- rows decision_flags of polku.decision
+-- rows decision_flags of decision
 -- Decisions in force stand in the flags of what they are about: 8 block, 16 unlink, 32 keep apart.
 SELECT format('identifier %s', coalesce(d.hash, i.hash)), 'flags', coalesce((i.flags & 56)::text, 'no identifier'), coalesce(d.flags, 0)
 FROM (SELECT x.hash, bit_or(8 << d.kind) AS flags
@@ -521,7 +548,7 @@ FROM (SELECT x.hash, bit_or(8 << d.kind) AS flags
 FULL JOIN (SELECT k.hash, k.flags FROM polku.identifier k) i ON i.hash = d.hash
 WHERE (i.flags & 56) IS DISTINCT FROM coalesce(d.flags, 0)
 
--- rows months of polku.interaction
+-- rows months of interaction
 -- Each partition is one month (UTC), named after it.
 SELECT c.oid::regclass::text, 'bounds', pg_get_expr(c.relpartbound, c.oid), coalesce('the month ' || to_char(m.first_day, 'YYYY-MM'), 'a month')
 FROM pg_catalog.pg_inherits h
@@ -535,7 +562,7 @@ WHERE h.inhparent = 'polku.interaction'::regclass
 
 -- ---- positions ----
 
--- rows position_of_events of polku.interaction
+-- rows position_of_events of interaction
 SELECT format('interaction (%s, %s)', i.occurred_at, i.event_hash), 'kafka_offset', i.kafka_offset,
        CASE WHEN p.next_offset IS NULL THEN format('a position of %s[%s]', d.text, i.kafka_partition)
             ELSE format('less than %s, the position of %s[%s]', p.next_offset, d.text, i.kafka_partition) END
@@ -544,7 +571,7 @@ LEFT JOIN polku.stream_position p ON p.topic_id = i.kafka_topic_id AND p.partiti
 LEFT JOIN polku.dictionary d ON d.id = i.kafka_topic_id
 WHERE p.next_offset IS NULL OR i.kafka_offset >= p.next_offset
 
--- rows position_of_quarantine of polku.quarantine
+-- rows position_of_quarantine of quarantine
 SELECT format('quarantine (%s, %s, %s)', d.text, q.partition, q.kafka_offset), 'kafka_offset', q.kafka_offset,
        CASE WHEN p.next_offset IS NULL THEN 'a position of its partition' ELSE format('less than %s, the position', p.next_offset) END
 FROM polku.quarantine q
@@ -552,7 +579,7 @@ LEFT JOIN polku.stream_position p ON p.topic_id = q.topic_id AND p.partition = q
 LEFT JOIN polku.dictionary d ON d.id = q.topic_id
 WHERE p.next_offset IS NULL OR q.kafka_offset >= p.next_offset
 
--- rows newest_times of polku.stream_position
+-- rows newest_times of stream_position
 SELECT format('stream_position (%s, %s)', d.text, p.partition), x.name, x.stored, format('%s or later', x.expected)
 FROM polku.stream_position p
 JOIN (SELECT i.kafka_topic_id, i.kafka_partition, max(i.occurred_at) AS occurred_at, max(i.received_at) AS received_at
@@ -562,7 +589,7 @@ CROSS JOIN LATERAL (VALUES ('newest_occurred_at', p.newest_occurred_at, i.occurr
                            ('newest_received_at', p.newest_received_at, i.received_at)) AS x (name, stored, expected)
 WHERE coalesce(x.stored, '-infinity') < x.expected
 
--- rows one_record_one_event of polku.interaction
+-- rows one_record_one_event of interaction
 SELECT format('%s[%s] at %s', d.text, i.kafka_partition, i.kafka_offset), 'events', i.events, 1
 FROM (SELECT kafka_topic_id, kafka_partition, kafka_offset, count(*) AS events
       FROM polku.interaction GROUP BY 1, 2, 3 HAVING count(*) > 1) i

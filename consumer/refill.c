@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "refill.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+struct pk_hash refill_key_check(const struct fact_hasher *hasher)
+{
+    const struct pk_str text = PK_STR("polku hash key check");
+    return fact_hash(hasher, &text, 1);
+}
+
+static enum pk_status stopped(struct refill *r, struct pk_err *err)
+{
+    return *r->stop ? pk_fail(err, PK_RETRY, "it was stopped; the tables are as they were") : PK_OK;
+}
+
+/* ---- decisions ---- */
+
+static enum pk_status decide_again(struct refill *r, struct pk_err *err)
+{
+    struct pk_arena arena PK_AUTO(pk_arena_done) = {0};
+    struct rebuild_decisions decisions = {0};
+    enum pk_status status = store_rebuild_decisions(r->old, &arena, &decisions, err);
+    for (size_t i = 0; i < decisions.count && status == PK_OK; i++)
+        status = commit_decisions(&r->committer, &decisions.decision[i], 1, err);
+    return status;
+}
+
+/* ---- events ---- */
+
+static void find_clear_namespaces(struct refill *r)
+{
+    struct symbols *symbols = r->config.symbols;
+    r->clear = pk_alloc(symbols_count(symbols) * sizeof *r->clear);
+    for (sym_t sym = 1; sym < symbols_count(symbols); sym++) {
+        const struct rules_namespace *rules = fact_namespace(r->config.rules, symbol_text(symbols, sym));
+        if (rules && rules->store_clear)
+            r->clear[r->page.clears++] = sym;
+    }
+    r->page.clear = r->clear;
+}
+
+/* The events of a page become a batch; those before the horizon are left out (a swap puts them into quarantine). */
+static void fill(struct refill *r, struct batch *batch, const struct store_facts *facts)
+{
+    for (size_t i = 0; i < facts->count; i++) {
+        struct fact *fact = &facts->fact[i];
+        if (r->config.look)
+            r->config.look(r->config.context, fact);
+        if (fact->at_us < r->config.rules->horizon_us) {
+            r->too_late++;
+            continue;
+        }
+        fact_take_names(&r->maker, &batch->arena, fact);
+        fact->traits = match_traits(&r->matcher, fact);
+        *pk_vec_push(&batch->item) = (struct batch_item){.offset = fact->offset, .fact = fact};
+    }
+    r->read += (int64_t)facts->count;
+}
+
+static void ask_behind(struct refill *r, const struct fact *last)
+{
+    if (last) {
+        r->page.after_us = last->at_us;
+        r->page.after = last->event_hash;
+    }
+    store_rebuild_send_page(r->old, &r->page);
+    r->asked = true;
+}
+
+static enum pk_status finish_batch(struct refill *r, struct pk_err *err)
+{
+    if (!commit_under_way(&r->committer))
+        return PK_OK;
+    enum pk_status status = commit_finish(&r->committer, err);
+    if (status == PK_OK)
+        r->config.progress(r->config.context, (int64_t)r->committer.counters.facts + r->too_late, r->total, &r->committer.counters);
+    return status;
+}
+
+/* Reads a page while PostgreSQL is at work on the batch before it. */
+static enum pk_status next_batch(struct refill *r, size_t *ret_count, struct pk_err *err)
+{
+    struct batch *batch = &r->batch[r->filling];
+    struct store_facts facts = {0};
+    batch_reset(batch);
+    r->asked = false;
+    enum pk_status status = store_rebuild_read_page(r->old, &batch->arena, &facts, err);
+    if (status != PK_OK)
+        return status;
+    if (facts.count == (size_t)r->page.count)
+        ask_behind(r, &facts.fact[facts.count - 1]);
+    fill(r, batch, &facts);
+    status = finish_batch(r, err);
+    if (status == PK_OK && batch->item.len > 0) {
+        status = commit_start(&r->committer, batch, NULL, 0, err);
+        r->filling = !r->filling;
+    }
+    *ret_count = facts.count;
+    return status;
+}
+
+static enum pk_status derive_again(struct refill *r, struct pk_err *err)
+{
+    size_t count = 0;
+    enum pk_status status = PK_OK;
+    r->page.after_us = INT64_MIN;
+    r->page.count = (int32_t)r->config.batch_records;
+    find_clear_namespaces(r);
+    ask_behind(r, NULL);
+    do {
+        status = next_batch(r, &count, err);
+        if (status == PK_OK)
+            status = stopped(r, err);
+    } while (status == PK_OK && count == (size_t)r->page.count);
+    if (status == PK_OK)
+        status = finish_batch(r, err);
+    int64_t saved = (int64_t)r->committer.counters.facts + r->too_late;
+    if (status == PK_OK && saved != r->read)
+        return pk_fail(err, PK_STOP, "%" PRId64 " events were read and %" PRId64 " came out (this is a defect)", r->read, saved);
+    return status;
+}
+
+/* ---- the whole ---- */
+
+void refill_init(struct refill *r, const struct refill_config *config, const volatile sig_atomic_t *stop)
+{
+    *r = (struct refill){.config = *config, .stop = stop};
+    matcher_init(&r->matcher, config->rules, config->symbols);
+    fact_maker_init(&r->maker, config->rules, config->hasher, config->symbols, &r->matcher);
+    r->meaning = (struct meaning){config->rules, &r->matcher, config->symbols, config->hasher, &r->maker};
+    r->batch[0].arena.keep_bytes = r->batch[1].arena.keep_bytes = 64 << 20;
+}
+
+enum pk_status refill_run(struct refill *r, struct store *old, struct store *shadow, int64_t total, struct pk_err *err)
+{
+    r->old = old;
+    r->shadow = shadow;
+    r->total = total;
+    committer_init(&r->committer, &r->meaning, shadow, (size_t)r->config.cache_bytes);
+    enum pk_status status = decide_again(r, err);
+    return status == PK_OK ? derive_again(r, err) : status;
+}
+
+void refill_settle(struct refill *r)
+{
+    struct pk_err ignored = {0};
+    if (r->asked)
+        store_rebuild_read_page(r->old, &r->batch[r->filling].arena, &(struct store_facts){0}, &ignored);
+    r->asked = false;
+}
+
+void refill_done(struct refill *r)
+{
+    refill_settle(r);
+    if (r->shadow)
+        committer_done(&r->committer);
+    batch_done(&r->batch[0]);
+    batch_done(&r->batch[1]);
+    fact_maker_done(&r->maker);
+    matcher_done(&r->matcher);
+    free(r->clear);
+}
