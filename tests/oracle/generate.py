@@ -12,6 +12,7 @@ device or a case alone, or with nothing. Every event is valid.
 """
 
 import argparse
+import functools
 import json
 import os
 import random
@@ -26,6 +27,13 @@ KEY = os.path.join(HERE, 'key_test.hex')
 SECOND = 1000000
 BASE = oracle.parse_time('2024-03-11T00:00:00Z')  # midnight: a crowd has two days, kind `delivery` two rules
 STEPS = [n * SECOND for n in (0, 1, 5, 20, 20, 27, 30, 30, 40, 40, 50, 50, 54, 60, 300, 600)]
+DAY_STEPS = [n * oracle.DAY for n in (1, 1, 7, 14, 30, 30)]     # repeats are told by days
+# Where clocks change: in Helsinki, on Lord Howe Island (by half an hour), in St. John's; and just so.
+CHANGES = [oracle.parse_time(t) for t in (
+    '2024-03-31T01:00:00Z', '2024-10-27T01:00:00Z', '2024-04-06T15:00:00Z', '2024-10-05T15:30:00Z', '2024-03-10T05:30:00Z',
+    '2023-12-31T22:00:00Z')]
+ZONES = ['Europe/Helsinki', 'Australia/Lord_Howe', 'America/St_Johns', 'Asia/Kathmandu', 'UTC', 'Africa/Casablanca',
+         'Pacific/Apia', 'Europe/Dublin']
 SOURCES = ['crm', 'web-shop', 'telephony']
 BRANDS = ['Ahola', 'Bergvik', 'Käärmö \\ "söner"']
 UNITS = [None, None, 'care', 'sales', 'huolto\tå']
@@ -40,7 +48,9 @@ TYPES = {
     'feedback.submitted': 5, 'feedback.acknowledged': 3, 'handoff.offered': 5, 'handoff.accepted': 4,
     'handoff.rejected': 1, 'notice.due': 3, 'notice.given': 2, 'relay.passed': 4, 'visit.booked': 3,
     'visit.done': 3, 'visit.started': 2, 'request.refused': 2, 'promise.made': 4, 'promise.attempted': 3,
-    'promise.kept': 3, 'promise.rejected': 2, 'promise.withdrawn': 2,
+    'promise.kept': 3, 'promise.rejected': 2, 'promise.withdrawn': 2, 'handoff.forwarded': 2, 'owner.assigned': 3,
+    'owner.cleared': 2, 'queue.entered': 2, 'queue.left': 2, 'queue.moved': 1, 'work.started': 2, 'work.resumed': 1,
+    'work.stopped': 2, 'request.failed': 1, 'request.diagnosed': 1, 'statement.withdrawn': 1,
 }
 # What may follow what, soon and on the same matter: it acts on the obligation that the first one opens.
 FOLLOWERS = {
@@ -50,6 +60,11 @@ FOLLOWERS = {
     'payment.captured': ['ticket.issued', 'ticket.issued', 'payment.refunded'],
     'feedback.submitted': ['feedback.submitted', 'feedback.acknowledged'],
     'handoff.offered': ['handoff.offered', 'handoff.accepted', 'handoff.accepted', 'handoff.rejected'],
+    'handoff.forwarded': ['handoff.accepted', 'owner.assigned', 'handoff.rejected', 'owner.cleared'],
+    'queue.entered': ['queue.left', 'queue.entered', 'queue.moved', 'work.started'],
+    'work.started': ['work.stopped', 'work.resumed', 'work.started', 'owner.assigned'],
+    'case.closed': ['contact.inbound', 'case.closed', 'question.asked', 'owner.cleared'],
+    'contact.inbound': ['contact.inbound', 'contact.outbound', 'question.asked', 'reply.sent'],
     'notice.due': ['notice.due', 'contact.outbound', 'notice.given'], 'relay.passed': ['relay.passed'],
     'visit.booked': ['visit.started', 'visit.done'],
     'order.placed': ['order.delivered', 'order.collected', 'order.cancelled'],
@@ -65,11 +80,23 @@ SHAPES = {'known': (58, 40), 'family phone': (8, 8), 'device': (16, 14), 'case':
           'contradiction': (2, 4), 'switchboard': (2, 5), 'bridge': (2, 8), 'chain': (1, 13)}
 
 
+@functools.lru_cache(maxsize=None)
+def small_rules():
+    return oracle.Rules.load(RULES)
+
+
 class Generator:
-    def __init__(self, seed, people=6, events=150):
+    def __init__(self, seed, people=6, events=150, rules=None):
+        self.rules = rules or small_rules()
         self.random = random.Random(seed)
         self.people, self.wanted = people, events
         self.cases = ['shop/%d' % n for n in range(people)] + [' shop/0\t']
+        # Some seeds are where clocks change, some reach over weeks.
+        self.base = BASE if self.maybe(0.6) else self.random.choice(CHANGES)
+        self.steps = STEPS + (DAY_STEPS if self.maybe(0.15) else [])
+        # Few words, so that contacts repeat each other; some seeds know more people of staff than are counted.
+        self.words = self.random.choice([1, 2, 2, 3])
+        self.staff = self.random.choice([2, 2, 3, 1000])
         self.span = self.random.choice([200, 600, 1500, 1500, 4000, 20000]) * SECOND
         # Some seeds have one person with most of the events: a crowd by max_events.
         self.weights = [self.random.choice([1, 1, 1, 2]) for _ in range(people)]
@@ -89,8 +116,8 @@ class Generator:
         others = own if own and self.maybe(0.8) else [event for _, event in self.past]
         if others and self.maybe(0.7):
             return self.at_of(self.random.choice(others)) + self.random.choice([-1, 1, 1]) * \
-                self.random.choice(STEPS) + self.random.choice([0, 0, 0, 0, -1, 1])
-        return BASE - self.span // 3 + self.random.randrange(0, self.span, SECOND)
+                self.random.choice(self.steps) + self.random.choice([0, 0, 0, 0, -1, 1])
+        return self.base - self.span // 3 + self.random.randrange(0, self.span, SECOND)
 
     @staticmethod
     def at_of(event):
@@ -269,21 +296,37 @@ class Generator:
         if event['type'].startswith('handoff.') and self.maybe(0.7) or self.maybe(0.03):
             event['handoff'] = self.random.choice([
                 {'to_brand': self.random.choice(BRANDS)}, {'to_unit': 'care'}, {'to_role': 'owner', 'to_brand': None},
+                {'to_unit': 'sales'}, {'to_brand': BRANDS[0], 'to_unit': self.random.choice(UNITS[2:])},
                 {'to_brand': BRANDS[1], 'to_unit': 'sales', 'to_role': 'owner'}])
+        if event['type'].startswith('owner.') and self.maybe(0.5):
+            event['handoff'] = {'to_unit': self.random.choice(UNITS[2:])}
         if self.maybe(0.1):
             event['sensitivity'] = 'SENSITIVE'
-        if self.maybe(0.2):
-            event.update(topic='laskutus', cause='fuel', product='95E10', location='Åbo', stage='use', staff='agent 7')
-        if self.maybe(0.1):
-            event['rating'] = {'scale': 'nps', 'score': self.random.choice([0, 7, 9.5]), 'max': 10}
-        if self.maybe(0.1):
-            event['money'] = {'amount_minor': self.random.choice([-100, 0, 64, 123456789012]), 'currency': 'EUR',
-                              'kind': 'price'}
+        self.content(event)
         if self.maybe(0.2):
             event['attributes'] = {key: 'x' * self.random.randrange(3) for key in
                                    self.random.sample(['b', 'a', 'ä', 'aa', '\U0001f600', '\uffee'], 3)}
         self.past.append((person, event))
         return event
+
+    def content(self, event):
+        """What it is about, who served, what it was worth."""
+        words = ['fuel', 'laskutus', 'brakes \\ å'][:self.words]      # a cause and a topic may be one text
+        for name, chance, values in (('topic', 0.4, words), ('cause', 0.3, words), ('stage', 0.3, ['use', 'buy', 'leave']),
+                                     ('product', 0.1, ['95E10']), ('location', 0.1, ['Åbo'])):
+            if self.maybe(chance):
+                event[name] = self.random.choice(values)
+        if self.maybe(0.5):
+            event['staff'] = self.random.choice(['agent %d', 'agent %d', ' agent %d ', '-']).replace(
+                '%d', str(self.random.randrange(self.staff)))
+        if self.maybe(0.15):
+            event['rating'] = self.random.choice([
+                {'scale': 'nps', 'score': self.random.choice([0, 7, 9.5]), 'max': 10}, {'scale': 'csat', 'score': -0.0005},
+                {'scale': 'csat', 'score': 3.1245, 'min': 1, 'max': 5}, {'scale': 'nps', 'score': 2000000.0005, 'min': -1e300},
+                {'scale': 'nps', 'score': 0.0004999, 'max': 10}])
+        if self.maybe(0.15):
+            event['money'] = {'amount_minor': self.random.choice([-100, 0, 64, 123456789012, 10 ** 12, -10 ** 12 - 1, 2 ** 62]),
+                              'currency': self.random.choice(['EUR', 'EUR', 'SEK']), 'kind': self.random.choice(['price', 'loss'])}
 
     def relate(self, events, obligations):
         """Gives some events a relates_to: to earlier and later events, to promises of anybody, to nothing."""
@@ -329,7 +372,7 @@ class Generator:
 
     def generate(self):
         events = [self.event(n) for n in range(self.wanted)]
-        self.derived = oracle.Deriver(oracle.Rules.load(RULES), oracle.read_key(KEY)).derive(events)
+        self.derived = oracle.Deriver(self.rules, oracle.read_key(KEY)).derive(events)
         self.relate(events, self.derived.obligations)
         events += list(self.duplicates(events))
         self.random.shuffle(events)
@@ -360,6 +403,53 @@ class Generator:
         return found
 
 
+def random_rules(seed):
+    """The text of rules_small.yaml with other calendars and definitions."""
+    chance = random.Random(seed)
+
+    def clock(minutes):
+        return '%02d:%02d' % divmod(minutes, 60)
+
+    def ranges():
+        ends = sorted(chance.sample(range(0, 1441, chance.choice([5, 10, 30])), 2 * chance.randrange(1, 4)))
+        found = ['%s-%s' % (clock(a), clock(b)) for a, b in zip(ends[::2], ends[1::2])]
+        return found if len(found) > 1 or chance.random() < 0.5 else found[0]
+
+    def date():
+        at = chance.choice(CHANGES + [BASE] * 4) + chance.randrange(-3, 4) * oracle.DAY
+        return oracle.format_time(at)[:10]
+    calendars = []
+    for name in ('one', 'two', 'three')[:chance.randrange(1, 4)]:
+        weekdays = chance.choice([['mon-fri', 'sat', 'sun'], ['mon-sun'], ['mon', 'tue-sat', 'sun'], ['mon-fri', 'sun']])
+        pauses = [sorted([date(), date()]) for _ in range(chance.choice([0, 0, 1, 2]))]
+        found = {'name': name, 'zone': chance.choice(ZONES), 'hours': {days: ranges() for days in weekdays},
+                 'holidays': [date()[chance.choice([0, 5]):] for _ in range(chance.randrange(3))],
+                 'pauses': [{'from': first, 'to': last} for first, last in pauses],
+                 'days': {date(): chance.choice([ranges(), []]) for _ in range(chance.randrange(3))}}
+        if chance.random() < 0.5:
+            found['brands'] = chance.sample(BRANDS, chance.randrange(1, 3))
+        if chance.random() < 0.5:
+            found['units'] = chance.sample(UNITS[2:], chance.randrange(1, 3))
+        calendars.append({key: value for key, value in found.items() if value})
+    definitions = []
+    for name in ('one', 'two')[:chance.randrange(1, 3)]:
+        milestones = []
+        for number in range(chance.choice([1, 3, 5, 24])):
+            found = {'name': 'm%d' % number, 'on': [{'type': chance.sample(list(TYPES), chance.choice([1, 2, 4]))}]}
+            if chance.random() < 0.3:
+                found['fails'] = [{'type': chance.sample(list(TYPES), 3)}, {'outcome': 'failed', 'channel': 'web'}]
+            milestones.append(dict(found, optional=chance.random() < 0.3, critical=chance.random() < 0.3))
+        found = {'name': name, 'version': chance.randrange(1, 3), 'window': chance.choice(['30s', '60s', '600s', '1d']),
+                 'milestones': milestones}
+        if chance.random() < 0.5:
+            found['goal'] = chance.choice(milestones)['name']
+        definitions.append(found)
+    with open(RULES, encoding='utf-8') as file:
+        kept = file.read().split('\ncalendars:\n')[0]
+    return '%s\ncalendars: %s\ndefinitions: %s\n' % (kept, json.dumps(calendars, ensure_ascii=False),
+                                                  json.dumps(definitions, ensure_ascii=False))
+
+
 def write(events, file):
     """Or decisions."""
     for event in events:
@@ -373,11 +463,16 @@ def main():
     parser.add_argument('--people', type=int, default=6, help='default 6')
     parser.add_argument('--order', choices=('shuffled', 'time'), default='shuffled', help='order of the lines')
     parser.add_argument('--out', default='-', help='file, - is standard output')
+    parser.add_argument('--random-rules', metavar='FILE', help='write other calendars and definitions there, by the seed')
     parser.add_argument('--decisions-out', help='write decisions about these events there; else there are none')
     args = parser.parse_args()
     seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1 << 31)
     print('generate: seed %d' % seed, file=sys.stderr)
-    generator = Generator(seed, args.people, args.events)
+    if args.random_rules:
+        with open(args.random_rules, 'w', encoding='utf-8') as file:
+            file.write(random_rules(seed))
+    rules = oracle.Rules.load(args.random_rules) if args.random_rules else None
+    generator = Generator(seed, args.people, args.events, rules)
     events = generator.generate()
     if args.decisions_out:
         with open(args.decisions_out, 'w', encoding='utf-8') as file:

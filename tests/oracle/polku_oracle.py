@@ -19,75 +19,26 @@ Decisions are JSON Lines, one for each that is in force; a and b are identifier 
 import argparse
 import bisect
 import collections
-import datetime
 import gc
 import hashlib
+import itertools
 import json
 import os
 import re
 import struct
 import sys
 
-import yaml
+from aggregates import AGGREGATES, aggregate_rows
+from business_time import calendar_of
+from courses import courses_of
+from journey_facts import Journey
+from matches import MATCH_FIELDS
+from moments import (DAY, HOUR, MAX_TIME, MIN_TIME, InputError, day_of, format_time, hour_of, parse_duration,  # noqa: F401
+                     parse_moment, parse_time)
+from needs import find_repeats
+from rule_book import Rules
 
-MIN_TIME = 631152000000000    # 1990-01-01
-MAX_TIME = 7258118400000000   # 2200-01-01, exclusive
-HOUR = 3600 * 1000000
-DAY = 24 * HOUR
 DEFAULT_SCHEMA = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'schemas', 'interaction.avsc')
-
-
-class InputError(ValueError):
-    """The events, the rules or the key cannot be used."""
-
-
-# ---------------------------------------------------------------- moments, durations, ids
-
-ISO = re.compile(r'(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,6})\d*)?)?'
-                 r'(Z|[+-]\d\d(?::?\d\d)?)$')
-EPOCH = datetime.date(1970, 1, 1)
-
-
-def parse_time(text):
-    """ISO 8601 with a zone -> microseconds UTC."""
-    match = ISO.match(text)
-    if not match:
-        raise InputError('not an ISO 8601 time with a zone: %r' % text)
-    year, month, day, hour, minute, second, fraction, zone = match.groups()
-    days = (datetime.date(int(year), int(month), int(day)) - EPOCH).days
-    seconds = days * 86400 + int(hour) * 3600 + int(minute) * 60 + int(second or 0)
-    if zone != 'Z':
-        offset = int(zone[1:3]) * 3600 + int(zone[3:].lstrip(':') or 0) * 60
-        seconds -= offset if zone[0] == '+' else -offset
-    return seconds * 1000000 + int((fraction or '').ljust(6, '0'))
-
-
-def format_time(us):
-    moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=us)
-    return moment.isoformat(timespec='microseconds') + 'Z'
-
-
-UNITS = {'us': 1, 'ms': 1000, 's': 1000000, 'm': 60 * 1000000, 'h': HOUR, 'd': DAY}
-
-
-def parse_duration(text):
-    """"90d", "1d12h", "5s", "200ms", "0" -> microseconds."""
-    text = str(text)
-    if text == '0':
-        return 0
-    if not re.fullmatch(r'(\d+(us|ms|s|m|h|d))+', text):
-        raise InputError('not a duration: %r' % text)
-    return sum(int(n) * UNITS[u] for n, u in re.findall(r'(\d+)(us|ms|s|m|h|d)', text))
-
-
-def parse_moment(text):
-    """A moment of the rules: a date alone is its UTC midnight."""
-    return parse_time(text + 'T00:00Z' if re.fullmatch(r'\d{4}-\d\d-\d\d', text) else text)
-
-
-def parse_last_moment(text):
-    """The same where a date alone is its last microsecond."""
-    return parse_moment(text) + (DAY - 1 if re.fullmatch(r'\d{4}-\d\d-\d\d', text) else 0)
 
 
 def format_uuid(raw):
@@ -279,151 +230,6 @@ class Schema:
         def encode_record(value):
             return b''.join([encode(value[name]) for name, _, encode, _, _ in fields])
         return read_record, encode_record
-
-
-# ---------------------------------------------------------------- rules
-
-MATCH_FIELDS = ('type', 'outcome', 'reason', 'channel', 'direction', 'actor')
-
-
-class Match:
-    """One match of a list: all fields that are named must hold."""
-
-    def __init__(self, node):
-        unknown = node.keys() - set(MATCH_FIELDS)
-        if unknown:
-            raise InputError('rules: a match has no field %s' % ', '.join(sorted(unknown)))
-        self.tests = []
-        for name, values in node.items():
-            values = values if isinstance(values, list) else [values]
-            endings = [v[:-1] for v in values if name == 'type' and v.endswith('.*')]
-            self.tests.append((MATCH_FIELDS.index(name), frozenset(values), endings))
-
-    def holds(self, signature):
-        for i, values, prefixes in self.tests:
-            value = signature[i]
-            if value is None or not (value in values or any(value.startswith(p) for p in prefixes)):
-                return False
-        return True
-
-
-class Matches:
-    def __init__(self, nodes):
-        self.matches = [Match(node) for node in nodes or []]
-
-    def hold(self, signature):
-        return any(match.holds(signature) for match in self.matches)
-
-
-class KindRule:
-    """One entry of obligations.kinds."""
-
-    def __init__(self, node, index):
-        self.index = index
-        self.kind = node['kind']
-        self.opens, self.attempts = Matches(node.get('opens')), Matches(node.get('attempts'))
-        self.fulfils, self.rejects = Matches(node.get('fulfils')), Matches(node.get('rejects'))
-        self.withdraws = Matches(node.get('withdraws'))
-        self.within = parse_duration(node['within']) if 'within' in node else None
-        self.label = node.get('label')
-        self.consume_all = node.get('consume', 'one') == 'all'
-        self.across = node.get('across', 'false') == 'true'
-        self.valid_from = parse_moment(node['valid_from']) if 'valid_from' in node else MIN_TIME
-        self.valid_to = parse_last_moment(node['valid_to']) if 'valid_to' in node else MAX_TIME
-        known = {'kind', 'opens', 'attempts', 'fulfils', 'rejects', 'withdraws', 'within', 'label', 'consume',
-                 'across', 'valid_from', 'valid_to'}
-        if node.keys() - known:
-            raise InputError('rules: kind %s has no key %s' % (self.kind, ', '.join(sorted(node.keys() - known))))
-
-    def valid_at(self, time):
-        return self.valid_from <= time <= self.valid_to
-
-    def closing(self, signature):
-        for how, matches in (('fulfil', self.fulfils), ('reject', self.rejects), ('withdraw', self.withdraws)):
-            if matches.hold(signature):
-                return how
-        return None
-
-
-Traits = collections.namedtuple('Traits', 'passive terminal contact unanswered refusal handoff_offered '
-                                'handoff_accepted human_reply opens acts')
-FACTS = ('contact', 'unanswered', 'refusal', 'handoff_offered', 'handoff_accepted', 'human_reply')
-NO_LIMIT = float('inf')
-
-
-class Namespace:
-    """One entry of identity.namespaces."""
-
-    KEYS = {'name', 'class', 'priority', 'unique', 'normalise', 'max_people', 'max_links', 'shared_lookback', 'lookback',
-            'lookahead', 'blocked', 'store'}
-
-    def __init__(self, node):
-        if node.keys() - self.KEYS:
-            raise InputError('rules: namespace %s has no key %s' %
-                             (node.get('name'), ', '.join(sorted(node.keys() - self.KEYS))))
-        kind = node['class']
-        if kind not in ('person', 'device', 'kiosk'):
-            raise InputError('rules: class %r is not known' % kind)
-        self.is_person, self.priority = kind == 'person', int(node['priority'])
-        self.unique, self.normalise = node.get('unique', 'false') == 'true', node.get('normalise', 'none')
-        self.max_people = int(node['max_people']) if 'max_people' in node else NO_LIMIT if self.unique else 1
-        self.max_links = int(node.get('max_links', 50))
-        self.shared_lookback = parse_duration(node.get('shared_lookback', '7d'))
-        self.lookback = parse_duration(node.get('lookback', '30m' if kind == 'kiosk' else '30d'))
-        if 'lookahead' in node:
-            self.lookahead = parse_duration(node['lookahead'])
-        else:
-            self.lookahead = 0 if kind == 'kiosk' else self.lookback
-        self.blocked = blocked_set(node.get('blocked'))
-
-
-def blocked_set(values):
-    return frozenset(value.encode().lower() for value in values or ())
-
-
-class Rules:
-    def __init__(self, tree):
-        identity, journeys = tree['identity'], tree['journeys']
-        self.horizon = parse_moment(tree['horizon']) if 'horizon' in tree else MIN_TIME
-        self.phone_country = str(identity.get('phone_country', ''))
-        self.blocked = blocked_set(identity.get('blocked_values'))
-        self.max_component = int(identity.get('max_component', 1000))
-        self.namespaces = {node['name']: Namespace(node) for node in identity.get('namespaces') or []}
-        self.gap, self.reopen_gap = parse_duration(journeys['gap']), parse_duration(journeys['reopen_gap'])
-        self.case_gap, self.max_span = parse_duration(journeys['case_gap']), parse_duration(journeys['max_span'])
-        self.max_events = int(journeys['max_events'])
-        facts, obligations = tree.get('facts') or {}, tree.get('obligations') or {}
-        self.lists = {'passive': Matches(journeys.get('passive')), 'terminal': Matches(journeys.get('terminal'))}
-        for name in FACTS:
-            self.lists[name] = Matches(facts.get(name))
-        self.skew = parse_duration(obligations.get('skew', '5s'))
-        self.kinds = [KindRule(node, i) for i, node in enumerate(obligations.get('kinds') or [])]
-        self._traits = {}
-
-    @classmethod
-    def load(cls, path):
-        with open(path, encoding='utf-8') as file:
-            return cls(yaml.load(file, yaml.BaseLoader))  # every scalar stays the text that was written
-
-    def namespace(self, name):
-        found = self.namespaces.get(name)
-        if found is None and '/' in name:
-            found = self.namespaces.get('*/' + name.split('/', 1)[1])
-        return found
-
-    def traits(self, signature):
-        """What the rules say about an event: a function of its matchable fields alone."""
-        found = self._traits.get(signature)
-        if found is None:
-            truth = {name: matches.hold(signature) for name, matches in self.lists.items()}
-            acts = {}
-            for rule in self.kinds:
-                act = (rule.attempts.hold(signature), rule.closing(signature))
-                if act != (False, None):
-                    acts[rule] = act
-            opens = [rule for rule in self.kinds if rule.opens.hold(signature)]
-            found = self._traits[signature] = Traits(opens=opens, acts=acts, **truth)
-        return found
 
 
 # ---------------------------------------------------------------- identifiers
@@ -700,61 +506,15 @@ class Identity:
 
 class Event:
     __slots__ = ('field', 'time', 'order', 'hash', 'content', 'signature', 'traits', 'persons', 'devices', 'customer',
-                 'known_by', 'case', 'staff', 'relates', 'promise', 'identifiers', 'journey')
-
-
-class Journey:
-    __slots__ = ('id', 'customer', 'first', 'last', 'case', 'continues', 'continued_by', 'crowd', 'events',
-                 'entry_channel', 'last_channel', 'channels', 'brands', 'units', 'contacts', 'switches',
-                 'contact_channel', 'handoffs_offered', 'handoffs_accepted', 'unanswered', 'refusals',
-                 'first_inbound_at', 'first_human_reply_at')
-
-    def __init__(self, event, customer):
-        self.id = struct.pack('>q', event.time) + event.hash[:8]
-        self.customer = customer
-        self.first = event
-        self.last = self.case = self.continues = self.continued_by = self.contact_channel = None
-        self.first_inbound_at = self.first_human_reply_at = None
-        self.crowd = False
-        self.channels, self.brands, self.units = set(), set(), set()
-        self.events = self.contacts = self.switches = self.unanswered = self.refusals = 0
-        self.handoffs_offered = self.handoffs_accepted = 0
-
-    def add(self, event):
-        """Counts one event: facts of semantics 4."""
-        field, traits = event.field, event.traits
-        event.journey = self
-        self.events += 1
-        if traits.passive and not self.crowd:
-            return
-        self.last = event
-        self.channels.add(field['channel'])
-        for found, value in ((self.brands, field['brand']), (self.units, field['unit'])):
-            if value is not None:
-                found.add(value)
-        if traits.passive:
-            return
-        if traits.human_reply and self.first_inbound_at is not None and self.first_human_reply_at is None:
-            self.first_human_reply_at = event.time
-        if traits.contact:
-            self.contacts += 1
-            if self.contact_channel not in (None, field['channel']):
-                self.switches += 1
-            self.contact_channel = field['channel']
-            if field['direction'] == 'INBOUND' and self.first_inbound_at is None:
-                self.first_inbound_at = event.time
-        self.handoffs_offered += traits.handoff_offered
-        self.handoffs_accepted += traits.handoff_accepted
-        self.unanswered += traits.unanswered
-        self.refusals += traits.refusal
+                 'known_by', 'case', 'staff', 'relates', 'promise', 'identifiers', 'journey', 'need', 'repeat', 'repeated')
 
 
 class Obligation:
-    __slots__ = ('id', 'kind', 'opener', 'rule', 'explicit', 'brand', 'unit', 'role', 'due_from', 'first_due_to',
-                 'due_to', 'changed_at', 'attempts', 'first_attempt_at', 'last_attempt_at', 'fulfilled_at',
+    __slots__ = ('id', 'kind', 'opener', 'rule', 'explicit', 'brand', 'unit', 'role', 'from_brand', 'from_unit', 'cycle',
+                 'handoff', 'amount_minor', 'currency', 'due_from', 'first_due_to', 'due_to', 'changed_at', 'attempts', 'first_attempt_at', 'last_attempt_at', 'fulfilled_at',
                  'fulfilled_by', 'rejected_at', 'withdrawn_at')
 
-    def __init__(self, ledger_id, kind, opener, rule, record):
+    def __init__(self, ledger_id, kind, opener, rule, record, calendars):
         self.id, self.kind, self.opener, self.rule = ledger_id, kind, opener, rule
         self.explicit = record is not None
         field = opener.field
@@ -766,11 +526,16 @@ class Obligation:
             if brand is not None or unit is not None or role is not None:
                 break
         self.brand, self.unit, self.role = brand if brand is not None else field['brand'], unit, role
+        self.from_brand, self.from_unit = field['brand'], field['unit']
+        self.cycle = None   # known just before the opening event acts
+        self.handoff = rule is not None and rule.handoff
+        money = field['money'] or {}
+        self.amount_minor, self.currency = money.get('amount_minor'), money.get('currency')
         if record:
             self.due_from, self.due_to = record['due_from'], record['due_to']
         else:
             self.due_from = None
-            self.due_to = None if rule.within is None else opener.time + rule.within
+            self.due_to = rule.due(opener.time, calendar_of(calendars, self.brand, self.unit))
         self.first_due_to = self.due_to
         self.changed_at = self.first_attempt_at = self.last_attempt_at = self.fulfilled_at = None
         self.fulfilled_by = self.rejected_at = self.withdrawn_at = None
@@ -841,10 +606,11 @@ def millionths(part, whole):
 
 
 class Derived:
-    """Everything that follows from the events: lists of Event, Journey, Obligation."""
+    """Everything that follows from the events: lists of Event, Journey, Obligation, Course."""
 
     def __init__(self):
-        self.events, self.journeys, self.obligations = [], [], []
+        self.events, self.journeys, self.obligations, self.courses = [], [], [], []
+        self.rules = None
         self.customers = {}
         self.identity = None
         self.invalid = []           # (reason, event as read)
@@ -877,6 +643,7 @@ class Deriver:
     def derive(self, naturals):
         """naturals: events as natural JSON objects, in any order, with duplicates."""
         result = Derived()
+        result.rules = self.rules
         result.events = self._events(naturals, result)
         result.identity = Identity(result.events, self.rules, self.decisions)
         for event in result.events:
@@ -884,6 +651,10 @@ class Deriver:
                 result.customers.setdefault(event.customer, []).append(event)
         for customer, events in result.customers.items():
             result.journeys += self._journeys(customer, events)
+        find_repeats(result.events)
+        for journey in result.journeys:
+            journey.tell(self.rules)
+            result.courses += courses_of(journey, self.rules.definitions)
         result.obligations = self._obligations(result.events)
         return result
 
@@ -1026,6 +797,7 @@ class Deriver:
                 by_case.setdefault((obligation.opener.case, obligation.kind), []).append(obligation)
             by_brand.setdefault((obligation.opener.customer, obligation.brand, obligation.kind), []).append(obligation)
         for event in events:
+            self._count_cycles(opened_by.get(event.hash, ()), event, by_brand)
             if event.relates is not None:
                 self._act_by_name(event, by_id, opened_by)
             elif event.customer is not None:
@@ -1035,6 +807,15 @@ class Deriver:
                 self._change(event, record, by_id)
         return opened
 
+    @staticmethod
+    def _count_cycles(opened, event, by_brand):
+        """Of the obligations that the event opens, just before it acts."""
+        for obligation in opened:
+            if obligation.opener is event:
+                same = by_brand[event.customer, obligation.brand, obligation.kind]
+                obligation.cycle = 1 + max((o.cycle for o in itertools.takewhile(lambda o: o.opener.order < event.order, same)
+                                            if not o.closed and o.attempts), default=0)
+
     def _opened(self, event, by_id):
         """What this event opens: of a promise that is known already it opens nothing."""
         record = event.field['obligation']
@@ -1042,13 +823,13 @@ class Deriver:
             ledger_id = event.promise
             if ledger_id not in by_id:
                 rule = next((r for r in self.rules.kinds if r.kind == record['kind'] and r.valid_at(event.time)), None)
-                yield Obligation(ledger_id, record['kind'], event, rule, record)
+                yield Obligation(ledger_id, record['kind'], event, rule, record, self.rules.calendars)
         kinds = {record['kind']} if record is not None else set()
         for rule in event.traits.opens:
             if rule.kind not in kinds and rule.valid_at(event.time):
                 kinds.add(rule.kind)
                 ledger_id = self.hash.parts(event.field['source'], event.field['event_id'], str(event.time), rule.kind)
-                yield Obligation(ledger_id, rule.kind, event, rule, None)
+                yield Obligation(ledger_id, rule.kind, event, rule, None, self.rules.calendars)
 
     def _effect(self, event, obligation):
         """(attempted, closing) of an event on an obligation, None if it has none."""
@@ -1157,30 +938,30 @@ def canonical(value):
     return str(value).translate(ESCAPE)
 
 
-def hour_of(time):
-    return None if time is None else time // HOUR * HOUR
-
-
 INTERACTION = ('occurred_at', 'event_hash', 'source', 'event_id', 'sequence', 'content_hash', 'customer',
                'customer_kind', 'journey', 'type', 'channel', 'direction', 'actor', 'sensitivity', 'brand', 'unit',
                'outcome', 'reason', 'topic', 'cause', 'product', 'location', 'stage', 'case', 'staff', 'relates',
                'identifiers', 'identifier_namespaces', 'promise', 'promise_kind', 'promise_due_from', 'promise_due_to',
                'promise_brand', 'promise_unit', 'promise_role', 'handoff', 'to_brand', 'to_unit', 'to_role',
                'rating_scale', 'rating_score', 'rating_min', 'rating_max', 'money_amount_minor', 'money_currency',
-               'money_kind', 'attributes')
-CUSTOMER = ('customer', 'kind', 'namespace')
+               'money_kind', 'attributes', 'traits')
+CUSTOMER = ('customer', 'kind', 'namespace', 'purchases', 'first_purchase_at', 'last_purchase_at')
 IDENTIFIER = ('identifier', 'namespace', 'shared', 'oversize', 'customer', 'first_at')  # persons that an event carries
 IDENTITY_LINK = ('a', 'b', 'first_at', 'source', 'event_id', 'refused')  # made, unique, apart or oversize
 JOURNEY = ('journey', 'customer', 'case', 'continues', 'crowd', 'first_at', 'last_at', 'events', 'entry_channel',
            'last_channel', 'channels', 'brands', 'units', 'contacts', 'switches', 'handoffs_offered',
            'handoffs_accepted', 'unanswered', 'refusals', 'first_inbound_at', 'first_human_reply_at', 'resolved',
-           'last_type', 'last_outcome')
+           'last_type', 'last_outcome', 'entry_brand', 'entry_unit', 'terminal_outcome', 'stage', 'fallbacks', 'repeats',
+           'handoffs_rejected', 'handoffs_returned', 'deflections', 'transfers', 'misroutes', 'proactive', 'thanks', 'reopened',
+           'owners', 'people', 'effort', 'people_until_decision', 'owner_brand', 'owner_unit', 'first_terminal_at',
+           'last_terminal_at', 'decided_at', 'ownerless_since', 'queue_since', 'touch_since', 'ownerless_us', 'orphan_us',
+           'queue_us', 'touch_us')
 OBLIGATION = ('obligation', 'kind', 'customer', 'journey', 'case', 'brand', 'unit', 'role', 'explicit', 'label',
               'opened_at', 'opened_by', 'due_from', 'first_due_to', 'due_to', 'changed_at', 'attempts',
-              'first_attempt_at', 'last_attempt_at', 'fulfilled_at', 'fulfilled_by', 'rejected_at', 'withdrawn_at')
-INTERACTION_HOURLY = ('hour', 'brand', 'channel', 'type', 'outcome', 'interactions', 'contacts')
-OBLIGATION_HOURLY = ('kind', 'brand', 'unit', 'due_hour', 'opened', 'kept', 'kept_late_in_window', 'late',
-                     'rejected', 'withdrawn', 'attempted')
+              'first_attempt_at', 'last_attempt_at', 'fulfilled_at', 'fulfilled_by', 'rejected_at', 'withdrawn_at', 'from_brand',
+              'from_unit', 'cycle', 'handoff', 'amount_minor', 'currency')
+COURSE = ('journey_id', 'definition', 'customer_id', 'start_at', 'goal_at', 'path', 'steps', 'furthest', 'violations',
+          'skipped', 'reached_at', 'failures')
 
 # What the views of schema bi add or hide.
 BI_INTERACTION = ('occurred_at', 'event_hash', 'source', 'event_id', 'type', 'customer_kind', 'sensitive', 'reason',
@@ -1195,6 +976,8 @@ BI_JOURNEY = ('journey', 'duration', 'first_human_reply_after', 'channel_count',
 BI_JOURNEY_OBLIGATION = ('journey', 'kind', 'opened', 'open', 'kept', 'kept_late_in_window', 'late', 'attempted',
                          'rejected', 'withdrawn', 'overdue', 'broken')
 
+BI_AGGREGATES = ('interaction_hourly', 'obligation_hourly')    # bi has a view of the same name
+
 # name -> (columns, how many of them are the key)
 TABLES = {
     'interaction': (INTERACTION, 2),
@@ -1203,16 +986,15 @@ TABLES = {
     'identity_link': (IDENTITY_LINK, 2),
     'journey': (JOURNEY, 1),
     'obligation': (OBLIGATION, 1),
-    'interaction_hourly': (INTERACTION_HOURLY, 5),
-    'obligation_hourly': (OBLIGATION_HOURLY, 4),
+    'course': (COURSE, 2),
+    **{name: (table.dimensions + table.counts, len(table.dimensions)) for name, table in AGGREGATES.items()},
     'bi_interaction': (BI_INTERACTION, 2),
     'bi_customer': (BI_CUSTOMER, 1),
-    'bi_interaction_hourly': (INTERACTION_HOURLY, 5),
-    'bi_obligation_hourly': (OBLIGATION_HOURLY, 4),
     'bi_obligation': (BI_OBLIGATION, 1),
     'bi_journey': (BI_JOURNEY, 1),
     'bi_journey_obligation': (BI_JOURNEY_OBLIGATION, 2),
 }
+TABLES.update({'bi_' + name: TABLES[name] for name in BI_AGGREGATES})
 AS_OF = ('bi_obligation', 'bi_journey', 'bi_journey_obligation')  # those that depend on a moment
 DERIVED = tuple(name for name in TABLES if not name.startswith('bi_'))
 
@@ -1237,6 +1019,7 @@ def interaction_rows(derived):
         row.update(event_hash=event.hash, content_hash=event.content, customer=event.customer,
                    customer_kind=event.known_by[0],
                    journey=event.journey.id if event.journey else None, case=event.case, staff=event.staff,
+                   traits=event.traits.bits,
                    relates=event.relates, promise=event.promise, handoff=field['handoff'] is not None,
                    identifiers=compact([format_uuid(i or NO_IDENTIFIER) for i in event.identifiers]),
                    identifier_namespaces=compact([i['namespace'] for i in field['identifiers']]),
@@ -1251,7 +1034,9 @@ def interaction_rows(derived):
 def customer_rows(derived):
     for customer, events in derived.customers.items():
         kind, namespace = events[0].known_by
-        yield {'customer': customer, 'kind': kind, 'namespace': namespace}
+        bought = [event.time for event in events if event.traits.purchase]
+        yield {'customer': customer, 'kind': kind, 'namespace': namespace, 'purchases': len(bought),
+               'first_purchase_at': bought[0] if bought else None, 'last_purchase_at': bought[-1] if bought else None}
 
 
 def identifier_rows(derived):
@@ -1273,8 +1058,7 @@ def journey_rows(derived):
         first, last = journey.first, journey.last
         row = {name: getattr(journey, name, None) for name in JOURNEY}
         row.update(journey=journey.id, continues=journey.continues.id if journey.continues else None,
-                   first_at=first.time, last_at=last.time, entry_channel=first.field['channel'],
-                   last_channel=last.field['channel'], resolved=last.traits.terminal,
+                   first_at=first.time, last_at=last.time, last_channel=last.field['channel'],
                    last_type=last.field['type'], last_outcome=last.field['outcome'])
         yield row
 
@@ -1286,6 +1070,14 @@ def obligation_rows(derived):
         row.update(obligation=obligation.id, customer=opener.customer, case=opener.case,
                    journey=opener.journey.id if opener.journey else None, opened_at=opener.time,
                    opened_by=opener.hash, label=obligation.rule.label if obligation.rule else None)
+        yield row
+
+
+def course_rows(derived):
+    for course in derived.courses:
+        row = {name: getattr(course, name, None) for name in COURSE}
+        row.update(journey_id=course.journey, customer_id=course.customer, reached_at=compact(course.reached_at),
+                   failures=compact(course.failures))
         yield row
 
 
@@ -1351,43 +1143,19 @@ def bi_journey_obligation_rows(derived, as_of):
         yield dict(zip(BI_JOURNEY_OBLIGATION, key), **{c: found[c] for c in BI_JOURNEY_OBLIGATION[2:]})
 
 
-def interaction_hourly_rows(derived):
-    counts = collections.defaultdict(lambda: [0, 0])
-    for event in derived.events:
-        field = event.field
-        key = (hour_of(event.time), field['brand'], field['channel'], field['type'], field['outcome'])
-        counts[key][0] += 1
-        counts[key][1] += event.traits.contact and not event.traits.passive
-    for key, found in counts.items():
-        yield dict(zip(INTERACTION_HOURLY, key + tuple(found)))
-
-
-def obligation_hourly_rows(derived):
-    counts = collections.defaultdict(collections.Counter)
-    for obligation in derived.obligations:
-        found = counts[(obligation.kind, obligation.brand, obligation.unit, hour_of(obligation.due_to))]
-        found['opened'] += 1
-        if obligation.closed:
-            found[obligation.state()['state']] += 1
-        elif obligation.attempts:
-            found['attempted'] += 1
-    for key, found in counts.items():
-        yield dict(zip(OBLIGATION_HOURLY, key), **{name: found[name] for name in OBLIGATION_HOURLY[4:]})
-
-
 ROWS = {'interaction': interaction_rows, 'customer': customer_rows, 'identifier': identifier_rows,
-        'identity_link': identity_link_rows, 'journey': journey_rows, 'obligation': obligation_rows,
-        'interaction_hourly': interaction_hourly_rows, 'obligation_hourly': obligation_hourly_rows}
-VIEW_ROWS = {'bi_interaction': bi_interaction_rows, 'bi_customer': bi_customer_rows,
-             'bi_interaction_hourly': lambda derived, _: interaction_hourly_rows(derived),
-             'bi_obligation_hourly': lambda derived, _: obligation_hourly_rows(derived),
-             'bi_obligation': bi_obligation_rows, 'bi_journey': bi_journey_rows,
-             'bi_journey_obligation': bi_journey_obligation_rows}
+        'identity_link': identity_link_rows, 'journey': journey_rows, 'obligation': obligation_rows, 'course': course_rows}
+VIEW_ROWS = {'bi_interaction': bi_interaction_rows, 'bi_customer': bi_customer_rows, 'bi_obligation': bi_obligation_rows,
+             'bi_journey': bi_journey_rows, 'bi_journey_obligation': bi_journey_obligation_rows}
 
 
 def table_rows(derived, name, as_of=None):
     """The rows of one table as dicts of Python values; those of AS_OF need as_of."""
-    return VIEW_ROWS[name](derived, as_of) if name in VIEW_ROWS else ROWS[name](derived)
+    if name in VIEW_ROWS:
+        return VIEW_ROWS[name](derived, as_of)
+    if name in ROWS:
+        return ROWS[name](derived)
+    return aggregate_rows(derived, name[3:] if name.startswith('bi_') else name)
 
 
 def checksum(lines):

@@ -866,7 +866,7 @@ class Obligations(unittest.TestCase):
     def test_consume_one_takes_the_oldest_and_all_takes_every_one(self):
         two = [event('1', 0, 'callback.requested'), event('2', MINUTE, 'callback.requested'),
                event('3', HOUR, 'callback.reached')]
-        found = ledger(two)
+        found = ledger(two, SMALL)
         self.assertEqual([found[i, 'callback'].closed for i in '12'], [True, False])
         all_of = [event('1', 0, 'feedback.submitted'), event('2', 17 * DAY, 'feedback.submitted'),
                   event('3', 18 * DAY, 'feedback.acknowledged')]
@@ -1051,12 +1051,12 @@ class Views(unittest.TestCase):
                          [None, None, 30 * MINUTE, False, None])
 
     def test_obligations_of_a_journey_are_counted_as_of_a_moment(self):
-        events = [event('1', 0, 'callback.requested'), event('2', HOUR, 'callback.requested'),
-                  event('3', 2 * HOUR, 'callback.reached')]
-        for at, expected in ((0, (1, 1, 0)), (HOUR, (2, 2, 0)), (DAY, (2, 1, 0)), (DAY + HOUR + 1, (2, 1, 1))):
-            found = one(rows(events, 'bi_journey', as_of=T0 + at))
+        events = [event('1', 0, 'callback.requested'), event('2', 5 * SECOND, 'callback.requested'),
+                  event('3', 10 * SECOND, 'callback.reached')]
+        for at, expected in ((0, (1, 1, 0)), (5, (2, 2, 0)), (20, (2, 1, 0)), (26, (2, 1, 1))):
+            found = one(rows(events, 'bi_journey', SMALL, T0 + at * SECOND))
             self.assertEqual(tuple(found['obligations_' + c] for c in ('opened', 'open', 'broken')), expected)
-        found = one(rows(events, 'bi_journey_obligation', as_of=T0 + DAY))
+        found = one(rows(events, 'bi_journey_obligation', SMALL, T0 + 20 * SECOND))
         self.assertEqual((found['kind'], found['opened'], found['kept'], found['open']), ('callback', 2, 1, 1))
 
 
@@ -1184,8 +1184,8 @@ class Generated(unittest.TestCase):
     def test_aggregates_add_up(self):
         for seed in range(10):
             derived = self.derived(generate.Generator(seed).generate())
-            self.assertEqual(sum(r['interactions'] for r in oracle.interaction_hourly_rows(derived)), len(derived.events))
-            self.assertEqual(sum(r['opened'] for r in oracle.obligation_hourly_rows(derived)), len(derived.obligations))
+            self.assertEqual(sum(r['interactions'] for r in oracle.aggregate_rows(derived, 'interaction_hourly')), len(derived.events))
+            self.assertEqual(sum(r['opened'] for r in oracle.aggregate_rows(derived, 'obligation_hourly')), len(derived.obligations))
             self.assertEqual(sum(j.events for j in derived.journeys), sum(e.journey is not None for e in derived.events))
 
     def test_the_generator_reaches_the_corners(self):
