@@ -26,7 +26,7 @@ static void print_calendar(const char *rules, const struct symbols *symbols, con
     printf("%s: calendar %.*s: zone %.*s", rules, PK_STR_ARG(calendar->name), PK_STR_ARG(calendar->zone));
     print_owners(symbols, "brand ", calendar->brand, calendar->brands);
     print_owners(symbols, "unit ", calendar->unit, calendar->units);
-    printf("; open %.2f h in the next 7 days, %.2f h in the next 365",
+    printf("; open %.1f h in the next 7 days, %.1f h in the next 365",
            hours_of(calendar_between(calendar, now_us, now_us + 7 * PK_DAY_US)),
            hours_of(calendar_between(calendar, now_us, now_us + 365 * PK_DAY_US)));
     size_t next = 0;
@@ -42,6 +42,19 @@ static void print_calendar(const char *rules, const struct symbols *symbols, con
     }
 }
 
+/* "30d", "1h", "90s": in the largest unit that it fills. */
+static void print_duration(int64_t us)
+{
+    static const struct {
+        int64_t us;
+        const char *name;
+    } unit[] = {{PK_DAY_US, "d"}, {PK_HOUR_US, "h"}, {60 * PK_SECOND_US, "m"}, {PK_SECOND_US, "s"}, {1000, "ms"}};
+    size_t i = 0;
+    while (i + 1 < PK_COUNT(unit) && (us % unit[i].us || us < unit[i].us))
+        i++;
+    printf("%lld%s", (long long)(us / unit[i].us), unit[i].name);
+}
+
 static void print_definition(const char *rules, const struct symbols *symbols, const struct rules_definition *definition)
 {
     printf("%s: definition %.*s: ", rules, PK_STR_ARG(symbol_text(symbols, definition->id)));
@@ -50,8 +63,9 @@ static void print_definition(const char *rules, const struct symbols *symbols, c
         printf("%s%.*s%s%s", i ? " > " : "", PK_STR_ARG(milestone->name), milestone->optional ? " (optional)" : "",
                milestone->critical ? " (critical)" : "");
     }
-    printf("; goal %.*s within %g days\n", PK_STR_ARG(definition->milestone[definition->goal].name),
-           hours_of(definition->window_us) / 24);
+    printf("; goal %.*s within ", PK_STR_ARG(definition->milestone[definition->goal].name));
+    print_duration(definition->window_us);
+    printf("\n");
 }
 
 static void print_effort(const char *rules, const struct symbols *symbols, const struct rules_effort *effort)
