@@ -15,7 +15,8 @@ import sys
 import tempfile
 
 # Pure: structs in, structs out; no Kafka, no PostgreSQL, no Avro, no clock, no log.
-PURE = ["identity", "journey", "obligation", "metric", "derive", "workset", "fact", "match", "symbol", "cache", "changes"]
+PURE = ["identity", "journey", "obligation", "metric", "derive", "workset", "fact", "match", "symbol", "cache", "changes",
+        "calendar", "course", "strand"]
 IMPURE_HEADERS = ["libpq-fe.h", "libpq/*", "librdkafka/*", "avro.h", "avro/*", "time.h", "sys/time.h", "pthread.h",
                   "unistd.h", "poll.h", "signal.h", "sys/socket.h", "microhttpd.h", "log.h", "intake*.h"]
 IMPURE_CALLS = re.compile(
