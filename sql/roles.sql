@@ -3,7 +3,7 @@
 --
 --   polku_owner   owns schemas, tables, functions
 --   polku_writer  what the consumer needs: GRANT polku_writer TO the consumer's user
---   polku_reader  schema bi only: GRANT polku_reader TO the users of BI tools
+--   polku_reader  schema bi only (views read with their owner's rights): GRANT polku_reader TO the users of BI tools
 --
 -- Nobody logs in as one of them. Where the user of migrate may not create roles, an administrator does it once
 -- (CREATE ROLE polku_owner; CREATE ROLE polku_writer; CREATE ROLE polku_reader) and migrate is run again.
@@ -62,23 +62,32 @@ EXCEPTION
         RAISE WARNING '% cannot give schemas polku and bi to polku_owner (%); they stay with their owners', current_user, SQLERRM;
 END $$;
 
+-- A function that a view calls is checked against who reads the view: readers may call those of bi, and polku.as_of.
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA polku, bi FROM PUBLIC;
+
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'polku_writer') THEN
         GRANT USAGE ON SCHEMA polku, bi TO polku_writer;
         GRANT SELECT ON ALL TABLES IN SCHEMA bi TO polku_writer;
         GRANT SELECT ON polku.schema_migration TO polku_writer;
-        GRANT SELECT, INSERT ON polku.dictionary, polku.rules_state TO polku_writer;
-        GRANT SELECT, INSERT, UPDATE ON polku.stream_position, polku.interaction_hourly, polku.obligation_hourly TO polku_writer;
+        GRANT SELECT, INSERT ON polku.dictionary, polku.rules_state, polku.calendar, polku.calendar_open, polku.kind, polku.definition,
+            polku.milestone TO polku_writer;
+        GRANT SELECT, INSERT, UPDATE ON polku.stream_position, polku.interaction_hourly, polku.need_hourly, polku.rating_hourly,
+            polku.money_hourly, polku.repeat_daily, polku.transition_hourly, polku.duration_hourly, polku.journey_daily,
+            polku.obligation_hourly, polku.handoff_hourly, polku.course_daily, polku.milestone_daily, polku.step_daily,
+            polku.path_daily TO polku_writer;
         GRANT SELECT, INSERT, DELETE ON polku.quarantine TO polku_writer;
-        GRANT SELECT, INSERT, UPDATE, DELETE ON polku.interaction, polku.journey, polku.obligation, polku.customer,
+        GRANT SELECT, INSERT, UPDATE, DELETE ON polku.interaction, polku.journey, polku.obligation, polku.course, polku.customer,
             polku.identifier, polku.sighting, polku.guard_cell, polku.identity_meeting TO polku_writer;
         GRANT SELECT, INSERT, UPDATE ON polku.decision TO polku_writer;
         GRANT USAGE ON SEQUENCE polku.guard_cell_id, polku.stream_slot TO polku_writer;
-        GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA polku TO polku_writer;
+        GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA polku, bi TO polku_writer;
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'polku_reader') THEN
         GRANT USAGE ON SCHEMA bi TO polku_reader;
         GRANT SELECT ON ALL TABLES IN SCHEMA bi TO polku_reader;
+        GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA bi TO polku_reader;
+        GRANT EXECUTE ON FUNCTION polku.as_of() TO polku_reader;
     END IF;
 END $$;
