@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "scheduler_tables.h"
+#include "metric.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -60,7 +61,7 @@ struct pk_hash tables_hash(const char *uuid)
     "(SELECT string_agg(" WORD("u.id") ", ',' ORDER BY u.place) FROM unnest(" column                                 \
     ") WITH ORDINALITY AS u (id, place))"
 
-enum { CUSTOMERS, NOBODYS, KEYS, SIGHTINGS, MEETINGS, CUSTOMER_ROWS, INTERACTIONS, OBLIGATIONS, DECISIONS, QUARANTINE };
+enum { CUSTOMERS, NOBODYS, KEYS, SIGHTINGS, MEETINGS, CUSTOMER_ROWS, DECISIONS, QUARANTINE };
 static const char *const reads[] = {
     [CUSTOMERS] = "SELECT customer_id FROM polku.interaction WHERE customer_id IS NOT NULL UNION"
                   " SELECT customer_id FROM polku.journey UNION SELECT customer_id FROM polku.obligation",
@@ -71,12 +72,8 @@ static const char *const reads[] = {
     [MEETINGS] = "SELECT identifier, meeting_id, " US("first_at") ", first_sequence, " WORD("first_source_id")
                  ", first_event_id, array_to_string(members, ','), " WORDS("member_namespaces")
                  " FROM polku.identity_meeting",
-    [CUSTOMER_ROWS] = "SELECT customer_id, kind, " WORD("namespace_id") " FROM polku.customer",
-    [INTERACTIONS] = "SELECT slot, " US("hour") ", " WORD("brand_id") ", " WORD("channel_id") ", " WORD("type_id") ", "
-                     WORD("outcome_id") ", interactions, contacts FROM polku.interaction_hourly",
-    [OBLIGATIONS] = "SELECT slot, " US("due_hour") ", " WORD("kind_id") ", " WORD("brand_id") ", " WORD("unit_id")
-                    ", opened, kept, kept_late_in_window, late, attempted, rejected, withdrawn"
-                    " FROM polku.obligation_hourly",
+    [CUSTOMER_ROWS] = "SELECT customer_id, kind, " WORD("namespace_id") ", purchases, " US("first_purchase_at") ", "
+                      US("last_purchase_at") " FROM polku.customer",
     [DECISIONS] = "SELECT kind, a, b, a_kind, b_kind, " WORD("a_namespace_id") ", " WORD("b_namespace_id")
                   " FROM polku.decision WHERE restored_at IS NULL ORDER BY decision_id",
     [QUARANTINE] = "SELECT partition, kafka_offset FROM polku.quarantine",
@@ -88,11 +85,16 @@ struct reader { /* of one result */
     struct symbols *symbols;
 };
 
+static struct reader read_prepared(PGconn *sql, const char *name, struct symbols *symbols)
+{
+    return (struct reader){must(sql, PQexecPrepared(sql, name, 0, NULL, NULL, NULL, 0), name), -1, symbols};
+}
+
 static struct reader read_rows(PGconn *sql, int which, struct symbols *symbols)
 {
     char name[16];
     snprintf(name, sizeof name, "r%d", which);
-    return (struct reader){must(sql, PQexecPrepared(sql, name, 0, NULL, NULL, NULL, 0), reads[which]), -1, symbols};
+    return read_prepared(sql, name, symbols);
 }
 
 static bool next_row(struct reader *r)
@@ -223,36 +225,42 @@ static void load_decisions(PGconn *sql, struct symbols *symbols, struct memory_s
         };
 }
 
-/* ---- rollups, customers, quarantine ---- */
+/* ---- aggregates, customers, quarantine ---- */
+
+/* Slot, time, dimensions, counts. */
+static void aggregate_sql(const struct aggregate_table *table, struct pk_buf *sql)
+{
+    pk_buf_printf(sql, "SELECT slot, (CASE WHEN isfinite(%1$s) THEN extract(epoch FROM %1$s) * 1000000 END)::bigint", table->time);
+    for (uint32_t i = 0; i < table->dims; i++)
+        pk_buf_printf(sql, table->symbols >> i & 1 ? ", (SELECT d.text FROM polku.dictionary d WHERE d.id = %s)" : ", %s",
+                      table->dim[i]);
+    for (uint32_t i = 0; i < table->counts; i++)
+        pk_buf_printf(sql, ", %s", table->count[i]);
+    pk_buf_printf(sql, " FROM polku.%s", table->name);
+}
 
 static void load_sums(PGconn *sql, struct symbols *symbols, struct memory_store *to)
 {
-    for (struct reader r = read_rows(sql, INTERACTIONS, symbols); next_row(&r);)
-        *pk_vec_push(&to->interactions) = (struct memory_interactions){
-            (int32_t)get_number(&r, 0),
-            {get_time(&r, 1), get_word(&r, 2), get_word(&r, 3), get_word(&r, 4), get_word(&r, 5), get_number(&r, 6),
-             get_number(&r, 7)}};
-    for (struct reader r = read_rows(sql, OBLIGATIONS, symbols); next_row(&r);)
-        *pk_vec_push(&to->obligation_sums) = (struct memory_obligations){
-            (int32_t)get_number(&r, 0),
-            {.due_hour_us = get_time(&r, 1),
-             .kind = get_word(&r, 2),
-             .brand = get_word(&r, 3),
-             .unit = get_word(&r, 4),
-             .opened = get_number(&r, 5),
-             .kept = get_number(&r, 6),
-             .kept_late_in_window = get_number(&r, 7),
-             .late = get_number(&r, 8),
-             .attempted = get_number(&r, 9),
-             .rejected = get_number(&r, 10),
-             .withdrawn = get_number(&r, 11)}};
+    for (int t = 0; t < AGGREGATE_COUNT; t++) {
+        const struct aggregate_table *table = &aggregate_tables[t];
+        for (struct reader r = read_prepared(sql, table->name, symbols); next_row(&r);) {
+            int64_t count[AGGREGATE_COUNTS] = {0};
+            struct change_aggregate row = {.table = (enum aggregate)t, .at_us = get_time(&r, 1), .count = count};
+            for (int i = 0; i < (int)table->dims; i++)
+                row.dim[i] = table->symbols >> i & 1 ? (int32_t)get_word(&r, 2 + i) : (int32_t)get_number(&r, 2 + i);
+            for (int i = 0; i < (int)table->counts; i++)
+                count[i] = get_number(&r, 2 + (int)table->dims + i);
+            memory_add_bucket(to, (int32_t)get_number(&r, 0), &row);
+        }
+    }
 }
 
 static void load_customer_rows(PGconn *sql, struct symbols *symbols, struct memory_store *to)
 {
     for (struct reader r = read_rows(sql, CUSTOMER_ROWS, symbols); next_row(&r);) {
         struct change_customer *customer = PK_NEW(&to->arena, struct change_customer);
-        *customer = (struct change_customer){get_hash(&r, 0), (enum key_kind)get_number(&r, 1), get_word(&r, 2)};
+        *customer = (struct change_customer){get_hash(&r, 0), (enum key_kind)get_number(&r, 1), get_word(&r, 2),
+                                             (uint32_t)get_number(&r, 3), get_time(&r, 4), get_time(&r, 5)};
         pk_map_put(&to->customers, customer->id, customer);
     }
     for (struct reader r = read_rows(sql, QUARANTINE, symbols); next_row(&r);)
@@ -269,6 +277,21 @@ static void put_facts(struct memory_store *to, const struct store_facts *facts)
         pk_put_be64(key.byte, pk_get_be64(key.byte) ^ (uint64_t)facts->fact[i].at_us);
         pk_map_put(&to->facts, key, &facts->fact[i]);
     }
+}
+
+/* With its courses in a map of their own. */
+static void put_journey(struct memory_store *to, struct journey *journey)
+{
+    for (uint32_t i = 0; i < journey->strand.courses.count; i++) {
+        struct memory_course *row = PK_NEW(&to->arena, struct memory_course);
+        *row = (struct memory_course){journey->id, journey->customer, journey->strand.courses.course[i]};
+        row->course.last_step_at_us = PK_NO_TIME;
+        struct pk_hash key = journey->id; /* as in memory_store.c */
+        pk_put_be64(key.byte, pk_get_be64(key.byte) ^ ((uint64_t)row->course.definition + 1) << 56);
+        pk_map_put(&to->courses, key, row);
+    }
+    strand_init(&journey->strand);
+    pk_map_put(&to->journeys, journey->id, journey);
 }
 
 static enum pk_status load_rows(PGconn *sql, struct store *store, struct memory_store *to, struct pk_err *err)
@@ -295,7 +318,7 @@ static enum pk_status load_rows(PGconn *sql, struct store *store, struct memory_
     put_facts(to, &facts);
     put_facts(to, &others);
     for (size_t i = 0; i < journeys.count; i++)
-        pk_map_put(&to->journeys, journeys.journey[i].id, &journeys.journey[i]);
+        put_journey(to, &journeys.journey[i]);
     for (size_t i = 0; i < obligations.count; i++)
         pk_map_put(&to->obligations, obligations.obligation[i].id, &obligations.obligation[i]);
     pk_vec_done(&customer);
@@ -327,8 +350,11 @@ static const char copies[] =
     "CREATE SCHEMA sched;"
     "CREATE TABLE sched.names (t text);"
     "INSERT INTO sched.names VALUES ('dictionary'), ('interaction'), ('journey'), ('obligation'), ('customer'),"
-    " ('guard_cell'), ('identifier'), ('sighting'), ('stream_position'), ('quarantine'), ('interaction_hourly'),"
-    " ('obligation_hourly'), ('identity_meeting'), ('decision');"
+    " ('guard_cell'), ('identifier'), ('sighting'), ('stream_position'), ('quarantine'), ('course'),"
+    " ('identity_meeting'), ('decision')"
+#define TABLE(name) ", ('" #name "')"
+#include "aggregate.def"
+    ";"
     "CREATE TABLE sched.sequences (copy integer, name text, value bigint, called boolean);"
     "DO $$ DECLARE n text; BEGIN FOR n IN SELECT t FROM sched.names LOOP"
     " EXECUTE format('CREATE UNLOGGED TABLE sched.%I (copy integer, r polku.%I)', n, n); END LOOP; END $$;"
@@ -357,6 +383,11 @@ void tables_init(PGconn *sql)
         char name[16];
         snprintf(name, sizeof name, "r%d", i);
         PQclear(must(sql, PQprepare(sql, name, reads[i], 0, NULL), reads[i]));
+    }
+    for (int t = 0; t < AGGREGATE_COUNT; t++) {
+        struct pk_buf text PK_AUTO(pk_buf_done) = {0};
+        aggregate_sql(&aggregate_tables[t], &text);
+        PQclear(must(sql, PQprepare(sql, aggregate_tables[t].name, text.ptr, 0, NULL), text.ptr));
     }
 }
 

@@ -53,6 +53,8 @@ void actor_init(struct actor *actor, const char *conninfo, const struct store_co
         .step_context = step->step_context,
     };
     need(store_open(&config, &actor->symbols, &actor->store, &err), &err);
+    /* hostile_rules changes much, but no definition of courses */
+    need(store_check_rules(actor->store, &actor->file_rules, actor->file_rules.file_hash, &err), &err);
 }
 
 void actor_done(struct actor *actor)

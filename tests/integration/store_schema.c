@@ -212,14 +212,13 @@ static const char *state_as(const char *role, const char *sql)
 Test(store_schema, a_reader_reads_bi_and_nothing_else)
 {
     OK(migrate(SQL));
-    static const char *const view[] = {"interaction", "journey", "obligation", "customer", "interaction_hourly", "obligation_hourly",
-                                       "freshness", "quarantine", "quarantine_by_reason", "identity_link", "identity_conflict",
-                                       "customer_redirect", "identity_shared", "identity_oversize"};
-    cr_assert_eq(atoi(support_sql(&s, "SELECT count(*) FROM pg_views WHERE schemaname = 'bi'")), (int)PK_COUNT(view));
-    for (size_t i = 0; i < PK_COUNT(view); i++) {
-        char sql[100];
-        snprintf(sql, sizeof sql, "SET polku.as_of = '2024-01-01'; SELECT * FROM bi.%s", view[i]);
-        cr_assert_str_eq(state_as("polku_reader", sql), "", "%s", view[i]);
+    char views[8192];
+    snprintf(views, sizeof views, "%s", support_sql(&s, "SELECT string_agg(viewname, ' ' ORDER BY viewname) FROM pg_views WHERE schemaname = 'bi'"));
+    cr_assert(strstr(views, "interaction") && strstr(views, "customer_redirect"), "%s", views);
+    for (char *rest = views, *view; (view = strtok_r(rest, " ", &rest));) {
+        char sql[200];
+        snprintf(sql, sizeof sql, "SET polku.as_of = '2024-01-01'; SELECT * FROM bi.%s LIMIT 1", view);
+        cr_expect_str_eq(state_as("polku_reader", sql), "", "%s", view);
     }
     cr_assert_str_eq(state_as("polku_reader", "SELECT * FROM polku.interaction"), DENIED);
     cr_assert_str_eq(state_as("polku_reader", "SELECT * FROM polku.quarantine"), DENIED);
