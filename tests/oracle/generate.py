@@ -322,10 +322,10 @@ class Generator:
         if self.maybe(0.15):
             event['rating'] = self.random.choice([
                 {'scale': 'nps', 'score': self.random.choice([0, 7, 9.5]), 'max': 10}, {'scale': 'csat', 'score': -0.0005},
-                {'scale': 'csat', 'score': 3.1245, 'min': 1, 'max': 5}, {'scale': 'nps', 'score': 2000000.0005, 'min': -1e300},
+                {'scale': 'csat', 'score': 3.1245, 'min': 1, 'max': 5}, {'scale': 'nps', 'score': 2000000.0005, 'min': -4e6, 'max': 4e6},
                 {'scale': 'nps', 'score': 0.0004999, 'max': 10}])
         if self.maybe(0.15):
-            event['money'] = {'amount_minor': self.random.choice([-100, 0, 64, 123456789012, 10 ** 12, -10 ** 12 - 1, 2 ** 62]),
+            event['money'] = {'amount_minor': self.random.choice([-100, 0, 64, 123456789012, 10 ** 12, -10 ** 12 - 1, 10 ** 15]),
                               'currency': self.random.choice(['EUR', 'EUR', 'SEK']), 'kind': self.random.choice(['price', 'loss'])}
 
     def relate(self, events, obligations):
@@ -425,7 +425,7 @@ def random_rules(seed):
         found = {'name': name, 'zone': chance.choice(ZONES), 'hours': {days: ranges() for days in weekdays},
                  'holidays': [date()[chance.choice([0, 5]):] for _ in range(chance.randrange(3))],
                  'pauses': [{'from': first, 'to': last} for first, last in pauses],
-                 'days': {date(): chance.choice([ranges(), []]) for _ in range(chance.randrange(3))}}
+                 'days': {date(): ranges() for _ in range(chance.randrange(3))}}
         if chance.random() < 0.5:
             found['brands'] = chance.sample(BRANDS, chance.randrange(1, 3))
         if chance.random() < 0.5:

@@ -2,32 +2,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """oracle_compare.py for thousands of seeds: one process of polku_derive, which is told case after case.
 
-Same seeds, same cases; a seed that differs is repeated and looked at with oracle_compare.py --seed N.
+Same seeds, same cases; a seed that differs is repeated and looked at with oracle_compare.py --seed N. Blocks of seeds have
+rules_small.yaml and calendars and definitions of their own in turn; the latter are repeated with --rules-seed too.
 
     oracle_cases.py --derive build/tests/support/polku_derive --cases 5000 --shard 1/2
 """
 
 import argparse
-import functools
 import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
 
 import oracle_compare
 from oracle_compare import compare, generate, oracle
 
-RULES = functools.lru_cache(maxsize=None)(oracle.Rules.load)  # reading YAML costs more than deriving
-oracle.Rules.load = RULES
+BLOCK = 250    # seeds with the same rules
 
 
 class Derive:
     """polku_derive --serve."""
 
-    def __init__(self, program):
+    def __init__(self, program, rules):
         self.process = subprocess.Popen(
-            [program, '--rules', generate.RULES, '--key-file', generate.KEY, '--serve'],
+            [program, '--rules', rules, '--key-file', generate.KEY, '--serve'],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding='utf-8')
 
     def __call__(self, events, decisions, seed, as_of):
@@ -56,12 +56,17 @@ class Derive:
         raise oracle.InputError('polku_derive ended')
 
 
-def compare_seed(derive, seed):
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def compare_seed(derive, rules, seed):
     """None if all tables are equal, else sentences."""
     size = random.Random(seed).choice([12, 40, 40, 80, 80, 150])
-    generator = generate.Generator(seed, random.Random(seed).choice([2, 3, 6]), size)
+    generator = generate.Generator(seed, random.Random(seed).choice([2, 3, 6]), size, rules)
     events, decisions = generator.generate(), generator.decisions()
-    derived = oracle.Deriver(RULES(generate.RULES), oracle.read_key(generate.KEY),
+    derived = oracle.Deriver(rules, oracle.read_key(generate.KEY),
                              decisions=oracle.Decisions(decisions)).derive(events)
     times = [event.time for event in derived.events]
     as_of = times[random.Random(seed).randrange(len(times))] + random.Random(seed).choice([0, 1, 30000000, 1 << 50])
@@ -84,22 +89,38 @@ def main():
     shard, shards = map(int, args.shard.split('/'))
     first = args.seed + (shard - 1) * args.cases
     print('oracle_cases: seeds %d .. %d (shard %d of %d)' % (first, first + args.cases - 1, shard, shards))
-    began, derive, differing = time.monotonic(), Derive(args.derive), 0
-    for seed in range(first, first + args.cases):
+    began, differing = time.monotonic(), 0
+    with tempfile.TemporaryDirectory() as folder:
+        for start in range(first, first + args.cases, BLOCK):
+            rules_seed = start if (start - first) // BLOCK % 2 else None
+            path = oracle_compare.rules_of(rules_seed, folder)
+            seeds = range(start, min(start + BLOCK, first + args.cases))
+            differing += compare_block(args, path, rules_seed, seeds, args.most - differing)
+            if differing >= args.most:
+                return 1
+    print('oracle_cases: %d cases equal in %.0f s' % (args.cases - differing, time.monotonic() - began))
+    return differing > 0
+
+
+def compare_block(args, path, rules_seed, seeds, most):
+    """-> how many of the seeds differ."""
+    rules, derive, differing = oracle.Rules.load(path), Derive(args.derive, path), 0
+    for seed in seeds:
         try:
-            difference = compare_seed(derive, seed)
-        except oracle.InputError as error:
+            difference = compare_seed(derive, rules, seed)
+        except (oracle.InputError, BrokenPipeError) as error:
             difference = [str(error)]
         if difference:
             differing += 1
-            print('seed %d differs (look: oracle_compare.py --seed %d)' % (seed, seed))
+            print('seed %d differs (look: oracle_compare.py --seed %d%s)' %
+                  (seed, seed, '' if rules_seed is None else ' --rules-seed %d' % rules_seed))
             print('\n'.join(difference), flush=True)
-            if differing == args.most:
-                return 1
+            if differing == most:
+                break
             if derive.process.poll() is not None:
-                derive = Derive(args.derive)
-    print('oracle_cases: %d cases equal in %.0f s' % (args.cases - differing, time.monotonic() - began))
-    return differing > 0
+                derive = Derive(args.derive, path)
+    derive.close()
+    return differing
 
 
 if __name__ == '__main__':

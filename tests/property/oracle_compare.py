@@ -51,6 +51,16 @@ def expected_lines(derived, name, as_of):
     return sorted('\t'.join(oracle.canonical(row[c]) for c in STATE) for row in rows)
 
 
+def rules_of(seed, folder):
+    """Path of the rules: rules_small.yaml, with a seed other calendars and definitions."""
+    if seed is None:
+        return generate.RULES
+    path = os.path.join(folder, 'rules.yaml')
+    with open(path, 'w', encoding='utf-8') as file:
+        file.write(generate.random_rules(seed))
+    return path
+
+
 def derive_in_c(program, rules, key, path, decisions, seed, as_of, folder):
     """decisions: path or None. Name -> sorted rows; the seed also decides how the events reach the consumers."""
     chance = random.Random(seed)
@@ -93,18 +103,20 @@ def first_difference(name, expected, found):
 def compare_seed(args, seed, folder):
     """None if all tables are equal, else sentences."""
     size = random.Random(seed).choice([12, 40, 40, 80, 80, 150])
-    generator = generate.Generator(seed, random.Random(seed).choice([2, 3, 6]), args.events or size)
+    path_of_rules = args.rules or rules_of(args.rules_seed, folder)
+    rules = oracle.Rules.load(path_of_rules)
+    generator = generate.Generator(seed, random.Random(seed).choice([2, 3, 6]), args.events or size,
+                                   rules if args.rules_seed is not None else None)
     events, decisions = generator.generate(), generator.decisions()
     path, decisions_path = (os.path.join(folder, name) for name in ('events.jsonl', 'decisions.jsonl'))
     for target, lines in ((path, events), (decisions_path, decisions)):
         with open(target, 'w', encoding='utf-8') as file:
             generate.write(lines, file)
-    rules = args.rules or generate.RULES
-    derived = oracle.Deriver(oracle.Rules.load(rules), oracle.read_key(generate.KEY),
+    derived = oracle.Deriver(rules, oracle.read_key(generate.KEY),
                              decisions=oracle.Decisions(decisions)).derive(events)
     times = [event.time for event in derived.events]
     as_of = times[random.Random(seed).randrange(len(times))] + random.Random(seed).choice([0, 1, 30000000, 1 << 50])
-    found = derive_in_c(args.derive, rules, generate.KEY, path, decisions_path if decisions else None, seed, as_of, folder)
+    found = derive_in_c(args.derive, path_of_rules, generate.KEY, path, decisions_path if decisions else None, seed, as_of, folder)
     for name in TABLES:
         expected = expected_lines(derived, name, as_of)
         if expected != found[name]:
@@ -119,6 +131,7 @@ def main():
     parser.add_argument('--cases', type=int, default=int(os.environ.get('POLKU_CASES') or 0), help='default 60, with a seed 1')
     parser.add_argument('--events', type=int, help='of each case; default: by the seed')
     parser.add_argument('--rules', help='default tests/oracle/rules_small.yaml')
+    parser.add_argument('--rules-seed', type=int, help='calendars and definitions by this seed, as oracle_cases.py has them')
     parser.add_argument('--keep', help='leave events and tables of the last case in this folder')
     args = parser.parse_args()
     cases = args.cases or (1 if args.seed else 60)
