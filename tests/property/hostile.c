@@ -230,12 +230,12 @@ static void add_rating(struct chance *chance, struct event *event)
     static const double scores[] = {0, 1, 4.0005, 4.4995, 9.9999, -0.0005, 1e12, -3e6};
     event->has_rating = true;
     event->rating = (struct event_rating){
-        .scale = pk_str(chance_in(chance, 50) ? "nps" : "stars"), .score = CHANCE_OF(chance, scores), .max = 10};
+        .scale = pk_str(chance_in(chance, 50) ? "nps" : "stars"), .score = CHANCE_OF(chance, scores), .min = -3e6, .max = 1e12};
 }
 
 static void add_money(struct chance *chance, struct event *event)
 {
-    static const int64_t amounts[] = {-100, 0, 64, INT64_C(1000000000000), INT64_C(1000000000001), -INT64_MAX, INT64_MAX};
+    static const int64_t amounts[] = {-100, 0, 64, INT64_C(1000000000000), INT64_C(1000000000001), -INT64_C(1000000000000000)};
     event->has_money = true;
     event->money = (struct event_money){.amount_minor = CHANCE_OF(chance, amounts),
                                         .currency = pk_str(chance_in(chance, 80) ? "EUR" : "SEK"),
