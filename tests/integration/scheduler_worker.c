@@ -54,7 +54,8 @@ void actor_init(struct actor *actor, const char *conninfo, const struct store_co
     };
     need(store_open(&config, &actor->symbols, &actor->store, &err), &err);
     /* hostile_rules changes much, but no definition of courses */
-    need(store_check_rules(actor->store, &actor->file_rules, actor->file_rules.file_hash, &err), &err);
+    const struct pk_str text = PK_STR("polku hash key check"); /* as in commit.c */
+    need(store_check_rules(actor->store, &actor->file_rules, fact_hash(&hasher, &text, 1), &err), &err);
 }
 
 void actor_done(struct actor *actor)
