@@ -8,6 +8,7 @@ is in stories.expected, a block for each.
 """
 
 import os
+import re
 import sys
 
 from harness import KEY_FILE, ROOT, Run, polku_oracle, say
@@ -278,6 +279,20 @@ def expected():
     return found
 
 
+def missing(db):
+    """What docs/capabilities.md names, as `bi.view: column, column`, and is not there."""
+    there = {}
+    for name, column in db.rows("""
+            SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+            WHERE c.relnamespace = 'bi'::regnamespace
+            UNION ALL SELECT p.proname, NULL FROM pg_proc p WHERE p.pronamespace = 'bi'::regnamespace"""):
+        there.setdefault(name, set()).add(column)
+    with open(os.path.join(ROOT, 'docs', 'capabilities.md'), encoding='utf-8') as file:
+        for view, columns in re.findall(r'`bi\.(\w+)(?:: ([\w, ]+))?`', file.read()):
+            yield from ['bi.' + view] if view not in there else [
+                'bi.%s.%s' % (view, c) for c in columns.split(', ') if c and c not in there[view]]
+
+
 with Run('stories') as run:
     db, topic = run.database(), run.topic(6)
     consumer = run.consumer(db, topic, RULES).start()
@@ -312,4 +327,5 @@ with Run('stories') as run:
             say('              wanted %s\n              got    %s' % (
                 '\n                     '.join(wanted.get(name, [])), '\n                     '.join(rows)))
     db.rows("SET timezone = 'UTC'")
+    run.expect('docs/capabilities.md names nothing that is not there', [], sorted(set(missing(db))))
     run.expect_oracle('equal to the oracle, views included', db, RULES, '--as-of', AS_OF, *STORIES)
