@@ -39,15 +39,20 @@ def number(column):
 
 
 def double(column):
-    # PostgreSQL has no float8recv in SQL; the generator's doubles are few.
-    return "(SELECT v FROM unnest(ARRAY[0, 1, 5, 7, 9.5, 10, 100, 4, 3, 2]::float8[]) v " \
-           "WHERE encode(float8send(v), 'hex') = r.%s)" % column
+    # PostgreSQL has no float8recv in SQL; main() makes a table of the doubles that there are.
+    return '(SELECT d.value::float8 FROM raw_double d WHERE d.hex = r.%s)' % column
 
 
 KINDS = ('person', 'device', 'case', 'obligation', 'crossing', 'shared')
 WORDS = ('source', 'type', 'channel', 'brand', 'unit', 'outcome', 'reason', 'promise_kind',
          'promise_brand', 'promise_unit', 'promise_role', 'to_brand', 'to_unit', 'to_role', 'rating_scale',
-         'money_currency', 'money_kind')
+         'money_currency', 'money_kind', 'topic', 'cause', 'stage')
+
+
+JOURNEY_WORDS = ('entry_channel', 'last_channel', 'last_type', 'last_outcome', 'entry_brand', 'entry_unit', 'terminal_outcome',
+                 'stage', 'owner_brand', 'owner_unit')
+# Dimensions of aggregates that are numbers; all others are words.
+NUMBERS = ('score', 'min', 'max', 'fallback', 'clock', 'bucket', 'resolved', 'milestone', 'from_milestone', 'to_milestone')
 
 
 def insert(table, target, values, source=None):
@@ -73,44 +78,61 @@ def interaction():
         rating_min=double('rating_min'), rating_max=double('rating_max'),
         money_amount_minor=number('money_amount_minor'),
         identifiers='ARRAY(SELECT json_array_elements_text(r.identifiers::json)::uuid)',
-        identifier_namespaces=words('identifier_namespaces'), topic='r.topic', cause='r.cause', product='r.product',
-        location='r.location', stage='r.stage',
+        identifier_namespaces=words('identifier_namespaces'), product='r.product', location='r.location',
+        traits=number('traits'),
         attributes='(SELECT jsonb_object_agg(a->>0, a->>1) FROM json_array_elements(r.attributes::json) a)')
     return insert('interaction', 'interaction', values)
 
 
 def journey():
-    values = {w + '_id': word(w) for w in ('entry_channel', 'last_channel', 'last_type', 'last_outcome')}
-    values.update({c: moment('r.' + c) for c in ('first_at', 'last_at', 'first_inbound_at', 'first_human_reply_at')})
-    values.update({c: number(c) for c in ('events', 'contacts', 'switches', 'handoffs_offered', 'handoffs_accepted',
-                                          'unanswered', 'refusals')})
+    values = {w + '_id': word(w) for w in JOURNEY_WORDS}
+    for column in oracle.JOURNEY:
+        if column.endswith(('_at', '_since')):
+            values[column] = moment('r.' + column)
     values.update({c: words(c) for c in ('channels', 'brands', 'units')})
     values.update(resolved='r.resolved::boolean', crowd='r.crowd::boolean', journey_id='r.journey::uuid',
                   customer_id='r.customer::uuid', case_key='r.case::uuid', continues='r.continues::uuid')
+    told = set(values) | set(JOURNEY_WORDS) | {'journey', 'customer', 'case'}
+    values.update({c: number(c) for c in oracle.JOURNEY if c not in told})
     return insert('journey', 'journey', values)
 
 
 def obligation():
-    values = {w + '_id': word(w) for w in ('kind', 'brand', 'unit', 'role')}
+    values = {w + '_id': word(w) for w in ('kind', 'brand', 'unit', 'role', 'from_brand', 'from_unit', 'currency')}
     values.update({c: moment('r.' + c) for c in oracle.OBLIGATION if c.endswith('_at') or c.startswith('due_') or
                    c == 'first_due_to'})
-    values.update(attempts=number('attempts'), explicit='r.explicit::boolean', obligation_id='r.obligation::uuid',
+    values.update({c: number(c) for c in ('attempts', 'cycle', 'amount_minor')})
+    values.update(explicit='r.explicit::boolean', handoff='r.handoff::boolean', obligation_id='r.obligation::uuid',
                   label='coalesce(%s, -1) + 1' % code('label', ('attempted_not_reached', 'replied_not_answered')),
                   customer_id='r.customer::uuid', journey_id='r.journey::uuid', case_key='r.case::uuid',
                   opened_by='r.opened_by::uuid', fulfilled_by='r.fulfilled_by::uuid')
     return insert('obligation', 'obligation', values)
 
 
-def hourly(table, columns, key_length, time):
+def course():
+    values = {c: number(c) for c in ('steps', 'furthest', 'violations', 'skipped')}
+    values.update(journey_id='r.journey_id::uuid', customer_id='r.customer_id::uuid', definition_id=word('definition'),
+                  path_id="CASE WHEN r.path = '' THEN 0 ELSE %s END" % word('path'),
+                  start_at=moment('r.start_at'), goal_at=moment('r.goal_at'),
+                  reached_at='ARRAY(SELECT %s FROM json_array_elements_text(r.reached_at::json) a)' % moment('a'),
+                  failures='ARRAY(SELECT a::integer FROM json_array_elements_text(r.failures::json) a)')
+    return insert('course', 'course', values)
+
+
+def aggregate(name):
     """Two slots: the first has three times the count, the second takes two thirds away."""
     found = []
+    (time, *dimensions), counts = oracle.AGGREGATES[name]
     for slot, factor in ((1, 3), (2, -2)):
-        values = {c if c == time else c + '_id':
-                  'coalesce(%s, \'infinity\')' % moment('r.' + c) if c == time else 'coalesce(%s, 0)' % word(c)
-                  for c in columns[:key_length]}
-        values.update({c: '%d * r.%s::bigint' % (factor, c) for c in columns[key_length:]})
+        values = {time: "coalesce(%s, 'infinity')" % moment('r.' + time)}
+        for dimension in dimensions:
+            if dimension in NUMBERS:
+                values[dimension] = number(dimension)
+            else:
+                values[dimension + '_id'] = 'coalesce(%s, 0)' % word(dimension)
+        values.update({c: '%d * r.%s::bigint' % (factor, c) for c in counts})
         values['slot'] = str(slot)
-        found.append(insert(table, table, values))
+        found.append(insert(name, name, values))
     return '\n'.join(found)
 
 
@@ -175,18 +197,22 @@ def main():
         texts.update(i['namespace'] for i in event.field['identifiers'])
     for found in derived.journeys:
         texts |= found.channels | found.brands | found.units
+    doubles = {event.field['rating'][name] for event in derived.events if event.field['rating'] for name in
+               ('score', 'min', 'max')}
+    script += ['CREATE TEMP TABLE raw_double (hex text, value text);', 'COPY raw_double FROM STDIN;']
+    script += ['%s\t%r' % (oracle.canonical(value), value) for value in sorted(doubles)] + ['\\.']
     script += ['CREATE TEMP TABLE raw_text (text text);', 'COPY raw_text FROM STDIN;']
     script += sorted(map(oracle.canonical, texts)) + ['\\.']
     script += [
         'INSERT INTO polku.dictionary (text) SELECT text FROM raw_text ON CONFLICT DO NOTHING;',
         "SELECT polku.ensure_months(ARRAY(SELECT DISTINCT %s::date FROM raw_interaction r)) \\g /dev/null" %
         moment('r.occurred_at'),
-        interaction(), journey(), obligation(), identity(),
+        interaction(), journey(), obligation(), course(), identity(),
         insert('customer', 'customer', {'customer_id': 'r.customer::uuid', 'kind': code('kind', KINDS),
-                                        'namespace_id': word('namespace')}),
-        hourly('interaction_hourly', oracle.INTERACTION_HOURLY, 5, 'hour'),
-        hourly('obligation_hourly', oracle.OBLIGATION_HOURLY, 4, 'due_hour'),
-        'COMMIT;']
+                                        'namespace_id': word('namespace'), 'purchases': number('purchases'),
+                                        'first_purchase_at': moment('r.first_purchase_at'),
+                                        'last_purchase_at': moment('r.last_purchase_at')}),
+        *map(aggregate, oracle.AGGREGATES), 'COMMIT;']
     command = ['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', '-']
     if args.database:
         command += ['-d', args.database]
