@@ -91,3 +91,16 @@ BEGIN
         GRANT EXECUTE ON FUNCTION polku.as_of() TO polku_reader;
     END IF;
 END $$;
+
+-- Compiling a wide view for one row takes seconds: jit is switched off in this database, unless somebody decided on it.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_db_role_setting s CROSS JOIN unnest(s.setconfig) AS c (setting)
+                   WHERE s.setrole = 0 AND s.setdatabase = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+                     AND c.setting LIKE 'jit=%') THEN
+        EXECUTE format('ALTER DATABASE %I SET jit = off', current_database());
+    END IF;
+EXCEPTION
+    WHEN insufficient_privilege THEN
+        RAISE NOTICE 'jit stays as it is: % does not own the database; views of schema bi answer faster with jit = off', current_user;
+END $$;

@@ -379,14 +379,14 @@ SELECT i.journey_id,
        i.customer_id,
        CASE WHEN NOT j.crowd THEN (
            SELECT count(*) + 1 FROM polku.interaction p
-           WHERE p.customer_id = i.customer_id AND p.journey_id = i.journey_id AND p.occurred_at >= j.first_at AND p.traits & 1 = 0 AND p.occurred_at <= i.occurred_at
+           WHERE p.customer_id = i.customer_id AND p.journey_id = i.journey_id AND p.occurred_at >= j.first_at AND p.traits & 1 <> 1 AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))) END AS position,
        i.occurred_at,
        i.occurred_at - j.first_at AS since_start,
        CASE WHEN NOT j.crowd THEN i.occurred_at - (
            SELECT p.occurred_at FROM polku.interaction p
-           WHERE p.customer_id = i.customer_id AND p.journey_id = i.journey_id AND p.occurred_at >= j.first_at AND p.traits & 1 = 0 AND p.occurred_at <= i.occurred_at
+           WHERE p.customer_id = i.customer_id AND p.journey_id = i.journey_id AND p.occurred_at >= j.first_at AND p.traits & 1 <> 1 AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))
            ORDER BY p.occurred_at DESC, p.sequence DESC, (SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id) DESC, p.event_id DESC LIMIT 1) END AS since_previous,
@@ -424,7 +424,7 @@ LEFT JOIN polku.dictionary topic ON topic.id = i.topic_id
 LEFT JOIN polku.dictionary cause ON cause.id = i.cause_id
 LEFT JOIN polku.dictionary stage ON stage.id = i.stage_id
 LEFT JOIN polku.dictionary rating_scale ON rating_scale.id = i.rating_scale_id
-WHERE i.traits & 1 = 0;
+WHERE i.traits & 1 <> 1;
 
 SELECT pg_temp.describe('bi.touchpoint', 'The path: every event of a journey that is not passive, with its place in the journey. ORDER BY journey_id, position. All flags of an event are in bi.interaction.', $$
     position: Place in the journey, from 1, in event order; null in a crowd (a day of a shared phone).
@@ -756,7 +756,7 @@ SELECT j.journey_id,
        j.orphan_us * interval '1 microsecond'
            + CASE WHEN j.ownerless_since < (SELECT polku.as_of())
                        AND (SELECT i.traits & 32 <> 0 AND i.traits & 0 = 0 FROM polku.interaction i
-                            WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 = 0 AND i.traits & 1888 <> 0
+                            WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 <> 1 AND i.traits & 1888 > 0
                             ORDER BY i.occurred_at DESC, i.sequence DESC, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id) DESC, i.event_id DESC LIMIT 1)
                   THEN (SELECT polku.as_of()) - j.ownerless_since ELSE interval '0' END AS orphan_for,
        j.queue_since,
@@ -777,15 +777,15 @@ SELECT j.journey_id,
             SELECT n.kind, jsonb_object_agg(n.currency, n.amount) AS sums
             FROM (SELECT coalesce((SELECT d.text FROM polku.dictionary d WHERE d.id = i.money_kind_id), 'other') AS kind, coalesce((SELECT d.text FROM polku.dictionary d WHERE d.id = i.money_currency_id), '?') AS currency,
                          sum(i.money_amount_minor) AS amount
-                  FROM polku.interaction i WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 = 0 AND i.money_amount_minor IS NOT NULL GROUP BY 1, 2) n
+                  FROM polku.interaction i WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 <> 1 AND i.money_amount_minor IS NOT NULL GROUP BY 1, 2) n
             GROUP BY n.kind) m) AS money,
        (SELECT jsonb_agg(jsonb_build_object('scale', (SELECT d.text FROM polku.dictionary d WHERE d.id = i.rating_scale_id), 'score', i.rating_score, 'min', i.rating_min,
                          'max', i.rating_max, 'at', i.occurred_at, 'channel', (SELECT d.text FROM polku.dictionary d WHERE d.id = i.channel_id), 'brand', (SELECT d.text FROM polku.dictionary d WHERE d.id = i.brand_id))
                          ORDER BY i.occurred_at, i.sequence)
-        FROM polku.interaction i WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 = 0 AND i.rating_score IS NOT NULL) AS ratings,
+        FROM polku.interaction i WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 <> 1 AND i.rating_score IS NOT NULL) AS ratings,
        (SELECT jsonb_object_agg(n.reason, n.refusals) FROM (
             SELECT coalesce(CASE WHEN i.sensitivity = 0 THEN (SELECT d.text FROM polku.dictionary d WHERE d.id = i.reason_id) END, 'not told') AS reason, count(*) AS refusals
-            FROM polku.interaction i WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 = 0 AND i.traits & 2064 <> 0 GROUP BY 1) n) AS refusals_by_reason,
+            FROM polku.interaction i WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 <> 1 AND i.traits & 2064 > 0 GROUP BY 1) n) AS refusals_by_reason,
        (SELECT jsonb_object_agg(n.state, n.obligations) FROM (
             SELECT o.state, count(*) AS obligations FROM bi.obligation o
             WHERE o.customer_id = j.customer_id AND o.journey_id = j.journey_id GROUP BY o.state) n) AS obligations_by_state,
@@ -883,10 +883,10 @@ $$);
 
 CREATE VIEW bi.journey_brand AS
 SELECT j.journey_id, j.customer_id, (SELECT d.text FROM polku.dictionary d WHERE d.id = n.brand_id) AS brand, n.place::integer AS place, j.first_at AS journey_first_at,
-       (SELECT min(i.occurred_at) FROM polku.interaction i WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 = 0 AND i.brand_id = n.brand_id) AS first_at,
-       (SELECT max(i.occurred_at) FROM polku.interaction i WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 = 0 AND i.brand_id = n.brand_id) AS last_at,
-       (SELECT count(*) FROM polku.interaction i WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 = 0 AND i.brand_id = n.brand_id) AS events,
-       (SELECT count(*) FROM polku.interaction i WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 = 0 AND i.brand_id = n.brand_id AND i.traits & 4 <> 0) AS contacts,
+       (SELECT min(i.occurred_at) FROM polku.interaction i WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 <> 1 AND i.brand_id = n.brand_id) AS first_at,
+       (SELECT max(i.occurred_at) FROM polku.interaction i WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 <> 1 AND i.brand_id = n.brand_id) AS last_at,
+       (SELECT count(*) FROM polku.interaction i WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 <> 1 AND i.brand_id = n.brand_id) AS events,
+       (SELECT count(*) FROM polku.interaction i WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 <> 1 AND i.brand_id = n.brand_id AND i.traits & 4 <> 0) AS contacts,
        (SELECT count(*) FROM bi.obligation o
         WHERE o.customer_id = j.customer_id AND o.journey_id = j.journey_id AND o.brand = (SELECT d.text FROM polku.dictionary d WHERE d.id = n.brand_id) AND o.broken) AS broken
 FROM polku.journey j
@@ -911,10 +911,10 @@ CROSS JOIN LATERAL (
     WITH event AS MATERIALIZED (
         SELECT row_number() OVER w AS n, i.occurred_at, i.traits, i.brand_id, i.unit_id,
                coalesce(i.to_brand_id, i.brand_id) AS to_brand_id, i.to_unit_id,
-               coalesce(bool_or(i.traits & 1888 <> 0 OR i.unit_id IS NOT NULL) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), false) AS named,
-               count(*) FILTER (WHERE i.traits & 1888 <> 0) OVER w AS acts
+               coalesce(bool_or(i.traits & 1888 > 0 OR i.unit_id IS NOT NULL) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), false) AS named,
+               count(*) FILTER (WHERE i.traits & 1888 > 0) OVER w AS acts
         FROM polku.interaction i
-        WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 = 0
+        WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 <> 1
         WINDOW w AS (ORDER BY i.occurred_at, i.sequence, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)
     ), change AS (
         SELECT e.n, e.occurred_at, e.traits & 2 <> 0 AS terminal, e.acts,
@@ -980,74 +980,74 @@ SELECT i.occurred_at, i.customer_id, i.journey_id, (SELECT d.text FROM polku.dic
        (SELECT d.text FROM polku.dictionary d WHERE d.id = i.brand_id) AS brand, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.unit_id) AS unit, i.staff, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.outcome_id) AS outcome, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.stage_id) AS stage,
        CASE WHEN i.sensitivity = 0 THEN coalesce((SELECT d.text FROM polku.dictionary d WHERE d.id = i.cause_id), (SELECT d.text FROM polku.dictionary d WHERE d.id = i.topic_id)) END AS need,
        (SELECT p.occurred_at FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.traits & 1 = 0 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
+        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
           AND CASE WHEN i.cause_id IS NOT NULL THEN p.cause_id = i.cause_id ELSE p.cause_id IS NULL AND p.topic_id = i.topic_id END
           AND p.occurred_at >= i.occurred_at - interval '30 days' AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))
         ORDER BY p.occurred_at DESC, p.sequence DESC, (SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id) DESC, p.event_id DESC LIMIT 1) AS previous_at,
        i.occurred_at - (SELECT p.occurred_at FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.traits & 1 = 0 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
+        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
           AND CASE WHEN i.cause_id IS NOT NULL THEN p.cause_id = i.cause_id ELSE p.cause_id IS NULL AND p.topic_id = i.topic_id END
           AND p.occurred_at >= i.occurred_at - interval '30 days' AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))
         ORDER BY p.occurred_at DESC, p.sequence DESC, (SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id) DESC, p.event_id DESC LIMIT 1) AS after,
        (SELECT (SELECT d.text FROM polku.dictionary d WHERE d.id = p.brand_id) FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.traits & 1 = 0 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
+        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
           AND CASE WHEN i.cause_id IS NOT NULL THEN p.cause_id = i.cause_id ELSE p.cause_id IS NULL AND p.topic_id = i.topic_id END
           AND p.occurred_at >= i.occurred_at - interval '30 days' AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))
         ORDER BY p.occurred_at DESC, p.sequence DESC, (SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id) DESC, p.event_id DESC LIMIT 1) AS previous_brand,
        (SELECT (SELECT d.text FROM polku.dictionary d WHERE d.id = p.unit_id) FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.traits & 1 = 0 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
+        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
           AND CASE WHEN i.cause_id IS NOT NULL THEN p.cause_id = i.cause_id ELSE p.cause_id IS NULL AND p.topic_id = i.topic_id END
           AND p.occurred_at >= i.occurred_at - interval '30 days' AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))
         ORDER BY p.occurred_at DESC, p.sequence DESC, (SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id) DESC, p.event_id DESC LIMIT 1) AS previous_unit,
        (SELECT (SELECT d.text FROM polku.dictionary d WHERE d.id = p.channel_id) FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.traits & 1 = 0 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
+        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
           AND CASE WHEN i.cause_id IS NOT NULL THEN p.cause_id = i.cause_id ELSE p.cause_id IS NULL AND p.topic_id = i.topic_id END
           AND p.occurred_at >= i.occurred_at - interval '30 days' AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))
         ORDER BY p.occurred_at DESC, p.sequence DESC, (SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id) DESC, p.event_id DESC LIMIT 1) AS previous_channel,
        (SELECT p.journey_id FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.traits & 1 = 0 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
+        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
           AND CASE WHEN i.cause_id IS NOT NULL THEN p.cause_id = i.cause_id ELSE p.cause_id IS NULL AND p.topic_id = i.topic_id END
           AND p.occurred_at >= i.occurred_at - interval '30 days' AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))
         ORDER BY p.occurred_at DESC, p.sequence DESC, (SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id) DESC, p.event_id DESC LIMIT 1) AS previous_journey_id,
        EXISTS (SELECT FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.traits & 1 = 0 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
+        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
           AND CASE WHEN i.cause_id IS NOT NULL THEN p.cause_id = i.cause_id ELSE p.cause_id IS NULL AND p.topic_id = i.topic_id END
           AND p.occurred_at >= i.occurred_at - interval '1 days' AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))) AS repeat_1d,
        EXISTS (SELECT FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.traits & 1 = 0 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
+        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
           AND CASE WHEN i.cause_id IS NOT NULL THEN p.cause_id = i.cause_id ELSE p.cause_id IS NULL AND p.topic_id = i.topic_id END
           AND p.occurred_at >= i.occurred_at - interval '7 days' AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))) AS repeat_7d,
        EXISTS (SELECT FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.traits & 1 = 0 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
+        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
           AND CASE WHEN i.cause_id IS NOT NULL THEN p.cause_id = i.cause_id ELSE p.cause_id IS NULL AND p.topic_id = i.topic_id END
           AND p.occurred_at >= i.occurred_at - interval '14 days' AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))) AS repeat_14d,
        EXISTS (SELECT FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.traits & 1 = 0 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
+        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
           AND CASE WHEN i.cause_id IS NOT NULL THEN p.cause_id = i.cause_id ELSE p.cause_id IS NULL AND p.topic_id = i.topic_id END
           AND p.occurred_at >= i.occurred_at - interval '30 days' AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))) AS repeat_30d,
        i.sensitivity = 1 AS sensitive, i.event_hash
 FROM polku.interaction i
-WHERE i.traits & 4 <> 0 AND i.traits & 1 = 0;
+WHERE i.traits & 4 <> 0 AND i.traits & 1 <> 1;
 
 SELECT pg_temp.describe('bi.contact', 'Every contact, with the one before it of the same customer and need, on any channel and brand. Name a customer or a range of occurred_at; figures over long times are in bi.repeat_daily.', $$
     need: What it is about: its cause, else its topic; null for sensitive events and where neither is told.
@@ -1073,12 +1073,12 @@ FROM polku.interaction i
 JOIN polku.journey j ON j.journey_id = i.journey_id AND j.customer_id = i.customer_id AND NOT j.crowd
 CROSS JOIN LATERAL (
     SELECT p.occurred_at, p.channel_id, p.brand_id, p.type_id, p.traits FROM polku.interaction p
-    WHERE p.customer_id = i.customer_id AND p.journey_id = i.journey_id AND p.occurred_at >= j.first_at AND p.traits & 1 = 0 AND p.traits & 4 <> 0
+    WHERE p.customer_id = i.customer_id AND p.journey_id = i.journey_id AND p.occurred_at >= j.first_at AND p.traits & 1 <> 1 AND p.traits & 4 <> 0
           AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))
     ORDER BY p.occurred_at DESC, p.sequence DESC, (SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id) DESC, p.event_id DESC LIMIT 1) p
-WHERE i.traits & 4 <> 0 AND i.traits & 1 = 0;
+WHERE i.traits & 4 <> 0 AND i.traits & 1 <> 1;
 
 SELECT pg_temp.describe('bi.transition', 'From one contact of a journey to the next: channel, brand and the time between. Name a customer or a range of occurred_at; figures over long times are in bi.transition_hourly.', $$
     occurred_at: Time of the later contact.
@@ -1098,7 +1098,7 @@ SELECT j.journey_id, j.customer_id, j.first_at AS journey_first_at, (SELECT d.te
 FROM polku.journey j
 CROSS JOIN LATERAL (
     SELECT i.money_kind_id AS kind_id, i.money_currency_id AS currency_id, count(*) AS events, sum(i.money_amount_minor)::bigint AS amount_minor
-    FROM polku.interaction i WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 = 0 AND i.money_amount_minor IS NOT NULL
+    FROM polku.interaction i WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 <> 1 AND i.money_amount_minor IS NOT NULL
     GROUP BY i.money_kind_id, i.money_currency_id) m;
 
 SELECT pg_temp.describe('bi.journey_money', 'Money of a journey by kind and currency: lost, paid, compensated.', $$
@@ -1248,7 +1248,7 @@ SELECT i.occurred_at AS opened_at, i.customer_id, i.journey_id, (SELECT d.text F
         WHERE p.customer_id = i.customer_id AND p.journey_id = i.journey_id AND p.money_currency_id IS NOT NULL
         ORDER BY p.type_id = (SELECT d.id FROM polku.dictionary d WHERE d.text = 'recovery.paid') DESC, p.occurred_at DESC LIMIT 1) AS currency,
        (SELECT p.occurred_at FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.occurred_at > i.occurred_at AND p.occurred_at <= (SELECT polku.as_of()) AND p.traits & 4194304 <> 0
+        WHERE p.customer_id = i.customer_id AND p.occurred_at > i.occurred_at AND p.occurred_at <= (SELECT polku.as_of()) AND p.traits & 4194304 = 4194304
         ORDER BY p.occurred_at LIMIT 1) AS returned_at,
        (SELECT polku.as_of()) AS as_of
 FROM polku.interaction i
@@ -1290,18 +1290,18 @@ FROM (
     SELECT i.topic_id, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.topic_id) AS topic_id_text, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.brand_id) AS brand, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.unit_id) AS unit, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.channel_id) AS channel,
            i.occurred_at, i.event_hash, a.as_of,
            (SELECT min(p.occurred_at) FROM polku.interaction p
-            WHERE p.topic_id = i.topic_id AND p.traits & 1065353216 <> 0 AND p.traits & 167772160 <> 0 AND p.brand_id IS NOT DISTINCT FROM i.brand_id
+            WHERE p.topic_id = i.topic_id AND p.traits & 1065353216 <> 0 AND p.traits & 167772160 > 0 AND p.brand_id IS NOT DISTINCT FROM i.brand_id
               AND p.occurred_at > i.occurred_at AND p.occurred_at <= a.as_of AND p.sensitivity = 0) AS ended_at
     FROM polku.interaction i
     CROSS JOIN (SELECT polku.as_of() AS as_of OFFSET 0) a
-    WHERE i.traits & 1065353216 <> 0 AND i.traits & 16777216 <> 0 AND i.topic_id IS NOT NULL AND i.sensitivity = 0 AND i.occurred_at <= a.as_of
+    WHERE i.traits & 1065353216 <> 0 AND i.traits & 16777216 = 16777216 AND i.topic_id IS NOT NULL AND i.sensitivity = 0 AND i.occurred_at <= a.as_of
     OFFSET 0) s
 CROSS JOIN LATERAL (
     SELECT min(p.occurred_at) AS first_at, count(*) AS diagnoses, count(DISTINCT p.customer_id) AS customers,
            array_agg(DISTINCT (SELECT d.text FROM polku.dictionary d WHERE d.id = p.brand_id)) AS brands,
            array_agg(DISTINCT (SELECT d.text FROM polku.dictionary d WHERE d.id = p.cause_id)) FILTER (WHERE p.cause_id IS NOT NULL) AS causes
     FROM polku.interaction p
-    WHERE p.topic_id = s.topic_id AND p.traits & 1065353216 <> 0 AND p.traits & 67108864 <> 0 AND p.sensitivity = 0
+    WHERE p.topic_id = s.topic_id AND p.traits & 1065353216 <> 0 AND p.traits & 67108864 = 67108864 AND p.sensitivity = 0
       AND p.occurred_at >= s.occurred_at - interval '90 days' AND p.occurred_at <= coalesce(s.ended_at, s.as_of)) d
 WHERE d.diagnoses > 0) c;
 
@@ -1335,12 +1335,12 @@ FROM (
            (array_agg((SELECT d.text FROM polku.dictionary d WHERE d.id = e.brand_id) ORDER BY e.occurred_at) FILTER (WHERE NOT e.diagnosis))[1] AS acknowledged_by,
            e.as_of
     FROM (
-        SELECT i.topic_id, i.cause_id, i.brand_id, i.customer_id, i.occurred_at, i.traits & 67108864 <> 0 AS diagnosis, a.as_of,
-               count(*) FILTER (WHERE i.traits & 134217728 <> 0) OVER (
+        SELECT i.topic_id, i.cause_id, i.brand_id, i.customer_id, i.occurred_at, i.traits & 67108864 = 67108864 AS diagnosis, a.as_of,
+               count(*) FILTER (WHERE i.traits & 134217728 = 134217728) OVER (
                    PARTITION BY i.topic_id ORDER BY i.occurred_at, i.sequence, i.event_hash ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS episode
         FROM polku.interaction i
         CROSS JOIN (SELECT polku.as_of() AS as_of OFFSET 0) a
-        WHERE i.traits & 1065353216 <> 0 AND i.traits & 201326592 <> 0 AND i.topic_id IS NOT NULL AND i.sensitivity = 0 AND i.occurred_at <= a.as_of) e
+        WHERE i.traits & 1065353216 <> 0 AND i.traits & 201326592 > 0 AND i.topic_id IS NOT NULL AND i.sensitivity = 0 AND i.occurred_at <= a.as_of) e
     GROUP BY e.topic_id, e.episode, e.as_of) k
 WHERE k.first_diagnosis_at IS NOT NULL;
 
@@ -1399,7 +1399,7 @@ SELECT i.occurred_at, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.chan
        (SELECT NOT j.resolved FROM polku.journey j WHERE j.journey_id = i.journey_id) AS journey_open,
        i.event_hash
 FROM polku.interaction i
-WHERE i.traits & 1065353216 <> 0 AND i.traits & 268435456 <> 0;
+WHERE i.traits & 1065353216 <> 0 AND i.traits & 268435456 = 268435456;
 
 SELECT pg_temp.describe('bi.mention', 'What others said of the organisation in public, with the journey that it belongs to.', $$
     channel: Where: media, social, ...
@@ -1426,12 +1426,12 @@ FROM polku.interaction i
 LEFT JOIN LATERAL (
     SELECT p.occurred_at, (SELECT d.text FROM polku.dictionary d WHERE d.id = p.type_id) AS type, CASE WHEN p.sensitivity = 0 THEN (SELECT d.text FROM polku.dictionary d WHERE d.id = p.reason_id) END AS reason
     FROM polku.interaction p
-    WHERE p.traits & 1065353216 <> 0 AND p.traits & 536870912 <> 0 AND p.occurred_at >= i.occurred_at
+    WHERE p.traits & 1065353216 <> 0 AND p.traits & 536870912 = 536870912 AND p.occurred_at >= i.occurred_at
       AND p.type_id = ANY (ARRAY(SELECT d.id FROM polku.dictionary d WHERE d.text IN ('improvement.adopted', 'improvement.declined')))
       AND CASE WHEN p.relates_to IS NOT NULL THEN p.relates_to = i.event_hash
                ELSE p.topic_id = i.topic_id AND p.brand_id IS NOT DISTINCT FROM i.brand_id END
     ORDER BY p.occurred_at, p.sequence LIMIT 1) d ON true
-WHERE i.traits & 1065353216 <> 0 AND i.traits & 536870912 <> 0 AND i.type_id = ANY (ARRAY(SELECT d.id FROM polku.dictionary d WHERE d.text IN ('improvement.proposed')));
+WHERE i.traits & 1065353216 <> 0 AND i.traits & 536870912 = 536870912 AND i.type_id = ANY (ARRAY(SELECT d.id FROM polku.dictionary d WHERE d.text IN ('improvement.proposed')));
 
 SELECT pg_temp.describe('bi.improvement', 'Improvements that were proposed, and whether they were made (by relates_to, else by topic and brand). For the effect compare aggregates before and after adopted_at.', $$
     proposed_at: When it was proposed.
@@ -1449,17 +1449,17 @@ SELECT i.occurred_at, i.customer_id, i.journey_id, (SELECT d.text FROM polku.dic
        (SELECT d.text FROM polku.dictionary d WHERE d.id = i.outcome_id) AS outcome,
        coalesce((SELECT c.first_purchase_at <= i.occurred_at FROM polku.customer c WHERE c.customer_id = i.customer_id), false) AS had_bought,
        (SELECT p.occurred_at FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.occurred_at > i.occurred_at AND p.occurred_at <= (SELECT polku.as_of()) AND p.traits & 4194304 <> 0
+        WHERE p.customer_id = i.customer_id AND p.occurred_at > i.occurred_at AND p.occurred_at <= (SELECT polku.as_of()) AND p.traits & 4194304 = 4194304
         ORDER BY p.occurred_at LIMIT 1) AS next_purchase_at,
        EXISTS (SELECT FROM polku.interaction p
                WHERE p.customer_id = i.customer_id AND p.occurred_at > i.occurred_at AND p.occurred_at <= i.occurred_at + interval '30 days'
-                 AND p.occurred_at <= (SELECT polku.as_of()) AND p.traits & 4194304 <> 0) AS returned_30d,
+                 AND p.occurred_at <= (SELECT polku.as_of()) AND p.traits & 4194304 = 4194304) AS returned_30d,
        EXISTS (SELECT FROM polku.interaction p
                WHERE p.customer_id = i.customer_id AND p.occurred_at > i.occurred_at AND p.occurred_at <= i.occurred_at + interval '90 days'
-                 AND p.occurred_at <= (SELECT polku.as_of()) AND p.traits & 4194304 <> 0) AS returned_90d,
+                 AND p.occurred_at <= (SELECT polku.as_of()) AND p.traits & 4194304 = 4194304) AS returned_90d,
        i.occurred_at + interval '90 days' <= (SELECT polku.as_of()) AS complete, i.event_hash
 FROM polku.interaction i
-WHERE i.traits & 4 <> 0 AND i.traits & 1 = 0;
+WHERE i.traits & 4 <> 0 AND i.traits & 1 <> 1;
 
 SELECT pg_temp.describe('bi.return_after_contact', 'Every contact is a threat to loyalty: did the customer buy again after it? Repurchase by contact type = avg(returned_90d::int) over complete contacts of customers who had bought. Name a customer or a range of occurred_at.', $$
     had_bought: The customer had bought before.
@@ -1472,8 +1472,8 @@ $$);
 CREATE VIEW bi.best_journey AS
 SELECT j.journey_id, j.customer_id, j.first_at, j.last_at, j.last_at - j.first_at AS duration,
        (SELECT d.text FROM polku.dictionary d WHERE d.id = j.owner_brand_id) AS brand, (SELECT d.text FROM polku.dictionary d WHERE d.id = j.owner_unit_id) AS unit, j.contacts, j.people, j.proactive, j.thanks, j.effort,
-       ARRAY(SELECT DISTINCT i.staff FROM polku.interaction i WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 = 0 AND i.staff IS NOT NULL) AS staff,
-       (SELECT i.location FROM polku.interaction i WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 = 0 AND i.location IS NOT NULL ORDER BY i.occurred_at LIMIT 1) AS location
+       ARRAY(SELECT DISTINCT i.staff FROM polku.interaction i WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 <> 1 AND i.staff IS NOT NULL) AS staff,
+       (SELECT i.location FROM polku.interaction i WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 <> 1 AND i.location IS NOT NULL ORDER BY i.occurred_at LIMIT 1) AS location
 FROM polku.journey j
 WHERE j.proactive > 0 AND j.thanks > 0 AND j.owners <= 1 AND j.ownerless_us = 0 AND j.repeats = 0 AND j.refusals = 0 AND j.deflections = 0
   AND j.misroutes = 0 AND NOT j.crowd
@@ -1505,7 +1505,7 @@ FROM (
            (i.direction = 0)::integer AS called
     FROM polku.interaction i
     CROSS JOIN LATERAL (SELECT bi.zone_of((SELECT d.text FROM polku.dictionary d WHERE d.id = i.brand_id), (SELECT d.text FROM polku.dictionary d WHERE d.id = i.unit_id)) AS zone OFFSET 0) z
-    WHERE i.customer_id IS NOT NULL AND i.traits & 1 = 0 AND i.traits & 12 <> 0 AND i.direction IN (0, 1)) r
+    WHERE i.customer_id IS NOT NULL AND i.traits & 1 <> 1 AND i.traits & 12 > 0 AND i.direction IN (0, 1)) r
 GROUP BY r.customer_id, r.weekday, r.hour, r.zone;
 
 SELECT pg_temp.describe('bi.reachability', 'When a customer can be reached: outbound contacts and attempts by weekday and local hour of the calendar of brand and unit. Name a customer.', $$
@@ -1543,7 +1543,7 @@ FROM polku.interaction i
 CROSS JOIN (SELECT polku.as_of() AS as_of OFFSET 0) a
 CROSS JOIN LATERAL (VALUES ('refused', 16, 0), ('deflected', 2048, 0), ('misrouted', 8192, 0),
                            ('unanswered', 8, 0), ('selfservice_failed', 16384, 0)) AS v (what, bit, none)
-WHERE i.traits & 26648 <> 0 AND i.traits & 1 = 0 AND i.traits & v.bit <> 0 AND i.occurred_at <= a.as_of
+WHERE i.traits & 26648 > 0 AND i.traits & 1 <> 1 AND i.traits & v.bit <> 0 AND i.occurred_at <= a.as_of
 UNION ALL
 SELECT 'sanction_during_breach', i.customer_id, i.journey_id, i.event_hash, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.brand_id), (SELECT d.text FROM polku.dictionary d WHERE d.id = i.unit_id), NULL, i.occurred_at,
        (SELECT d.text FROM polku.dictionary d WHERE d.id = i.type_id) || ' while ' || o.breach || ' was open', o.amount_minor, o.currency
@@ -1555,7 +1555,7 @@ CROSS JOIN LATERAL (
       AND CASE WHEN b.changed_at > i.occurred_at THEN b.first_due_to ELSE b.due_to END < i.occurred_at
       AND coalesce(b.fulfilled_at > i.occurred_at, true) AND coalesce(b.rejected_at > i.occurred_at, true) AND coalesce(b.withdrawn_at > i.occurred_at, true)
     ORDER BY b.due_to LIMIT 1) o
-WHERE i.traits & 1065353216 <> 0 AND i.traits & 8388608 <> 0 AND i.occurred_at <= a.as_of
+WHERE i.traits & 1065353216 <> 0 AND i.traits & 8388608 = 8388608 AND i.occurred_at <= a.as_of
 UNION ALL
 SELECT 'fallback', t.customer_id, t.journey_id, t.event_hash, t.from_brand, NULL, NULL, t.occurred_at, t.from_channel || ' > ' || t.to_channel, NULL, NULL
 FROM bi.transition t CROSS JOIN (SELECT polku.as_of() AS as_of OFFSET 0) a
@@ -1567,13 +1567,13 @@ FROM polku.interaction i
 CROSS JOIN (SELECT polku.as_of() AS as_of OFFSET 0) a
 CROSS JOIN LATERAL (
     SELECT p.occurred_at, p.brand_id, p.unit_id FROM polku.interaction p
-    WHERE p.customer_id = i.customer_id AND p.traits & 1 = 0 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
+    WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
           AND CASE WHEN i.cause_id IS NOT NULL THEN p.cause_id = i.cause_id ELSE p.cause_id IS NULL AND p.topic_id = i.topic_id END
       AND p.occurred_at >= i.occurred_at - interval '30 days' AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))
     ORDER BY p.occurred_at DESC, p.sequence DESC, (SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id) DESC, p.event_id DESC LIMIT 1) r
-WHERE i.traits & 4 <> 0 AND i.traits & 1 = 0 AND i.sensitivity = 0 AND coalesce(i.cause_id, i.topic_id) IS NOT NULL
+WHERE i.traits & 4 <> 0 AND i.traits & 1 <> 1 AND i.sensitivity = 0 AND coalesce(i.cause_id, i.topic_id) IS NOT NULL
   AND i.occurred_at <= a.as_of
   AND r.occurred_at >= i.occurred_at - coalesce((SELECT s.repeat_window_us * interval '1 microsecond' FROM polku.rules_state s), interval '7 days')
 UNION ALL
@@ -1629,13 +1629,13 @@ SELECT c.customer_id,
        (SELECT jsonb_agg(jsonb_build_object('at', e.occurred_at, 'channel', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.channel_id), 'brand', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.brand_id), 'unit', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.unit_id),
                          'type', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.type_id), 'outcome', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.outcome_id)) ORDER BY e.occurred_at DESC, e.sequence DESC)
         FROM (SELECT i.* FROM polku.interaction i
-              WHERE i.customer_id = c.customer_id AND i.traits & 4 <> 0 AND i.traits & 1 = 0
+              WHERE i.customer_id = c.customer_id AND i.traits & 4 <> 0 AND i.traits & 1 <> 1
                 AND i.occurred_at <= (SELECT polku.as_of())
               ORDER BY i.occurred_at DESC LIMIT 5) e) AS last_contacts,
        (SELECT jsonb_agg(jsonb_build_object('at', e.occurred_at, 'channel', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.channel_id), 'brand', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.brand_id), 'unit', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.unit_id),
                          'type', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.type_id), 'reason', CASE WHEN e.sensitivity = 0 THEN (SELECT d.text FROM polku.dictionary d WHERE d.id = e.reason_id) END) ORDER BY e.occurred_at DESC, e.sequence DESC)
         FROM (SELECT i.* FROM polku.interaction i
-              WHERE i.customer_id = c.customer_id AND i.traits & 8415256 <> 0 AND i.traits & 1 = 0
+              WHERE i.customer_id = c.customer_id AND i.traits & 8415256 > 0 AND i.traits & 1 <> 1
                 AND i.occurred_at <= (SELECT polku.as_of())
               ORDER BY i.occurred_at DESC LIMIT 5) e) AS last_failures,
        (SELECT jsonb_agg(jsonb_build_object('at', e.occurred_at, 'scale', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.rating_scale_id), 'score', e.rating_score, 'min', e.rating_min,
@@ -2411,7 +2411,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     CROSS JOIN LATERAL (
         SELECT min(i.occurred_at) AS proactive_at FROM polku.interaction i
         WHERE i.customer_id = h.customer_id AND i.occurred_at >= h.first_at AND i.occurred_at <= a.as_of
-          AND i.traits & 32768 <> 0) p
+          AND i.traits & 32768 = 32768) p
     ORDER BY h.first_at, h.customer_id
 $$;
 COMMENT ON FUNCTION bi.incident_customers(text, timestamptz, timestamptz) IS 'Customers with an event of this cause in from .. to: when it first hit them, when they first called (first_contact_at), when somebody spoke to them before they had to ask (proactive_at), which came first (reached_first), who was not contacted up to as_of, and what is still open.';
@@ -2574,7 +2574,7 @@ FROM (
            count(*) FILTER (WHERE i.customer_kind IN (1, 2)) AS anonymous,
            count(*) FILTER (WHERE i.sighted_id IS NOT NULL) AS borrowed,
            count(*) FILTER (WHERE i.customer_kind = 5) AS shared,
-           count(*) FILTER (WHERE i.journey_id IS NULL AND i.traits & 1 = 0) AS without_journey,
+           count(*) FILTER (WHERE i.journey_id IS NULL AND i.traits & 1 <> 1) AS without_journey,
            count(*) FILTER (WHERE i.channel_id IS NULL) AS without_channel,
            count(*) FILTER (WHERE i.brand_id IS NULL) AS without_brand,
            count(*) FILTER (WHERE i.unit_id IS NULL) AS without_unit,
