@@ -52,9 +52,19 @@ TYPES = {
     'owner.cleared': 2, 'queue.entered': 2, 'queue.left': 2, 'queue.moved': 1, 'work.started': 2, 'work.resumed': 1,
     'work.stopped': 2, 'request.failed': 1, 'request.diagnosed': 1, 'statement.withdrawn': 1,
 }
+# Of seeds with few long journeys: what facts of journeys are told from.
+BUSY = {
+    'contact.inbound': 12, 'contact.outbound': 8, 'reply.sent': 4, 'question.asked': 6, 'answer.given': 6, 'case.closed': 3,
+    'handoff.offered': 8, 'handoff.accepted': 6, 'handoff.rejected': 4, 'handoff.forwarded': 4, 'owner.assigned': 6,
+    'owner.cleared': 4, 'queue.entered': 4, 'queue.left': 4, 'queue.moved': 2, 'work.started': 4, 'work.resumed': 2,
+    'work.stopped': 4, 'callback.requested': 4, 'callback.unreached': 4, 'callback.reached': 3, 'order.placed': 3,
+    'payment.captured': 4, 'order.delivered': 2, 'feedback.submitted': 3, 'newsletter.sent': 2, 'request.refused': 1,
+}
+BUSY_STEPS = [n * SECOND for n in (0, 1, 1, 5, 5, 20, 27, 30, 60)]
 # What may follow what, soon and on the same matter: it acts on the obligation that the first one opens.
 FOLLOWERS = {
     'callback.requested': ['callback.attempted', 'callback.unreached', 'callback.reached', 'callback.withdrawn'],
+    'callback.unreached': ['callback.requested', 'callback.booked', 'callback.reached'],
     'callback.booked': ['callback.attempted', 'callback.reached', 'callback.refused'],
     'question.asked': ['reply.sent', 'contact.outbound', 'answer.given', 'answer.given', 'question.withdrawn'],
     'payment.captured': ['ticket.issued', 'ticket.issued', 'payment.refunded'],
@@ -97,6 +107,7 @@ class Generator:
         # Few words, so that contacts repeat each other; some seeds know more people of staff than are counted.
         self.words = self.random.choice([1, 2, 2, 3])
         self.staff = self.random.choice([2, 2, 3, 1000])
+        self.busy = self.maybe(0.4)
         self.span = self.random.choice([200, 600, 1500, 1500, 4000, 20000]) * SECOND
         # Some seeds have one person with most of the events: a crowd by max_events.
         self.weights = [self.random.choice([1, 1, 1, 2]) for _ in range(people)]
@@ -113,6 +124,8 @@ class Generator:
     def time(self, person):
         """Mostly one of STEPS away from another event of the person or of anybody, give or take a microsecond."""
         own = [event for who, event in self.past if who == person]
+        if self.busy and own and self.maybe(0.95):
+            return self.at_of(own[-1]) + self.random.choice(self.steps if self.maybe(0.1) else BUSY_STEPS)
         others = own if own and self.maybe(0.8) else [event for _, event in self.past]
         if others and self.maybe(0.7):
             return self.at_of(self.random.choice(others)) + self.random.choice([-1, 1, 1]) * \
@@ -128,6 +141,9 @@ class Generator:
         """Makes `event` act on what `opener` opened: soon after it, or up to the skew before."""
         event['type'] = self.random.choice(FOLLOWERS[opener['type']])
         step = self.random.choice([-5, -5, -1, 0, 1, 5, 20, 20, 30, 60, 60, 300]) * SECOND
+        if self.busy or self.maybe(0.5):
+            event.update((name, opener[name]) for name in ('topic', 'cause') if name in opener)
+            step = self.random.choice([step] + self.steps[len(STEPS):])
         at = self.at_of(opener) + step + self.random.choice([0, 0, 0, -1, 1])
         event['occurred_at'] = at if self.maybe(0.5) else oracle.format_time(at)
         if self.maybe(0.8):
@@ -168,7 +184,7 @@ class Generator:
 
     def known(self, person):
         found = []
-        if self.maybe(0.75):
+        if self.busy or self.maybe(0.75):
             found.append(self.customer_id(person))
         if self.maybe(0.2):
             found.append({'namespace': 'shop/customer_id', 'value': 'C-%d' % person})
@@ -202,7 +218,8 @@ class Generator:
         return found + ([self.customer_id(person)] if place == person and self.maybe(0.5) else [])
 
     def identifiers(self, person):
-        shape = self.random.choices(list(self.shapes), self.shapes.values())[0]
+        shape = 'known' if self.busy and self.maybe(0.9) else \
+            self.random.choices(list(self.shapes), self.shapes.values())[0]
         if shape == 'known':
             found = self.known(person)
         elif shape == 'family phone':
@@ -256,7 +273,7 @@ class Generator:
         if openers and self.maybe(0.35):
             who, opener = self.random.choice(openers)
             person = person if self.maybe(0.15) else who
-        at = self.time(person)
+        at, types = self.time(person), BUSY if self.busy and self.maybe(0.9) else TYPES
         source = self.random.choice(SOURCES)
         # Ids hold a slash now and then; one id may come back at another time, or name an obligation too.
         event_id = self.random.choice(['e%d', 'e%d', 'e%d', 'e/%d']) % number
@@ -267,7 +284,7 @@ class Generator:
         event = {
             'event_id': event_id, 'source': source,
             'occurred_at': at if self.maybe(0.5) else oracle.format_time(at),
-            'type': self.random.choices(list(TYPES), TYPES.values())[0],
+            'type': self.random.choices(list(types), types.values())[0],
             'channel': self.random.choice(CHANNELS), 'brand': self.random.choices(BRANDS, [6, 2, 1])[0],
         }
         if self.maybe(0.4):
@@ -285,7 +302,7 @@ class Generator:
         shape, identifiers = self.identifiers(person)
         if identifiers or self.maybe(0.5):
             event['identifiers'] = identifiers
-        if not opener and self.maybe(1 if shape == 'case' else 0 if shape == 'nothing' else 0.35):
+        if not opener and self.maybe(1 if shape == 'case' else 0 if shape == 'nothing' else 0.1 if self.busy else 0.35):
             event['case_id'] = self.cases[person] if self.maybe(0.7) else self.random.choice(self.cases + ['-', ''])
         if self.maybe(0.4):
             event['outcome'] = self.random.choice(['ok', 'resolved', 'refused', 'unreached', 'abandoned', 'failed'])
@@ -314,9 +331,9 @@ class Generator:
         words = ['fuel', 'laskutus', 'brakes \\ å'][:self.words]      # a cause and a topic may be one text
         for name, chance, values in (('topic', 0.4, words), ('cause', 0.3, words), ('stage', 0.3, ['use', 'buy', 'leave']),
                                      ('product', 0.1, ['95E10']), ('location', 0.1, ['Åbo'])):
-            if self.maybe(chance):
+            if name not in event and self.maybe(chance):
                 event[name] = self.random.choice(values)
-        if self.maybe(0.5):
+        if self.maybe(0.95 if self.staff > 64 else 0.5):
             event['staff'] = self.random.choice(['agent %d', 'agent %d', ' agent %d ', '-']).replace(
                 '%d', str(self.random.randrange(self.staff)))
         if self.maybe(0.15):
