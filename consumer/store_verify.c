@@ -229,7 +229,10 @@ enum pk_status audit_check_rights(struct audit *audit, struct pk_err *err)
         " WHERE NOT has_database_privilege(current_database(), 'CREATE')),"
         " (SELECT format('%s may not read the table %s', current_user, c.oid::regclass) FROM pg_class c"
         " WHERE c.relnamespace = 'polku'::regnamespace AND c.relkind IN ('r', 'p') AND NOT has_table_privilege(c.oid, 'SELECT')"
-        " ORDER BY c.relname LIMIT 1), '')";
+        " ORDER BY c.relname LIMIT 1),"
+        " (SELECT format('%s may not draw cell ids or extend the dictionary (role polku_writer)', current_user)"
+        " WHERE NOT has_sequence_privilege('polku.guard_cell_id', 'USAGE')"
+        " OR NOT has_function_privilege('polku.intern(text[])', 'EXECUTE') OR NOT has_table_privilege('polku.dictionary', 'INSERT')), '')";
     char obstacle[300] = "";
     enum pk_status status = ask_text(audit, "look for rights", sql, obstacle, sizeof obstacle, err);
     if (status == PK_OK && obstacle[0])
@@ -258,12 +261,18 @@ enum pk_status audit_analyse(struct audit *audit, struct pk_err *err)
                " END LOOP; END $analyse$", err);
 }
 
+/* The session that fills them may still be at a statement when its client is gone; without waiting for its end, each of the
+ * two would want what the other has. */
 static enum pk_status drop(struct audit *audit, struct pk_err *err)
 {
     enum pk_status status = PK_OK;
     if (PQtransactionStatus(audit->conn) != PQTRANS_IDLE)
         status = run(audit, "end the snapshot", "ROLLBACK", err);
-    return status == PK_OK ? run(audit, "drop the tables", "DROP SCHEMA IF EXISTS " VERIFY_SCHEMA " CASCADE", err) : status;
+    if (status == PK_OK)
+        status = run(audit, "wait for whoever fills the tables", VERIFY_TAKE_LOCK, err);
+    if (status == PK_OK)
+        status = run(audit, "drop the tables", "DROP SCHEMA IF EXISTS " VERIFY_SCHEMA " CASCADE", err);
+    return status == PK_OK ? run(audit, "let others fill", "SELECT pg_advisory_unlock(" VERIFY_LOCK ")", err) : status;
 }
 
 enum pk_status audit_drop(struct audit *audit, struct pk_err *err)

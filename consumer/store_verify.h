@@ -13,6 +13,9 @@
 #include <signal.h>
 
 #define VERIFY_SCHEMA "polku_verify"
+/* Held by the session that fills these tables, until it ends; they are dropped by who has it. */
+#define VERIFY_LOCK "482905713528"
+#define VERIFY_TAKE_LOCK "SELECT pg_advisory_lock(" VERIFY_LOCK ")"
 
 struct audit; /* a session */
 

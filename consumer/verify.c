@@ -286,6 +286,11 @@ static void tell_progress(void *context, int64_t done, int64_t total, const stru
     v->config->handler.progress(v->config->handler.context, done, total, counters);
 }
 
+static void ignore_row(void *context, int columns, const char *const value[])
+{
+    (void)context, (void)columns, (void)value;
+}
+
 /* Before the snapshot: what is made must be seen by everybody, and ids of the rules' words must be known. */
 static enum pk_status make_fresh(struct verify *v, struct pk_err *err)
 {
@@ -305,15 +310,12 @@ static enum pk_status make_fresh(struct verify *v, struct pk_err *err)
     if (status == PK_OK)
         status = store_open(&config, v->config->symbols, &v->shadow, err);
     if (status == PK_OK)
+        status = store_query(v->shadow, VERIFY_TAKE_LOCK, ignore_row, NULL, err);
+    if (status == PK_OK)
         status = store_rebuild_begin_fill(v->shadow, err);
     if (status == PK_OK)
         status = store_check_rules(v->shadow, v->config->rules, refill_key_check(v->config->hasher), err);
     return status == PK_OK ? store_ensure_dictionary(v->old, err) : status;
-}
-
-static void ignore_row(void *context, int columns, const char *const value[])
-{
-    (void)context, (void)columns, (void)value;
 }
 
 static enum pk_status join_snapshot(struct verify *v, struct pk_err *err)

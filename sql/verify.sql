@@ -112,7 +112,9 @@ WHERE i.sensitivity = 0 AND coalesce(i.stage_id, i.topic_id, i.cause_id) IS NOT 
 GROUP BY 1, 2, 3, 4, 5
 
 -- aggregate rating_hourly
--- Thousandths, rounded half away from zero: exactly, which round() of a double precision value does not do.
+-- Thousandths of the number exactly as it is stored, rounded half away from zero: x * 1000 would round before. Of |x| the
+-- whole part, 30 bits behind the point and what is left are each taken times 1000 without loss; then half is added in units of
+-- 2^-30 and the fraction cut off.
 SELECT date_trunc('hour', i.occurred_at, 'UTC') AS hour, coalesce(i.brand_id, 0) AS brand_id, coalesce(i.unit_id, 0) AS unit_id,
        coalesce(i.channel_id, 0) AS channel_id, coalesce(i.rating_scale_id, 0) AS scale_id, r.score, r.min, r.max,
        count(*) AS ratings
@@ -120,9 +122,13 @@ FROM polku.interaction i
 CROSS JOIN LATERAL (
     SELECT max(t.thousandths) FILTER (WHERE t.place = 1) AS score, max(t.thousandths) FILTER (WHERE t.place = 2) AS min,
            max(t.thousandths) FILTER (WHERE t.place = 3) AS max
-    FROM (SELECT v.place, greatest(-2e9, least(2e9, trunc(v.value * 1000) +
-                 CASE WHEN abs(v.value * 1000 - trunc(v.value * 1000)) >= 0.5 THEN sign(v.value) ELSE 0 END))::integer AS thousandths
-          FROM (VALUES (1, i.rating_score), (2, i.rating_min), (3, i.rating_max)) AS v (place, value)) t) r
+    FROM (SELECT v.place, sign(v.x)::integer * CASE WHEN abs(v.x) >= 2000000 THEN 2000000000
+                 ELSE ((b.whole * 1000 * 1073741824 + b.bits * 1000 + floor((b.fraction - b.bits) * 1000)::bigint + 536870912) >> 30)::integer
+                 END AS thousandths
+          FROM (VALUES (1, i.rating_score), (2, i.rating_min), (3, i.rating_max)) AS v (place, x)
+          CROSS JOIN LATERAL (SELECT least(abs(v.x), 2000000) AS x) a
+          CROSS JOIN LATERAL (SELECT trunc(a.x)::bigint AS whole, (a.x - trunc(a.x)) * 1073741824 AS fraction,
+                                     trunc((a.x - trunc(a.x)) * 1073741824)::bigint AS bits) b) t) r
 WHERE i.rating_score IS NOT NULL
 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
 
