@@ -976,8 +976,6 @@ BI_JOURNEY = ('journey', 'duration', 'first_human_reply_after', 'channel_count',
 BI_JOURNEY_OBLIGATION = ('journey', 'kind', 'opened', 'open', 'kept', 'kept_late_in_window', 'late', 'attempted',
                          'rejected', 'withdrawn', 'overdue', 'broken')
 
-BI_AGGREGATES = ('interaction_hourly', 'obligation_hourly')    # bi has a view of the same name
-
 # name -> (columns, how many of them are the key)
 TABLES = {
     'interaction': (INTERACTION, 2),
@@ -994,7 +992,7 @@ TABLES = {
     'bi_journey': (BI_JOURNEY, 1),
     'bi_journey_obligation': (BI_JOURNEY_OBLIGATION, 2),
 }
-TABLES.update({'bi_' + name: TABLES[name] for name in BI_AGGREGATES})
+TABLES.update({'bi_' + name: TABLES[name] for name in AGGREGATES})  # bi has a view of the same name of each
 AS_OF = ('bi_obligation', 'bi_journey', 'bi_journey_obligation')  # those that depend on a moment
 DERIVED = tuple(name for name in TABLES if not name.startswith('bi_'))
 

@@ -338,10 +338,70 @@ SELECT (extract(epoch FROM h.hour) * 1000000)::bigint, h.brand, h.unit, h.channe
        h.interactions, h.contacts, h.unanswered, h.refusals, h.deflections, h.transfers, h.misroutes
 FROM bi.interaction_hourly h
 
+-- table: bi_need_hourly
+SELECT (extract(epoch FROM h.hour) * 1000000)::bigint, h.brand, h.stage, h.topic, h.cause, h.interactions, h.contacts
+FROM bi.need_hourly h
+
+-- table: bi_rating_hourly
+SELECT (extract(epoch FROM h.hour) * 1000000)::bigint, h.brand, h.unit, h.channel, h.scale,
+       round(h.score * 1000)::bigint, round(h.min * 1000)::bigint, round(h.max * 1000)::bigint, h.ratings
+FROM bi.rating_hourly h
+
+-- table: bi_money_hourly
+SELECT (extract(epoch FROM h.hour) * 1000000)::bigint, h.brand, h.unit, h.kind, h.currency, h.events, h.amount_minor,
+       h.out_of_range
+FROM bi.money_hourly h
+
+-- table: bi_repeat_daily
+SELECT (extract(epoch FROM h.day) * 1000000)::bigint, h.brand, h.unit, h.channel, h.cause, h.topic, h.contacts,
+       h.repeated_1d, h.repeated_7d, h.repeated_14d, h.repeated_30d
+FROM bi.repeat_daily h
+
+-- table: bi_transition_hourly
+SELECT (extract(epoch FROM h.hour) * 1000000)::bigint, h.brand, h.from_channel, h.to_channel, h.fallback::integer,
+       h.transitions, (extract(epoch FROM h.wait) * 1000000)::bigint
+FROM bi.transition_hourly h
+
+-- table: bi_duration_hourly
+SELECT (extract(epoch FROM h.hour) * 1000000)::bigint, h.measure, CASE h.clock WHEN 'wall' THEN 0 ELSE 1 END,
+       h.brand, h.unit, h.channel, h.bucket, h.durations, (extract(epoch FROM h.total) * 1000000)::bigint
+FROM bi.duration_hourly h
+
+-- table: bi_journey_daily
+SELECT (extract(epoch FROM h.day) * 1000000)::bigint, h.brand, h.unit, h.channel, h.resolved::integer,
+       h.terminal_outcome, h.journeys, h.events, h.contacts, h.switches, h.fallbacks, h.repeats, h.unanswered,
+       h.refusals, h.deflections, h.handoffs_offered, h.reopened, h.effort, h.single_contact, h.one_owner,
+       h.without_owner
+FROM bi.journey_daily h
+
 -- table: bi_obligation_hourly
 SELECT (extract(epoch FROM h.due_hour) * 1000000)::bigint, h.kind, h.brand, h.unit, h.opened, h.kept,
        h.kept_late_in_window, h.late, h.attempted, h.rejected, h.withdrawn, h.looped, h.no_owner, h.attempts
 FROM bi.obligation_hourly h
+
+-- table: bi_handoff_hourly
+SELECT (extract(epoch FROM h.hour) * 1000000)::bigint, h.kind, h.from_brand, h.from_unit, h.to_brand, h.to_unit,
+       h.offered, h.accepted, h.rejected, h.withdrawn, (extract(epoch FROM h.wait) * 1000000)::bigint
+FROM bi.handoff_hourly h
+
+-- table: bi_course_daily
+SELECT (extract(epoch FROM h.day) * 1000000)::bigint, h.definition, h.courses, h.completed, h.conformant,
+       h.completed_conformant, h.violations, h.skipped, (extract(epoch FROM h.goal_time) * 1000000)::bigint
+FROM bi.course_daily h
+
+-- table: bi_milestone_daily
+SELECT (extract(epoch FROM h.day) * 1000000)::bigint, h.definition, h.milestone, h.reached, h.fallout, h.skipped,
+       h.failures, h.failed
+FROM bi.milestone_daily h
+
+-- table: bi_step_daily
+SELECT (extract(epoch FROM h.day) * 1000000)::bigint, h.definition, h.from_milestone, h.to_milestone, h.steps,
+       (extract(epoch FROM h.wait) * 1000000)::bigint
+FROM bi.step_daily h
+
+-- table: bi_path_daily
+SELECT (extract(epoch FROM h.day) * 1000000)::bigint, h.definition, nullif(h.path, ''), h.courses, h.completed
+FROM bi.path_daily h
 
 -- table: bi_obligation
 SELECT o.obligation_id, o.kind, o.state, o.closed, o.overdue, o.broken, o.early, o.no_deadline, o.no_owner,
