@@ -37,8 +37,9 @@ static void save_journey(const struct journey *journey, struct changes *changes,
     if (journey->old && journey_same(journey, journey->old))
         return;
     if (journey->old)
-        metrics_add_journey(metrics, journey->old, -1);
-    metrics_add_journey(metrics, journey, +1);
+        metrics_change_journey(metrics, journey->old, journey);
+    else
+        metrics_add_journey(metrics, journey, +1);
     *pk_vec_push(&changes->journey) = (struct journey *)journey;
     save_courses(journey, changes);
 }

@@ -345,7 +345,7 @@ static void add_course(struct metrics *metrics, const struct course *course, int
 
 /* ---- journeys ---- */
 
-void metrics_add_journey(struct metrics *metrics, const struct journey *j, int sign)
+static void add_day(struct metrics *metrics, const struct journey *j, int sign)
 {
     const int32_t dim[] = {S(j->entry_brand), S(j->entry_unit), S(j->entry_channel), j->resolved, S(j->terminal_outcome)};
     const int64_t count[] = {1,
@@ -364,14 +364,76 @@ void metrics_add_journey(struct metrics *metrics, const struct journey *j, int s
                              j->owners == 1 && j->ownerless_us == 0 && j->ownerless_since_us == PK_NO_TIME,
                              j->owners == 0};
     ADD(metrics, journey_daily, j->first_at_us, dim, count, sign);
-    if (j->first_inbound_at_us != PK_NO_TIME && j->first_human_reply_at_us != PK_NO_TIME)
-        metrics_add_duration(metrics, metrics->first_reply, j->first_inbound_at_us, j->first_human_reply_at_us,
-                             j->entry_brand, j->entry_unit, j->entry_channel, sign);
-    if (j->resolved && j->last_terminal_at_us != PK_NO_TIME)
-        metrics_add_duration(metrics, metrics->resolution, j->first_at_us, j->last_terminal_at_us, j->entry_brand,
-                             j->entry_unit, j->entry_channel, sign);
-    for (uint32_t i = 0; i < j->strand.courses.count; i++)
-        add_course(metrics, &j->strand.courses.course[i], sign);
+}
+
+struct span {
+    int64_t from_us, to_us; /* PK_NO_TIME: there is none */
+};
+
+static struct span first_reply(const struct journey *j)
+{
+    bool known = j->first_inbound_at_us != PK_NO_TIME && j->first_human_reply_at_us != PK_NO_TIME;
+    return known ? (struct span){j->first_inbound_at_us, j->first_human_reply_at_us} : (struct span){PK_NO_TIME, PK_NO_TIME};
+}
+
+static struct span resolution(const struct journey *j)
+{
+    bool known = j->resolved && j->last_terminal_at_us != PK_NO_TIME;
+    return known ? (struct span){j->first_at_us, j->last_terminal_at_us} : (struct span){PK_NO_TIME, PK_NO_TIME};
+}
+
+static void add_span(struct metrics *metrics, sym_t measure, struct span span, const struct journey *j, int sign)
+{
+    if (span.from_us != PK_NO_TIME)
+        metrics_add_duration(metrics, measure, span.from_us, span.to_us, j->entry_brand, j->entry_unit, j->entry_channel,
+                             sign);
+}
+
+void metrics_add_journey(struct metrics *metrics, const struct journey *journey, int sign)
+{
+    add_day(metrics, journey, sign);
+    add_span(metrics, metrics->first_reply, first_reply(journey), journey, sign);
+    add_span(metrics, metrics->resolution, resolution(journey), journey, sign);
+    for (uint32_t i = 0; i < journey->strand.courses.count; i++)
+        add_course(metrics, &journey->strand.courses.course[i], sign);
+}
+
+static void change_span(struct metrics *metrics, sym_t measure, struct span was, struct span is, const struct journey *old,
+                        const struct journey *now)
+{
+    if (was.from_us == is.from_us && was.to_us == is.to_us && old->entry_brand == now->entry_brand &&
+        old->entry_unit == now->entry_unit && old->entry_channel == now->entry_channel)
+        return;
+    add_span(metrics, measure, was, old, -1);
+    add_span(metrics, measure, is, now, +1);
+}
+
+static const struct course *course_of(const struct courses *courses, uint32_t definition)
+{
+    for (uint32_t i = 0; i < courses->count; i++)
+        if (courses->course[i].definition == definition)
+            return &courses->course[i];
+    return NULL;
+}
+
+/* The courses of `these` that are not so among `others`. */
+static void add_courses_apart(struct metrics *metrics, const struct courses *these, const struct courses *others, int sign)
+{
+    for (uint32_t i = 0; i < these->count; i++) {
+        const struct course *other = course_of(others, these->course[i].definition);
+        if (!other || !course_same(&these->course[i], other))
+            add_course(metrics, &these->course[i], sign);
+    }
+}
+
+void metrics_change_journey(struct metrics *metrics, const struct journey *old, const struct journey *now)
+{
+    add_day(metrics, old, -1);
+    add_day(metrics, now, +1);
+    change_span(metrics, metrics->first_reply, first_reply(old), first_reply(now), old, now);
+    change_span(metrics, metrics->resolution, resolution(old), resolution(now), old, now);
+    add_courses_apart(metrics, &old->strand.courses, &now->strand.courses, -1);
+    add_courses_apart(metrics, &now->strand.courses, &old->strand.courses, +1);
 }
 
 /* ---- obligations ---- */

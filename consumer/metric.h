@@ -40,6 +40,8 @@ void metrics_add(struct metrics *metrics, enum aggregate table, int64_t at_us, c
 void metrics_add_event(struct metrics *metrics, const struct fact *fact, int sign);
 /* journey_daily; duration_hourly of first_reply and resolution; course_daily, milestone_daily, path_daily of its courses. */
 void metrics_add_journey(struct metrics *metrics, const struct journey *journey, int sign);
+/* The same as taking `old` back and adding `now`, but only what differs is worked out. */
+void metrics_change_journey(struct metrics *metrics, const struct journey *old, const struct journey *now);
 /* obligation_hourly, handoff_hourly, duration_hourly of kept.KIND. */
 void metrics_add_obligation(struct metrics *metrics, const struct obligation *o, int sign);
 /* Wall and business time of one duration; adds to duration_hourly. */

@@ -68,13 +68,18 @@ void hostile_rules(struct chance *chance, const struct rules *rules, struct rule
     hostile_namespaces(chance, rules, name_space, ret_rules);
     ret_rules->kind = kind;
     ret_rules->any_across = false;
+    static const int windows_s[] = {1, 60, 3600, 7 * 86400, 30 * 86400};
     bool across = chance_in(chance, 60);
+    struct chance detail = {chance->state ^ 0xB0A7}; /* what all else does not depend on */
+    ret_rules->repeat_window_us = CHANCE_OF(&detail, windows_s) * PK_SECOND_US;
     for (size_t i = 0; i < rules->kind_count; i++) {
         kind[i] = rules->kind[i];
         kind[i].across = across && (rules->kind[i].across || chance_in(chance, 20));
         if (chance_in(chance, 20))
             kind[i].consume_all = !kind[i].consume_all;
         ret_rules->any_across |= kind[i].across;
+        kind[i].business = kind[i].business != chance_in(&detail, 20);
+        kind[i].handoff = kind[i].handoff != chance_in(&detail, 20);
     }
 }
 
