@@ -191,8 +191,10 @@ BEGIN
     wanted := least(greatest(state[1], 0), 1) * total;
     FOR place IN 2 .. cardinality(state) LOOP
         seen := seen + state[place];
-        IF state[place] > 0 AND seen >= wanted THEN
-            RETURN (bi.bucket_from(place - 2) + bi.bucket_from(place - 1)) / 2;
+        IF state[place] > 0 AND seen >= wanted AND place < 10 THEN
+            RETURN bi.bucket_from(place - 2);
+        ELSIF state[place] > 0 AND seen >= wanted THEN
+            RETURN justify_hours((bi.bucket_from(place - 2) + bi.bucket_from(place - 1)) / 2);
         END IF;
     END LOOP;
     RETURN NULL;
@@ -734,7 +736,7 @@ SELECT j.journey_id,
        stage.text AS stage,
        j.fallbacks,
        j.repeats,
-       (SELECT r.repeat_window_us * interval '1 microsecond' FROM polku.rules_state r) AS repeat_window,
+       (SELECT justify_hours(r.repeat_window_us * interval '1 microsecond') FROM polku.rules_state r) AS repeat_window,
        j.handoffs_rejected,
        j.handoffs_returned,
        j.deflections,
@@ -751,18 +753,18 @@ SELECT j.journey_id,
        j.owners,
        j.owners = 1 AND j.ownerless_us = 0 AND j.ownerless_since IS NULL AS one_owner,
        j.ownerless_since,
-       j.ownerless_us * interval '1 microsecond'
+       justify_hours(j.ownerless_us * interval '1 microsecond')
            + greatest(coalesce((SELECT polku.as_of()) - j.ownerless_since, interval '0'), interval '0') AS ownerless_for,
-       j.orphan_us * interval '1 microsecond'
+       justify_hours(j.orphan_us * interval '1 microsecond')
            + CASE WHEN j.ownerless_since < (SELECT polku.as_of())
                        AND (SELECT i.traits & 32 <> 0 AND i.traits & 0 = 0 FROM polku.interaction i
                             WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 <> 1 AND i.traits & 1888 > 0
                             ORDER BY i.occurred_at DESC, i.sequence DESC, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id) DESC, i.event_id DESC LIMIT 1)
                   THEN (SELECT polku.as_of()) - j.ownerless_since ELSE interval '0' END AS orphan_for,
        j.queue_since,
-       j.queue_us * interval '1 microsecond' + greatest(coalesce((SELECT polku.as_of()) - j.queue_since, interval '0'), interval '0') AS queue_for,
+       justify_hours(j.queue_us * interval '1 microsecond') + greatest(coalesce((SELECT polku.as_of()) - j.queue_since, interval '0'), interval '0') AS queue_for,
        j.touch_since,
-       j.touch_us * interval '1 microsecond' + greatest(coalesce((SELECT polku.as_of()) - j.touch_since, interval '0'), interval '0') AS touch_for,
+       justify_hours(j.touch_us * interval '1 microsecond') + greatest(coalesce((SELECT polku.as_of()) - j.touch_since, interval '0'), interval '0') AS touch_for,
        j.queue_us::double precision / nullif(j.queue_us + j.touch_us, 0) AS queue_share,
        j.decided_at,
        CASE WHEN j.decided_at IS NOT NULL THEN j.people_until_decision END AS people_until_decision,
@@ -1554,7 +1556,7 @@ CROSS JOIN LATERAL (
     WHERE b.customer_id = i.customer_id AND b.opened_at <= i.occurred_at AND NOT b.handoff
       AND CASE WHEN b.changed_at > i.occurred_at THEN b.first_due_to ELSE b.due_to END < i.occurred_at
       AND coalesce(b.fulfilled_at > i.occurred_at, true) AND coalesce(b.rejected_at > i.occurred_at, true) AND coalesce(b.withdrawn_at > i.occurred_at, true)
-    ORDER BY b.due_to LIMIT 1) o
+    ORDER BY b.brand_id IS NOT DISTINCT FROM i.brand_id DESC, b.due_to LIMIT 1) o
 WHERE i.traits & 1065353216 <> 0 AND i.traits & 8388608 = 8388608 AND i.occurred_at <= a.as_of
 UNION ALL
 SELECT 'fallback', t.customer_id, t.journey_id, t.event_hash, t.from_brand, NULL, NULL, t.occurred_at, t.from_channel || ' > ' || t.to_channel, NULL, NULL
@@ -1575,7 +1577,7 @@ CROSS JOIN LATERAL (
     ORDER BY p.occurred_at DESC, p.sequence DESC, (SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id) DESC, p.event_id DESC LIMIT 1) r
 WHERE i.traits & 4 <> 0 AND i.traits & 1 <> 1 AND i.sensitivity = 0 AND coalesce(i.cause_id, i.topic_id) IS NOT NULL
   AND i.occurred_at <= a.as_of
-  AND r.occurred_at >= i.occurred_at - coalesce((SELECT s.repeat_window_us * interval '1 microsecond' FROM polku.rules_state s), interval '7 days')
+  AND r.occurred_at >= i.occurred_at - coalesce((SELECT justify_hours(s.repeat_window_us * interval '1 microsecond') FROM polku.rules_state s), interval '7 days')
 UNION ALL
 SELECT CASE WHEN j.orphan THEN 'ownerless_after_handoff' ELSE 'ownerless' END, j.customer_id, j.journey_id, j.journey_id,
        j.brand, j.unit, NULL, j.ownerless_since, 'nobody owns it', NULL, NULL
@@ -1615,49 +1617,75 @@ CREATE VIEW bi.customer_now AS
 SELECT c.customer_id,
        (ARRAY['person', 'device', 'case', NULL, NULL, 'shared'])[c.kind + 1] AS kind,
        c.purchases, c.first_purchase_at, c.last_purchase_at,
-       (SELECT jsonb_agg(jsonb_build_object('kind', o.kind, 'state', o.state, 'due_from', o.due_from, 'due_to', o.due_to, 'brand', o.brand, 'unit', o.unit,
-                                         'role', o.role, 'attempts', o.attempts, 'cycle', o.cycle, 'obligation_id', o.obligation_id) ORDER BY o.due_to NULLS LAST, o.opened_at)
-        FROM bi.obligation o WHERE o.customer_id = c.customer_id AND NOT o.closed) AS open_promises,
-       (SELECT jsonb_agg(jsonb_build_object('kind', o.kind, 'state', o.state, 'due_from', o.due_from, 'due_to', o.due_to, 'brand', o.brand, 'unit', o.unit,
-                                         'role', o.role, 'attempts', o.attempts, 'cycle', o.cycle, 'obligation_id', o.obligation_id) ORDER BY o.due_to, o.opened_at)
-        FROM bi.obligation o WHERE o.customer_id = c.customer_id AND o.overdue) AS open_breaches,
-       (SELECT count(*) FROM bi.obligation o WHERE o.customer_id = c.customer_id AND o.broken) AS broken,
-       (SELECT jsonb_object_agg(m.currency, m.amount) FROM (
-            SELECT o.currency, sum(o.amount_minor) AS amount FROM bi.obligation o
-            WHERE o.customer_id = c.customer_id AND o.broken AND o.currency IS NOT NULL GROUP BY o.currency) m) AS broken_money,
-       EXISTS (SELECT FROM bi.obligation o WHERE o.customer_id = c.customer_id AND o.overdue AND NOT o.is_handoff) AS no_sanction,
-       (SELECT jsonb_agg(jsonb_build_object('at', e.occurred_at, 'channel', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.channel_id), 'brand', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.brand_id), 'unit', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.unit_id),
-                         'type', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.type_id), 'outcome', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.outcome_id)) ORDER BY e.occurred_at DESC, e.sequence DESC)
-        FROM (SELECT i.* FROM polku.interaction i
-              WHERE i.customer_id = c.customer_id AND i.traits & 4 <> 0 AND i.traits & 1 <> 1
-                AND i.occurred_at <= (SELECT polku.as_of())
-              ORDER BY i.occurred_at DESC LIMIT 5) e) AS last_contacts,
-       (SELECT jsonb_agg(jsonb_build_object('at', e.occurred_at, 'channel', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.channel_id), 'brand', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.brand_id), 'unit', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.unit_id),
-                         'type', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.type_id), 'reason', CASE WHEN e.sensitivity = 0 THEN (SELECT d.text FROM polku.dictionary d WHERE d.id = e.reason_id) END) ORDER BY e.occurred_at DESC, e.sequence DESC)
-        FROM (SELECT i.* FROM polku.interaction i
-              WHERE i.customer_id = c.customer_id AND i.traits & 8415256 > 0 AND i.traits & 1 <> 1
-                AND i.occurred_at <= (SELECT polku.as_of())
-              ORDER BY i.occurred_at DESC LIMIT 5) e) AS last_failures,
-       (SELECT jsonb_agg(jsonb_build_object('at', e.occurred_at, 'scale', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.rating_scale_id), 'score', e.rating_score, 'min', e.rating_min,
-                         'max', e.rating_max, 'channel', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.channel_id), 'brand', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.brand_id)) ORDER BY e.occurred_at DESC, e.sequence DESC)
-        FROM (SELECT i.* FROM polku.interaction i
-              WHERE i.customer_id = c.customer_id AND i.rating_score IS NOT NULL AND i.occurred_at <= (SELECT polku.as_of())
-              ORDER BY i.occurred_at DESC LIMIT 3) e) AS last_ratings,
-       (SELECT j.journey_id FROM polku.journey j WHERE j.customer_id = c.customer_id AND j.first_at <= (SELECT polku.as_of())
-        ORDER BY j.last_at DESC, j.first_at DESC LIMIT 1) AS journey_id,
-       (SELECT j.first_at FROM polku.journey j WHERE j.customer_id = c.customer_id AND j.first_at <= (SELECT polku.as_of())
-        ORDER BY j.last_at DESC, j.first_at DESC LIMIT 1) AS journey_first_at,
-       (SELECT j.resolved FROM polku.journey j WHERE j.customer_id = c.customer_id AND j.first_at <= (SELECT polku.as_of())
-        ORDER BY j.last_at DESC, j.first_at DESC LIMIT 1) AS journey_resolved,
-       (SELECT (SELECT d.text FROM polku.dictionary d WHERE d.id = j.owner_brand_id) FROM polku.journey j WHERE j.customer_id = c.customer_id AND j.first_at <= (SELECT polku.as_of())
-        ORDER BY j.last_at DESC, j.first_at DESC LIMIT 1) AS owner_brand,
-       (SELECT (SELECT d.text FROM polku.dictionary d WHERE d.id = j.owner_unit_id) FROM polku.journey j WHERE j.customer_id = c.customer_id AND j.first_at <= (SELECT polku.as_of())
-        ORDER BY j.last_at DESC, j.first_at DESC LIMIT 1) AS owner_unit,
-       (SELECT j.ownerless_since FROM polku.journey j WHERE j.customer_id = c.customer_id AND j.first_at <= (SELECT polku.as_of())
-        ORDER BY j.last_at DESC, j.first_at DESC LIMIT 1) AS ownerless_since,
-       EXISTS (SELECT FROM polku.interaction i WHERE i.customer_id = c.customer_id AND i.sensitivity = 1) AS sensitive,
+       ledger.open_promises, ledger.open_breaches, coalesce(ledger.broken, 0) AS broken, money.broken_money, coalesce(ledger.no_sanction, false) AS no_sanction,
+       latest.contacts AS last_contacts, latest.failures AS last_failures, latest.ratings AS last_ratings,
+       journey.ids[1] AS journey_id,
+       journey.starts[1] AS journey_first_at,
+       journey.resolved[1] AS journey_resolved,
+       (SELECT d.text FROM polku.dictionary d WHERE d.id = journey.owner_brands[1]) AS owner_brand,
+       (SELECT d.text FROM polku.dictionary d WHERE d.id = journey.owner_units[1]) AS owner_unit,
+       journey.ownerless[1] AS ownerless_since,
+       coalesce(latest.sensitive, false) AS sensitive,
        (SELECT polku.as_of()) AS as_of
-FROM polku.customer c;
+FROM polku.customer c
+LEFT JOIN LATERAL (
+    SELECT jsonb_agg(jsonb_build_object('kind', (SELECT d.text FROM polku.dictionary d WHERE d.id = o.kind_id), 'state', o.state, 'due_from', o.due_from, 'due_to', o.due_to, 'brand', (SELECT d.text FROM polku.dictionary d WHERE d.id = o.brand_id),
+               'unit', (SELECT d.text FROM polku.dictionary d WHERE d.id = o.unit_id), 'role', (SELECT d.text FROM polku.dictionary d WHERE d.id = o.role_id), 'attempts', o.attempts, 'cycle', o.cycle, 'obligation_id', o.obligation_id)
+               ORDER BY o.due_to NULLS LAST, o.opened_at) FILTER (WHERE NOT o.closed) AS open_promises,
+           jsonb_agg(jsonb_build_object('kind', (SELECT d.text FROM polku.dictionary d WHERE d.id = o.kind_id), 'state', o.state, 'due_from', o.due_from, 'due_to', o.due_to, 'brand', (SELECT d.text FROM polku.dictionary d WHERE d.id = o.brand_id),
+               'unit', (SELECT d.text FROM polku.dictionary d WHERE d.id = o.unit_id), 'role', (SELECT d.text FROM polku.dictionary d WHERE d.id = o.role_id), 'attempts', o.attempts, 'cycle', o.cycle, 'obligation_id', o.obligation_id)
+               ORDER BY o.due_to NULLS LAST, o.opened_at) FILTER (WHERE o.overdue) AS open_breaches,
+           count(*) FILTER (WHERE o.broken) AS broken,
+           bool_or(o.overdue AND NOT o.handoff) AS no_sanction
+    FROM (SELECT b.*, s.*,
+                 CASE WHEN s.attempted AND b.label = 1 THEN 'attempted_not_reached'
+                      WHEN s.attempted AND b.label = 2 THEN 'replied_not_answered'
+                      WHEN s.due < s.as_of THEN 'overdue' ELSE 'open' END AS state,
+                 coalesce(s.due < s.as_of, false) AND NOT s.closed AS overdue,
+                 coalesce(s.due < s.as_of AND NOT s.let_off AND NOT coalesce(s.fulfilled <= s.due, false), false) AS broken
+          FROM polku.obligation b
+          CROSS JOIN LATERAL (
+              SELECT a.as_of, CASE WHEN b.changed_at > a.as_of THEN b.first_due_to ELSE b.due_to END AS due,
+                     CASE WHEN b.fulfilled_at <= a.as_of THEN b.fulfilled_at END AS fulfilled,
+                     coalesce(b.first_attempt_at <= a.as_of, false) AS attempted,
+                     coalesce(b.rejected_at <= a.as_of, false) OR coalesce(b.withdrawn_at <= a.as_of, false) AS let_off,
+                     coalesce(b.fulfilled_at <= a.as_of, false) OR coalesce(b.rejected_at <= a.as_of, false)
+                         OR coalesce(b.withdrawn_at <= a.as_of, false) AS closed
+              FROM (SELECT polku.as_of() AS as_of OFFSET 0) a) s
+          WHERE b.customer_id = c.customer_id AND b.opened_at <= s.as_of) o) ledger ON true
+LEFT JOIN LATERAL (
+    SELECT jsonb_object_agg((SELECT d.text FROM polku.dictionary d WHERE d.id = m.currency_id), m.amount) AS broken_money
+    FROM (SELECT b.currency_id, sum(b.amount_minor) AS amount
+          FROM polku.obligation b CROSS JOIN (SELECT polku.as_of() AS as_of OFFSET 0) a
+          WHERE b.customer_id = c.customer_id AND b.opened_at <= a.as_of AND b.currency_id IS NOT NULL
+            AND CASE WHEN b.changed_at > a.as_of THEN b.first_due_to ELSE b.due_to END < a.as_of
+            AND NOT coalesce(b.fulfilled_at <= a.as_of AND b.fulfilled_at <= CASE WHEN b.changed_at > a.as_of THEN b.first_due_to ELSE b.due_to END, false)
+            AND NOT coalesce(b.rejected_at <= a.as_of, false) AND NOT coalesce(b.withdrawn_at <= a.as_of, false)
+          GROUP BY b.currency_id) m) money ON true
+LEFT JOIN LATERAL (
+    SELECT jsonb_agg(jsonb_build_object('at', e.occurred_at, 'channel', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.channel_id), 'brand', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.brand_id), 'unit', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.unit_id), 'type', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.type_id), 'outcome', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.outcome_id)) ORDER BY e.place) FILTER (WHERE e.nth <= 5 AND e.traits & 4 <> 0) AS contacts,
+           jsonb_agg(jsonb_build_object('at', e.occurred_at, 'channel', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.channel_id), 'brand', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.brand_id), 'unit', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.unit_id), 'type', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.type_id), 'reason', CASE WHEN e.sensitivity = 0 THEN (SELECT d.text FROM polku.dictionary d WHERE d.id = e.reason_id) END) ORDER BY e.place)
+               FILTER (WHERE e.nth_wrong <= 5 AND e.traits & 8415256 > 0) AS failures,
+           jsonb_agg(jsonb_build_object('at', e.occurred_at, 'scale', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.rating_scale_id), 'score', e.rating_score, 'min', e.rating_min,
+                     'max', e.rating_max, 'channel', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.channel_id), 'brand', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.brand_id)) ORDER BY e.place)
+               FILTER (WHERE e.nth_rating <= 3 AND e.rating_score IS NOT NULL) AS ratings,
+           bool_or(e.sensitivity = 1) AS sensitive
+    FROM (SELECT l.*, row_number() OVER w AS place,
+                 count(*) FILTER (WHERE l.traits & 4 <> 0) OVER w AS nth,
+                 count(*) FILTER (WHERE l.traits & 8415256 > 0) OVER w AS nth_wrong,
+                 count(*) FILTER (WHERE l.rating_score IS NOT NULL) OVER w AS nth_rating
+          FROM (SELECT i.occurred_at, i.sequence, i.event_hash, i.traits, i.channel_id, i.brand_id, i.unit_id, i.type_id, i.outcome_id, i.reason_id,
+                       i.sensitivity, i.rating_scale_id, i.rating_score, i.rating_min, i.rating_max
+                FROM polku.interaction i
+                WHERE i.customer_id = c.customer_id AND i.occurred_at <= (SELECT polku.as_of()) AND i.traits & 1 <> 1
+                ORDER BY i.occurred_at DESC LIMIT 200) l
+          WINDOW w AS (ORDER BY l.occurred_at DESC, l.sequence DESC, l.event_hash ROWS UNBOUNDED PRECEDING)) e) latest ON true
+LEFT JOIN LATERAL (
+    SELECT array_agg(j.journey_id) AS ids, array_agg(j.first_at) AS starts, array_agg(j.resolved) AS resolved, array_agg(j.owner_brand_id) AS owner_brands,
+           array_agg(j.owner_unit_id) AS owner_units, array_agg(j.ownerless_since) AS ownerless
+    FROM (SELECT k.journey_id, k.first_at, k.resolved, k.owner_brand_id, k.owner_unit_id, k.ownerless_since FROM polku.journey k
+          WHERE k.customer_id = c.customer_id AND k.first_at <= (SELECT polku.as_of())
+          ORDER BY k.last_at DESC, k.first_at DESC LIMIT 1) j) journey ON true;
 
 SELECT pg_temp.describe('bi.customer_now', 'The situation of one customer, for whoever meets them next: WHERE customer_id = bi.customer_of(..). Index lookups alone; name the columns that you show.', $$
     kind: What the customer is known by: person, device, case, or shared.
@@ -1670,7 +1698,7 @@ SELECT pg_temp.describe('bi.customer_now', 'The situation of one customer, for w
     broken_money: Money of those by currency, in its smallest unit: {"EUR": 12900}.
     no_sanction: Guard flag: an obligation of ours to this customer is overdue. Nothing may be held against them before it is looked into.
     last_contacts: The last five contacts, the newest first: [{"at": .., "channel": .., "brand": .., "unit": .., "type": .., "outcome": ..}].
-    last_failures: The last five refusals, deflections, misroutes, attempts in vain, failed self-services and sanctions, likewise.
+    last_failures: The last five refusals, deflections, misroutes, attempts in vain, failed self-services and sanctions, likewise (of the last 200 events).
     last_ratings: The last three ratings, the newest first.
     journey_id: The latest journey.
     journey_first_at: When it began.
@@ -1678,7 +1706,7 @@ SELECT pg_temp.describe('bi.customer_now', 'The situation of one customer, for w
     owner_brand: Brand that owns it.
     owner_unit: Unit that owns it; null: nobody.
     ownerless_since: Since when nobody owns it.
-    sensitive: Some event of the customer is sensitive: what they were about is hidden, so ask with care.
+    sensitive: One of the last 200 events is sensitive: what it was about is hidden, so ask with care.
 $$);
 
 -- ---- who ----
@@ -2017,7 +2045,7 @@ $$);
 
 CREATE VIEW bi.transition_hourly AS
 SELECT h.hour, h.brand, from_channel.text AS from_channel, to_channel.text AS to_channel, h.fallback = 1 AS fallback, h.transitions,
-       h.wait_us * interval '1 microsecond' AS wait
+       justify_hours(h.wait_us * interval '1 microsecond') AS wait
 FROM (SELECT t.hour, brand.text AS brand, t.from_channel_id, t.to_channel_id, t.fallback, sum(t.transitions)::bigint AS transitions,
              sum(t.wait_us)::bigint AS wait_us
       FROM polku.transition_hourly t
@@ -2038,7 +2066,7 @@ SELECT pg_temp.describe('bi.transition_hourly', 'From channel to channel within 
 $$);
 
 CREATE VIEW bi.duration_hourly AS
-SELECT h.hour, h.measure, 'wall' AS clock, h.brand, unit.text AS unit, channel.text AS channel, h.bucket, h.durations, h.total_us * interval '1 microsecond' AS total
+SELECT h.hour, h.measure, 'wall' AS clock, h.brand, unit.text AS unit, channel.text AS channel, h.bucket, h.durations, justify_hours(h.total_us * interval '1 microsecond') AS total
 FROM (SELECT t.hour, measure.text AS measure, brand.text AS brand, t.unit_id, t.channel_id, t.bucket,
              sum(t.durations)::bigint AS durations, sum(t.total_us)::bigint AS total_us
       FROM polku.duration_hourly t
@@ -2050,7 +2078,7 @@ FROM (SELECT t.hour, measure.text AS measure, brand.text AS brand, t.unit_id, t.
 LEFT JOIN polku.dictionary unit ON unit.id = h.unit_id
 LEFT JOIN polku.dictionary channel ON channel.id = h.channel_id
 UNION ALL
-SELECT h.hour, h.measure, 'business' AS clock, h.brand, unit.text AS unit, channel.text AS channel, h.bucket, h.durations, h.total_us * interval '1 microsecond' AS total
+SELECT h.hour, h.measure, 'business' AS clock, h.brand, unit.text AS unit, channel.text AS channel, h.bucket, h.durations, justify_hours(h.total_us * interval '1 microsecond') AS total
 FROM (SELECT t.hour, measure.text AS measure, brand.text AS brand, t.unit_id, t.channel_id, t.bucket,
              sum(t.durations)::bigint AS durations, sum(t.total_us)::bigint AS total_us
       FROM polku.duration_hourly t
@@ -2164,7 +2192,7 @@ $$);
 
 CREATE VIEW bi.handoff_hourly AS
 SELECT h.hour, kind.text AS kind, h.from_brand, from_unit.text AS from_unit, h.to_brand, to_unit.text AS to_unit, h.offered,
-       h.accepted, h.rejected, h.withdrawn, h.wait_us * interval '1 microsecond' AS wait
+       h.accepted, h.rejected, h.withdrawn, justify_hours(h.wait_us * interval '1 microsecond') AS wait
 FROM (SELECT t.hour, t.kind_id, from_brand.text AS from_brand, t.from_unit_id, to_brand.text AS to_brand, t.to_unit_id,
              sum(t.offered)::bigint AS offered, sum(t.accepted)::bigint AS accepted, sum(t.rejected)::bigint AS rejected,
              sum(t.withdrawn)::bigint AS withdrawn, sum(t.wait_us)::bigint AS wait_us
@@ -2193,7 +2221,7 @@ $$);
 -- ---- courses: journeys against a definition ----
 
 CREATE VIEW bi.course_daily AS
-SELECT h.day, h.definition, h.courses, h.completed, h.conformant, h.completed_conformant, h.violations, h.skipped, h.goal_us * interval '1 microsecond' AS goal_time
+SELECT h.day, h.definition, h.courses, h.completed, h.conformant, h.completed_conformant, h.violations, h.skipped, justify_hours(h.goal_us * interval '1 microsecond') AS goal_time
 FROM (SELECT t.day, definition.text AS definition, sum(t.courses)::bigint AS courses, sum(t.completed)::bigint AS completed,
              sum(t.conformant)::bigint AS conformant, sum(t.completed_conformant)::bigint AS completed_conformant,
              sum(t.violations)::bigint AS violations, sum(t.skipped)::bigint AS skipped, sum(t.goal_us)::bigint AS goal_us
@@ -2254,7 +2282,7 @@ SELECT h.day, h.definition, h.from_milestone,
        h.to_milestone,
        (SELECT m.name FROM polku.milestone m WHERE m.definition_id = h.definition_id AND m.milestone = h.to_milestone) AS to_name,
        h.to_milestone > 0 AND h.to_milestone < h.from_milestone AS against_order,
-       h.steps, h.wait_us * interval '1 microsecond' AS wait
+       h.steps, justify_hours(h.wait_us * interval '1 microsecond') AS wait
 FROM (SELECT t.day, definition.id AS definition_id, definition.text AS definition, t.from_milestone, t.to_milestone, sum(t.steps)::bigint AS steps,
              sum(t.wait_us)::bigint AS wait_us
       FROM polku.step_daily t
@@ -2450,7 +2478,7 @@ $$);
 -- ---- definitions in force ----
 
 CREATE VIEW bi.rules AS
-SELECT r.effort_id AS effort_definition, r.repeat_window_us * interval '1 microsecond' AS repeat_window, r.derivation_version,
+SELECT r.effort_id AS effort_definition, justify_hours(r.repeat_window_us * interval '1 microsecond') AS repeat_window, r.derivation_version,
        r.rules_hash, r.stored_at,
        (SELECT count(*) FROM polku.kind) AS kinds, (SELECT count(*) FROM polku.calendar) AS calendars,
        (SELECT array_agg((SELECT d.text FROM polku.dictionary d WHERE d.id = x.definition_id) ORDER BY (SELECT d.text FROM polku.dictionary d WHERE d.id = x.definition_id)) FROM polku.definition x) AS definitions
@@ -2468,7 +2496,7 @@ SELECT pg_temp.describe('bi.rules', 'One row: the rules that everything here was
 $$);
 
 CREATE VIEW bi.kind AS
-SELECT k.place, (SELECT d.text FROM polku.dictionary d WHERE d.id = k.kind_id) AS kind, k.within_us * interval '1 microsecond' AS within, k.business, k.across, k.handoff,
+SELECT k.place, (SELECT d.text FROM polku.dictionary d WHERE d.id = k.kind_id) AS kind, justify_hours(k.within_us * interval '1 microsecond') AS within, k.business, k.across, k.handoff,
        nullif(k.valid_from, '-infinity') AS valid_from, nullif(k.valid_to, 'infinity') AS valid_to
 FROM polku.kind k;
 
@@ -2502,7 +2530,7 @@ $$);
 
 CREATE VIEW bi.definition AS
 SELECT name.text AS definition, m.milestone, m.name, m.optional, m.critical, m.milestone = d.goal AS goal,
-       d.window_us * interval '1 microsecond' AS goal_window
+       justify_hours(d.window_us * interval '1 microsecond') AS goal_window
 FROM polku.definition d
 JOIN polku.milestone m ON m.definition_id = d.definition_id
 LEFT JOIN polku.dictionary name ON name.id = d.definition_id;
