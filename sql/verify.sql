@@ -331,7 +331,7 @@ GROUP BY 1, 2, 3
 SELECT s.day, s.definition_id, s.from_milestone, s.to_milestone, sum(s.steps) AS steps
 FROM polku.step_daily s
 WHERE NOT EXISTS (SELECT FROM polku.course c WHERE c.definition_id = s.definition_id AND c.steps > 16
-                  AND c.start_at >= s.day AND c.start_at < s.day + interval '24 hours')
+                  AND date_trunc('day', c.start_at, 'UTC') = s.day)
 GROUP BY 1, 2, 3, 4
 HAVING sum(s.steps) <> 0
 ORDER BY 1, 2, 3, 4
