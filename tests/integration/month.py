@@ -5,8 +5,8 @@ checksum, and `polku-consumer verify` finds nothing.
 
     month.py [PEOPLE [EVENTS]]     default: 3000 people, 60000 events; with POLKU_TEST_MONTH=1 50000 and 1000000
 
-The small month comes in partitions with no regard to the customer, so that the consumers meet all the time; the whole one by
-key, as channel systems publish. Run the whole one by hand: it takes longer than ctest waits.
+The small month comes in partitions with no regard to the customer, so that the consumers meet all the time; in the whole one
+each customer has a random partition. Run the whole one by hand: it takes longer than ctest waits.
 """
 
 import os
@@ -24,8 +24,9 @@ PEOPLE = int(sys.argv[1]) if len(sys.argv) > 1 else 50000 if WHOLE else 3000
 EVENTS = int(sys.argv[2]) if len(sys.argv) > 2 else PEOPLE * 20
 PATIENCE = 600 + EVENTS // 500  # seconds
 CONSUMERS = 3
-BY = 'key' if EVENTS > 100000 else 'random'
-BATCH = [] if EVENTS > 100000 else ['--batch-records', '1000']  # so that a small month has many commits too
+PARTITIONS = 6
+BY_CUSTOMER = EVENTS > 100000
+BATCH = [] if BY_CUSTOMER else ['--batch-records', '1000']  # so that a small month has many commits too
 
 
 def of(table, *columns):
@@ -143,16 +144,21 @@ with Run('month') as run:
     path = run.file('events.jsonl')
     begun = time.monotonic()
     made = run_program([sys.executable, os.path.join(ORACLE, 'month.py'), '--people', str(PEOPLE), '--events', str(EVENTS),
-                        '--seed', str(run.seed), '--out', path])
+                        '--seed', str(run.seed), '--out', path, '--partitions', str(PARTITIONS)])
     say('  %s, made in %.0f s' % (made.stderr.decode().strip(), time.monotonic() - begun))
     copies = int(re.search(r'(\d+) copies', made.stderr.decode()).group(1))
     oracle = None
     if not WHOLE:  # else it comes afterwards: it wants a core and much memory for itself
         oracle = subprocess.Popen(compare('checksum', '--rules', RULES, '--key-file', KEY_FILE, path), stdout=subprocess.PIPE)
 
-    topic, db = run.topic(6), run.database()
+    topic, db = run.topic(PARTITIONS), run.database()
     begun = time.monotonic()
-    total = topic.publish('--partition-by', BY, '--seed', str(run.seed), path)['delivered']
+    if BY_CUSTOMER:
+        for n in range(PARTITIONS):
+            topic.publish('--partition', str(n), '%s.%d' % (path, n))
+    else:
+        topic.publish('--partition-by', 'random', '--seed', str(run.seed), path)
+    total = topic.records
     say('  %d records published in %.0f s' % (total, time.monotonic() - begun))
     crew = [run.consumer(db, topic, RULES, *BATCH, name='month-%d' % n) for n in range(CONSUMERS)]
     client = Client(db)

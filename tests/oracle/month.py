@@ -4,6 +4,7 @@
 the order in which channel systems publish it.
 
     month.py --people 50000 --events 1000000 --days 31 --seed 7 > month.jsonl
+    month.py --seed 7 --out month.jsonl --partitions 6      also month.jsonl.0 to .5: the same events by customer
 
 Six brands (Havu sells, Kaarna repairs, Niemi repairs too, Pohja carries people, Terva cures, Reitti delivers) meet their
 customers in every channel of the vocabulary, under deploy/polku.yaml: orders with a promised day, tickets paid and
@@ -17,6 +18,7 @@ published, not the month. Everything is decided by the options alone.
 """
 
 import argparse
+import contextlib
 import json
 import random
 import sys
@@ -231,7 +233,8 @@ def identifier(namespace, value):
 
 class Person:
     """Each attribute is a list of identifiers as JSON, without brackets; '' where there is none."""
-    __slots__ = ('phone', 'email', 'havu', 'card', 'login', 'kaarna', 'terva', 'cookie', 'device', 'car', 'buys')
+    __slots__ = ('phone', 'email', 'havu', 'card', 'login', 'kaarna', 'terva', 'cookie', 'device', 'car', 'buys',
+                 'store')
 
     def __init__(self, number, rng, before):
         chance = rng.random
@@ -247,6 +250,7 @@ class Person:
         self.cookie = identifier('cookie', 'ck-%d' % number)
         self.car = identifier('vehicle', 'VIN%d' % number)
         self.buys = chance() < 0.3  # comes to the store every few days
+        self.store = before.store if shared else int(chance() * STORES)  # whose machines the person uses
 
 
 def joined(*parts):
@@ -260,16 +264,17 @@ class Month:
         self.rng = random.Random(seed)
         self.days, self.wanted = days, events
         self.made = self.twice = self.late = self.day = 0
+        self.store = 0  # of the person whose events are made
         self.people = []
         for number in range(people):
             self.people.append(Person(number, self.rng, self.people[-1] if self.people else None))
         self.order = list(range(people))
         self.rng.shuffle(self.order)
         self.turn = 0
-        self.waiting = {}  # day of publication -> [(moment, line)]
+        self.waiting = {}  # day of publication -> [(moment, line, store)]
 
     def lines(self):
-        """Yields lists of lines, a day of publication at a time."""
+        """Yields lists of (moment, line, store of the customer), a day of publication at a time."""
         scripts, weights = zip(*self.SCRIPTS)
         choices = self.rng.choices
         self.stage_incident()
@@ -278,7 +283,9 @@ class Month:
             goal = self.wanted * (day + 1) // self.days
             while self.made < goal:
                 for script in choices(scripts, weights, k=64):
-                    script(self, self.somebody(), self.moment(day))
+                    p = self.somebody()
+                    self.store = p.store
+                    script(self, p, self.moment(day))
             if day % 7 == 0:
                 for belief in BELIEFS:
                     self.tell(belief, START + day * DAY + 9 * HOUR, '')
@@ -289,7 +296,7 @@ class Month:
     def published(self, day):
         lines = self.waiting.pop(day, [])
         lines.sort()
-        yield [line for _, line in lines]
+        yield lines
 
     def somebody(self):
         """Everybody in turn, and those with low numbers more often."""
@@ -332,7 +339,7 @@ class Month:
 
     def publish(self, moment, line):
         """What lies before the day at hand is published first thing on it."""
-        self.waiting.setdefault(max(self.day, (moment - START) // DAY), []).append((moment, line))
+        self.waiting.setdefault(max(self.day, (moment - START) // DAY), []).append((moment, line, self.store))
 
     def case(self, issuer):
         return ',"case_id":"%s/%d"' % (issuer, self.made)
@@ -627,9 +634,8 @@ class Month:
         self.tell(LEFT[n], at + 25 * MINUTE, p.card, case)
 
     def kiosk(self, p, at):
-        n = self.span(0, STORES)
-        machine = identifier('kiosk', 'info-%d' % n)
-        self.tell(AT_KIOSK[n], at, machine)
+        machine = identifier('kiosk', 'info-%d' % p.store)
+        self.tell(AT_KIOSK[p.store], at, machine)
         if self.maybe(0.5):
             self.tell(self.pick(KIOSK_ENDS), at + self.span(MINUTE, 5 * MINUTE), joined(p.card, machine))
 
@@ -677,7 +683,9 @@ class Month:
         self.tell(TAKES_BACK, self.admitted - MINUTE, '', denied)
         self.tell(ADMITS, self.admitted, '')
         for _ in range(max(8, len(self.people) // 100)):
-            self.hit(self.somebody(), began + self.span(HOUR, 36 * HOUR))
+            p = self.somebody()
+            self.store = p.store
+            self.hit(p, began + self.span(HOUR, 36 * HOUR))
 
     SCRIPTS = [(browse, 16), (use_app, 7), (order_goods, 9), (ticket, 9), (call, 7), (ask, 8), (write, 4), (complain, 2),
                (feedback, 4), (service, 4), (laboratory, 3), (shop, 12), (visit, 4), (kiosk, 4), (lead, 2), (news, 8),
@@ -691,11 +699,17 @@ def main():
     parser.add_argument('--days', type=int, default=31)
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--out', help='file; else standard output')
+    parser.add_argument('--partitions', type=int, default=0, help='also so many files, OUT.0 and on: each customer is in one, '
+                        'with all who use the same store and its machines')
     args = parser.parse_args()
     month = Month(args.people, args.events, args.days, args.seed)
-    with open(args.out, 'w', encoding='utf-8') if args.out else sys.stdout as out:
+    with contextlib.ExitStack() as stack:
+        out = stack.enter_context(open(args.out, 'w', encoding='utf-8')) if args.out else sys.stdout
+        parts = [stack.enter_context(open('%s.%d' % (args.out, n), 'w', encoding='utf-8')) for n in range(args.partitions)]
         for lines in month.lines():
-            out.writelines(lines)
+            out.writelines(line for _, line, _ in lines)
+            for n, part in enumerate(parts):
+                part.writelines(line for _, line, store in lines if store % len(parts) == n)
     print('month: %d events of %d people, %.1f %% late, %d copies' % (
         month.made, len(month.people), 100 * month.late / month.made, month.twice), file=sys.stderr)
 
