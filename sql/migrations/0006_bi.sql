@@ -677,6 +677,78 @@ $$);
 
 -- ---- journeys ----
 
+CREATE VIEW bi.journey_owner AS
+SELECT j.journey_id, j.customer_id, j.first_at AS journey_first_at, s.from_at, s.to_at,
+       (SELECT d.text FROM polku.dictionary d WHERE d.id = s.brand_id) AS brand, (SELECT d.text FROM polku.dictionary d WHERE d.id = s.unit_id) AS unit, s.unit_id IS NOT NULL AS owned, s.orphan,
+       greatest(coalesce(s.to_at, (SELECT polku.as_of())) - s.from_at, interval '0') AS owned_for, (SELECT polku.as_of()) AS as_of
+FROM polku.journey j
+CROSS JOIN LATERAL (
+    WITH event AS MATERIALIZED (
+        SELECT row_number() OVER w AS n, i.occurred_at, i.traits, i.brand_id, i.unit_id,
+               coalesce(i.to_brand_id, i.brand_id) AS to_brand_id, i.to_unit_id,
+               coalesce(bool_or(i.traits & 1888 > 0 OR i.unit_id IS NOT NULL) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), false) AS named,
+               count(*) FILTER (WHERE i.traits & 1888 > 0) OVER w AS acts
+        FROM polku.interaction i
+        WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 <> 1
+        WINDOW w AS (ORDER BY i.occurred_at, i.sequence, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)
+    ), change AS (
+        SELECT e.n, e.occurred_at, e.traits & 2 <> 0 AS terminal, e.acts,
+               e.acts > 0 AND first_value(e.traits & 32 <> 0) OVER (PARTITION BY e.acts ORDER BY e.n) AS orphan,
+               o.sets, o.brand_id, o.unit_id
+        FROM event e
+        LEFT JOIN LATERAL (
+            SELECT p.brand_id, p.unit_id, p.to_brand_id, p.to_unit_id FROM event p
+            WHERE p.n < e.n AND p.traits & 32 <> 0 AND e.traits & 320 <> 0
+            ORDER BY p.n DESC LIMIT 1) before ON true
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN e.traits & 1056 <> 0 THEN true
+                        WHEN e.traits & 64 <> 0 THEN true
+                        WHEN e.traits & 256 <> 0 THEN before.unit_id IS NOT NULL
+                        WHEN e.traits & 512 <> 0 THEN true
+                        ELSE e.unit_id IS NOT NULL AND NOT e.named END AS sets,
+                   CASE WHEN e.traits & 1056 <> 0 THEN NULL
+                        WHEN e.traits & 64 <> 0 THEN CASE WHEN e.unit_id IS NOT NULL THEN e.brand_id ELSE before.to_brand_id END
+                        WHEN e.traits & 256 <> 0 THEN before.brand_id
+                        WHEN e.traits & 512 <> 0 THEN CASE WHEN e.to_unit_id IS NOT NULL THEN e.to_brand_id ELSE e.brand_id END
+                        ELSE e.brand_id END AS brand_id,
+                   CASE WHEN e.traits & 1056 <> 0 THEN NULL
+                        WHEN e.traits & 64 <> 0 THEN coalesce(e.unit_id, before.to_unit_id)
+                        WHEN e.traits & 256 <> 0 THEN before.unit_id
+                        WHEN e.traits & 512 <> 0 THEN coalesce(e.to_unit_id, e.unit_id)
+                        ELSE e.unit_id END AS unit_id) o
+    ), held AS (
+        SELECT c.n, c.occurred_at, c.terminal, c.orphan, count(*) FILTER (WHERE c.sets) OVER (ORDER BY c.n) AS turn, c.sets, c.brand_id, c.unit_id
+        FROM change c
+    ), after AS (
+        SELECT h.n, h.occurred_at, h.terminal, h.orphan,
+               CASE WHEN h.turn > 0 THEN first_value(h.brand_id) OVER t END AS brand_id,
+               CASE WHEN h.turn > 0 THEN first_value(h.unit_id) OVER t END AS unit_id
+        FROM held h WINDOW t AS (PARTITION BY h.turn ORDER BY h.n)
+    ), state AS (
+        SELECT a.n, a.occurred_at, CASE WHEN a.unit_id IS NOT NULL THEN a.brand_id END AS brand_id, a.unit_id,
+               a.unit_id IS NULL AND a.orphan AS orphan, a.unit_id IS NULL AND a.terminal AS ended
+        FROM after a
+    ), turned AS (
+        SELECT t.*, row(t.brand_id, t.unit_id, t.orphan, t.ended)
+                    IS DISTINCT FROM lag(row(t.brand_id, t.unit_id, t.orphan, t.ended)) OVER (ORDER BY t.n) AS turns
+        FROM state t
+    )
+    SELECT u.occurred_at AS from_at, lead(u.occurred_at) OVER (ORDER BY u.n) AS to_at, u.brand_id, u.unit_id, u.orphan, u.ended
+    FROM turned u WHERE u.turns OR u.n = 1
+) s
+WHERE NOT s.ended AND NOT j.crowd;
+
+SELECT pg_temp.describe('bi.journey_owner', 'Who owned a journey when: intervals one after another, those without an owner included (but for the time after a terminal event, which does not count). Sums of the rows without an owner are ownerless_for of bi.journey. Not of crowds. ORDER BY journey_id, from_at.', $$
+    journey_first_at: When the journey began: filter by it for a range of time.
+    from_at: Since when.
+    to_at: Until when; null = to this day.
+    brand: Owning brand; null: nobody owns it.
+    unit: Owning unit; null: nobody owns it.
+    owned: Somebody owns it.
+    orphan: Nobody owns it, since a hand-off was offered.
+    owned_for: Length of the interval, up to as_of while it runs.
+$$);
+
 CREATE VIEW bi.journey AS
 SELECT j.journey_id,
        j.customer_id,
@@ -757,10 +829,10 @@ SELECT j.journey_id,
            + greatest(coalesce((SELECT polku.as_of()) - j.ownerless_since, interval '0'), interval '0') AS ownerless_for,
        justify_hours(j.orphan_us * interval '1 microsecond')
            + CASE WHEN j.ownerless_since < (SELECT polku.as_of())
-                       AND (SELECT i.traits & 32 <> 0 AND i.traits & 0 = 0 FROM polku.interaction i
-                            WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 <> 1 AND i.traits & 1888 > 0
-                            ORDER BY i.occurred_at DESC, i.sequence DESC, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id) DESC, i.event_id DESC LIMIT 1)
-                  THEN (SELECT polku.as_of()) - j.ownerless_since ELSE interval '0' END AS orphan_for,
+                  THEN coalesce((SELECT sum(o.owned_for) FROM bi.journey_owner o
+                                 WHERE o.journey_id = j.journey_id AND o.customer_id = j.customer_id AND o.orphan AND o.from_at >= j.ownerless_since),
+                                interval '0')
+                  ELSE interval '0' END AS orphan_for,
        j.queue_since,
        justify_hours(j.queue_us * interval '1 microsecond') + greatest(coalesce((SELECT polku.as_of()) - j.queue_since, interval '0'), interval '0') AS queue_for,
        j.touch_since,
@@ -902,78 +974,6 @@ SELECT pg_temp.describe('bi.journey_brand', 'Which organisations took part in a 
     events: Events of this brand in it that are not passive.
     contacts: Contacts with this brand.
     broken: Broken obligations of the journey for which this brand is accountable.
-$$);
-
-CREATE VIEW bi.journey_owner AS
-SELECT j.journey_id, j.customer_id, j.first_at AS journey_first_at, s.from_at, s.to_at,
-       (SELECT d.text FROM polku.dictionary d WHERE d.id = s.brand_id) AS brand, (SELECT d.text FROM polku.dictionary d WHERE d.id = s.unit_id) AS unit, s.unit_id IS NOT NULL AS owned, s.orphan,
-       greatest(coalesce(s.to_at, (SELECT polku.as_of())) - s.from_at, interval '0') AS owned_for, (SELECT polku.as_of()) AS as_of
-FROM polku.journey j
-CROSS JOIN LATERAL (
-    WITH event AS MATERIALIZED (
-        SELECT row_number() OVER w AS n, i.occurred_at, i.traits, i.brand_id, i.unit_id,
-               coalesce(i.to_brand_id, i.brand_id) AS to_brand_id, i.to_unit_id,
-               coalesce(bool_or(i.traits & 1888 > 0 OR i.unit_id IS NOT NULL) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), false) AS named,
-               count(*) FILTER (WHERE i.traits & 1888 > 0) OVER w AS acts
-        FROM polku.interaction i
-        WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at AND i.traits & 1 <> 1
-        WINDOW w AS (ORDER BY i.occurred_at, i.sequence, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)
-    ), change AS (
-        SELECT e.n, e.occurred_at, e.traits & 2 <> 0 AS terminal, e.acts,
-               e.acts > 0 AND first_value(e.traits & 32 <> 0) OVER (PARTITION BY e.acts ORDER BY e.n) AS orphan,
-               o.sets, o.brand_id, o.unit_id
-        FROM event e
-        LEFT JOIN LATERAL (
-            SELECT p.brand_id, p.unit_id, p.to_brand_id, p.to_unit_id FROM event p
-            WHERE p.n < e.n AND p.traits & 32 <> 0 AND e.traits & 320 <> 0
-            ORDER BY p.n DESC LIMIT 1) before ON true
-        CROSS JOIN LATERAL (
-            SELECT CASE WHEN e.traits & 1056 <> 0 THEN true
-                        WHEN e.traits & 64 <> 0 THEN true
-                        WHEN e.traits & 256 <> 0 THEN before.unit_id IS NOT NULL
-                        WHEN e.traits & 512 <> 0 THEN true
-                        ELSE e.unit_id IS NOT NULL AND NOT e.named END AS sets,
-                   CASE WHEN e.traits & 1056 <> 0 THEN NULL
-                        WHEN e.traits & 64 <> 0 THEN CASE WHEN e.unit_id IS NOT NULL THEN e.brand_id ELSE before.to_brand_id END
-                        WHEN e.traits & 256 <> 0 THEN before.brand_id
-                        WHEN e.traits & 512 <> 0 THEN CASE WHEN e.to_unit_id IS NOT NULL THEN e.to_brand_id ELSE e.brand_id END
-                        ELSE e.brand_id END AS brand_id,
-                   CASE WHEN e.traits & 1056 <> 0 THEN NULL
-                        WHEN e.traits & 64 <> 0 THEN coalesce(e.unit_id, before.to_unit_id)
-                        WHEN e.traits & 256 <> 0 THEN before.unit_id
-                        WHEN e.traits & 512 <> 0 THEN coalesce(e.to_unit_id, e.unit_id)
-                        ELSE e.unit_id END AS unit_id) o
-    ), held AS (
-        SELECT c.n, c.occurred_at, c.terminal, c.orphan, count(*) FILTER (WHERE c.sets) OVER (ORDER BY c.n) AS turn, c.sets, c.brand_id, c.unit_id
-        FROM change c
-    ), after AS (
-        SELECT h.n, h.occurred_at, h.terminal, h.orphan,
-               CASE WHEN h.turn > 0 THEN first_value(h.brand_id) OVER t END AS brand_id,
-               CASE WHEN h.turn > 0 THEN first_value(h.unit_id) OVER t END AS unit_id
-        FROM held h WINDOW t AS (PARTITION BY h.turn ORDER BY h.n)
-    ), state AS (
-        SELECT a.n, a.occurred_at, CASE WHEN a.unit_id IS NOT NULL THEN a.brand_id END AS brand_id, a.unit_id,
-               a.unit_id IS NULL AND a.orphan AS orphan, a.unit_id IS NULL AND a.terminal AS ended
-        FROM after a
-    ), turned AS (
-        SELECT t.*, row(t.brand_id, t.unit_id, t.orphan, t.ended)
-                    IS DISTINCT FROM lag(row(t.brand_id, t.unit_id, t.orphan, t.ended)) OVER (ORDER BY t.n) AS turns
-        FROM state t
-    )
-    SELECT u.occurred_at AS from_at, lead(u.occurred_at) OVER (ORDER BY u.n) AS to_at, u.brand_id, u.unit_id, u.orphan, u.ended
-    FROM turned u WHERE u.turns OR u.n = 1
-) s
-WHERE NOT s.ended AND NOT j.crowd;
-
-SELECT pg_temp.describe('bi.journey_owner', 'Who owned a journey when: intervals one after another, those without an owner included (but for the time after a terminal event, which does not count). Sums of the rows without an owner are ownerless_for of bi.journey. Not of crowds. ORDER BY journey_id, from_at.', $$
-    journey_first_at: When the journey began: filter by it for a range of time.
-    from_at: Since when.
-    to_at: Until when; null = to this day.
-    brand: Owning brand; null: nobody owns it.
-    unit: Owning unit; null: nobody owns it.
-    owned: Somebody owns it.
-    orphan: Nobody owns it, since a hand-off was offered.
-    owned_for: Length of the interval, up to as_of while it runs.
 $$);
 
 CREATE VIEW bi.contact AS

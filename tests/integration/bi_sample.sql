@@ -306,7 +306,7 @@ SELECT date_trunc('day', c.start_at, 'UTC'), count(c.reached_at[m]), count(*) FI
     FROM polku.course c CROSS JOIN generate_series(0, 3) AS m GROUP BY 1, 7, 8;
 INSERT INTO polku.step_daily (day, steps, wait_us, definition_id, from_milestone, to_milestone, slot)
 SELECT date_trunc('day', c.start_at, 'UTC'), count(*), coalesce(sum(extract(epoch FROM c.reached_at[s.b] - c.reached_at[nullif(s.a, 0)]) * 1000000), 0)::bigint, c.definition_id, s.a, s.b, 0
-    FROM (SELECT c.*, string_to_array('0>' || p.text || '>0', '>')::integer[] AS w FROM polku.course c JOIN polku.dictionary p ON p.id = c.path_id) c
+    FROM (SELECT c.*, CASE WHEN p.text ~ '^[0-9>]+$' THEN string_to_array('0>' || p.text || '>0', '>')::integer[] END AS w FROM polku.course c JOIN polku.dictionary p ON p.id = c.path_id) c
     CROSS JOIN LATERAL (SELECT c.w[n] AS a, c.w[n + 1] AS b FROM generate_series(1, cardinality(c.w) - 1) AS n) s GROUP BY 1, 4, 5, 6;
 INSERT INTO polku.path_daily (day, courses, completed, definition_id, path_id, slot)
 SELECT date_trunc('day', start_at, 'UTC'), count(*), count(goal_at), definition_id, path_id, 0 FROM polku.course GROUP BY 1, 4, 5;
