@@ -163,6 +163,106 @@ Test(derive_cases, a_case_of_everybody_makes_no_group_of_them)
     cr_assert_eq(worker[0].slow, 0);
 }
 
+/* ---- figures that a reader can check by hand ---- */
+
+static int64_t sum_of(enum aggregate table, const char *measure, int32_t clock, unsigned count)
+{
+    int64_t sum = 0;
+    size_t rows;
+    const struct change_aggregate *row = memory_sums(&store, table, &arena, &rows);
+    for (size_t i = 0; i < rows; i++)
+        if (!measure || (pk_str_eq(symbol_text(&symbols, (sym_t)row[i].dim[0]), pk_str(measure)) && row[i].dim[1] == clock))
+            sum += row[i].count[count];
+    return sum;
+}
+
+/* Asked for, missed, asked for again, missed, reached: in one batch and event by event. */
+static const struct told missed_calls[] = {
+    {"crm", "1", "callback.requested", "phone", "0401", NULL, 0, NULL, NULL},
+    {"crm", "2", "callback.unreached", "phone", "0401", NULL, 60, NULL, NULL},
+    {"crm", "3", "callback.requested", "phone", "0401", NULL, 120, NULL, NULL},
+    {"crm", "4", "callback.unreached", "phone", "0401", NULL, 180, NULL, NULL},
+    {"crm", "5", "callback.requested", "phone", "0401", NULL, 240, NULL, NULL},
+    {"crm", "6", "callback.reached", "phone", "0401", NULL, 300, NULL, NULL},
+};
+
+static void check_missed_calls(void)
+{
+    uint32_t cycles = 0;
+    PK_MAP_EACH(&store.obligations, e)
+        cycles |= 1u << ((const struct obligation *)e->value)->cycle;
+    cr_assert_eq(cycles, 1u << 1 | 1u << 2 | 1u << 3);
+    cr_assert_eq(sum_of(AGGREGATE_obligation_hourly, NULL, 0, 7), 2, "two were asked for again");
+    cr_assert_eq(sum_of(AGGREGATE_duration_hourly, "kept.callback", 0, 0), 3);
+    cr_assert_eq(sum_of(AGGREGATE_duration_hourly, "kept.callback", 0, 1), (300 + 180 + 60) * PK_SECOND_US);
+}
+
+Test(derive_cases, a_call_that_is_asked_for_again_is_the_next_cycle)
+{
+    for (size_t i = 0; i < PK_COUNT(missed_calls); i++)
+        tell(&worker[0], missed_calls[i]);
+    cr_assert_eq(worker[0].slow, 0, "all of it appended");
+    check_missed_calls();
+}
+
+Test(derive_cases, cycles_do_not_depend_on_the_order_of_arrival)
+{
+    for (size_t i = PK_COUNT(missed_calls); i-- > 0;)
+        tell(&worker[i % 2], missed_calls[i]);
+    check_missed_calls();
+}
+
+/* The slots of two writers: what one added the other takes back. */
+Test(derive_cases, a_late_event_takes_back_what_another_writer_counted)
+{
+    tell(&worker[0], (struct told){"crm", "1", "contact.inbound", "phone", "0401", NULL, 0, NULL, NULL});
+    tell(&worker[0], (struct told){"crm", "3", "contact.inbound", "phone", "0401", NULL, 600, NULL, NULL});
+    cr_assert_eq(sum_of(AGGREGATE_transition_hourly, NULL, 0, 1), 600 * PK_SECOND_US);
+    tell(&worker[1], (struct told){"crm", "2", "contact.inbound", "phone", "0401", NULL, 200, NULL, NULL});
+    cr_assert_eq(sum_of(AGGREGATE_transition_hourly, NULL, 0, 0), 2);
+    cr_assert_eq(sum_of(AGGREGATE_transition_hourly, NULL, 0, 1), 600 * PK_SECOND_US);
+    bool negative = false;
+    for (size_t i = 0; i < store.bucket.len; i++)
+        negative |= store.bucket.ptr[i].row.table == AGGREGATE_journey_daily && store.bucket.ptr[i].slot == worker[1].at.slot &&
+                    store.bucket.ptr[i].count[0] < 0;
+    cr_assert_not(negative, "the journey is the same one");
+}
+
+/* ---- buckets ---- */
+
+Test(derive_cases, the_buckets_of_durations_are_right_within_six_percent)
+{
+    cr_assert_eq(duration_bucket(-5), 0);
+    cr_assert_eq(duration_bucket(7999), 7);
+    cr_assert_eq(duration_bucket(8000), 8);
+    int32_t last = 0;
+    for (int64_t ms = 8; ms < INT64_C(1) << 50; ms += 1 + ms / 50) {
+        int32_t bucket = duration_bucket(ms * 1000 + 999);
+        int64_t begin = (int64_t)(8 + bucket % 8) << (bucket / 8 - 1), end = (int64_t)(9 + bucket % 8) << (bucket / 8 - 1);
+        cr_assert(begin <= ms && ms < end, "%" PRId64 " ms in bucket %" PRId32, ms, bucket);
+        cr_assert_leq((end - begin) * 16, 2 * begin, "the middle is at most 1/16 away");
+        cr_assert(bucket == last || bucket == last + 1 || last == 0);
+        last = bucket;
+    }
+}
+
+Test(derive_cases, a_sum_that_comes_back_to_zero_is_not_written)
+{
+    struct metrics metrics;
+    struct changes changes = {0};
+    metrics_init(&metrics, &rules, &symbols);
+    const int32_t dim[] = {1, 2, 3, 4};
+    const int64_t count[] = {1, 1};
+    metrics_add(&metrics, AGGREGATE_need_hourly, -1, dim, count, +1);
+    metrics_add(&metrics, AGGREGATE_need_hourly, -PK_HOUR_US, dim, count, -1);
+    metrics_add(&metrics, AGGREGATE_need_hourly, 0, dim, count, +1);
+    metrics_collect(&metrics, &changes);
+    cr_assert_eq(changes.aggregate.len, 1);
+    cr_assert_eq(changes.aggregate.ptr[0].at_us, 0);
+    changes_done(&changes);
+    metrics_done(&metrics);
+}
+
 /* ---- identity in sizes that must not hurt ---- */
 
 static const struct memory_key *key_of(const char *name_space, const char *value)
