@@ -179,8 +179,9 @@ def of_handoffs(derived):
 def of_courses(derived):
     for c in derived.courses:
         completed = c.goal_at is not None
-        yield (day_of(c.start_at), c.definition), (1, completed, c.conformant, completed and c.conformant, c.violations, c.skipped,
-                                                   c.goal_at - c.start_at if completed else 0)
+        yield (day_of(c.start_at), c.definition), \
+            (1, completed, c.conformant, completed and c.conformant, c.violations, c.skipped,
+             c.goal_at - c.start_at if completed else 0)
 
 
 def of_milestones(derived):

@@ -339,11 +339,13 @@ class Generator:
         if self.maybe(0.15):
             event['rating'] = self.random.choice([
                 {'scale': 'nps', 'score': self.random.choice([0, 7, 9.5]), 'max': 10}, {'scale': 'csat', 'score': -0.0005},
-                {'scale': 'csat', 'score': 3.1245, 'min': 1, 'max': 5}, {'scale': 'nps', 'score': 2000000.0005, 'min': -4e6, 'max': 4e6},
+                {'scale': 'csat', 'score': 3.1245, 'min': 1, 'max': 5},
+                {'scale': 'nps', 'score': 2000000.0005, 'min': -4e6, 'max': 4e6},
                 {'scale': 'nps', 'score': 0.0004999, 'max': 10}])
         if self.maybe(0.15):
-            event['money'] = {'amount_minor': self.random.choice([-100, 0, 64, 123456789012, 10 ** 12, -10 ** 12 - 1, 10 ** 15]),
-                              'currency': self.random.choice(['EUR', 'EUR', 'SEK']), 'kind': self.random.choice(['price', 'loss'])}
+            event['money'] = {
+                'amount_minor': self.random.choice([-100, 0, 64, 123456789012, 10 ** 12, -10 ** 12 - 1, 10 ** 15]),
+                'currency': self.random.choice(['EUR', 'EUR', 'SEK']), 'kind': self.random.choice(['price', 'loss'])}
 
     def relate(self, events, obligations):
         """Gives some events a relates_to: to earlier and later events, to promises of anybody, to nothing."""

@@ -511,7 +511,8 @@ class Event:
 
 class Obligation:
     __slots__ = ('id', 'kind', 'opener', 'rule', 'explicit', 'brand', 'unit', 'role', 'from_brand', 'from_unit', 'cycle',
-                 'handoff', 'amount_minor', 'currency', 'due_from', 'first_due_to', 'due_to', 'changed_at', 'attempts', 'first_attempt_at', 'last_attempt_at', 'fulfilled_at',
+                 'handoff', 'amount_minor', 'currency', 'due_from', 'first_due_to',
+                 'due_to', 'changed_at', 'attempts', 'first_attempt_at', 'last_attempt_at', 'fulfilled_at',
                  'fulfilled_by', 'rejected_at', 'withdrawn_at')
 
     def __init__(self, ledger_id, kind, opener, rule, record, calendars):
