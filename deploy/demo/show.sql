@@ -13,14 +13,15 @@ insert into story values
     ('Saarnitoimisto', 'ten-minute reply');
 
 \echo
-\echo The five stories, one row per journey (those with one contact or none are left out)
+\echo The five stories, one row per journey (without those who had one contact and no queue)
 select (select s.name from story s where s.brand = any (j.brands) limit 1) as "story",
        to_char(first_at, 'YYYY-MM-DD') as "from", to_char(last_at, 'YYYY-MM-DD') as "to", events, contacts, switches,
        unanswered, refusals, handoffs_offered || ' / ' || handoffs_accepted as "hand-offs / taken",
        obligations_broken || ' of ' || obligations_opened as "promises broken",
        case when resolved then 'yes' else 'no' end as "resolved", array_to_string(channels, ', ') as "channels"
 from bi.journey j
-where j.brands && (select array_agg(brand) from story) and j.contacts + j.handoffs_offered > 1
+where j.brands && (select array_agg(brand) from story) 
+  and (j.contacts + j.unanswered + j.handoffs_offered > 1 or j.queue_for > interval '0')
 order by first_at, journey_id;
 
 \echo What was owed in them
