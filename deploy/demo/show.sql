@@ -20,7 +20,7 @@ select (select s.name from story s where s.brand = any (j.brands) limit 1) as "s
        obligations_broken || ' of ' || obligations_opened as "promises broken",
        case when resolved then 'yes' else 'no' end as "resolved", array_to_string(channels, ', ') as "channels"
 from bi.journey j
-where j.brands && (select array_agg(brand) from story) 
+where j.brands && (select array_agg(brand) from story)
   and (j.contacts + j.unanswered + j.handoffs_offered > 1 or j.queue_for > interval '0')
 order by first_at, journey_id;
 
