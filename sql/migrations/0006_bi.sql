@@ -445,7 +445,7 @@ SELECT o.obligation_id,
        CASE WHEN s.withdrawn_at IS NOT NULL THEN 'withdrawn'
             WHEN s.rejected_at IS NOT NULL THEN 'rejected'
             WHEN s.fulfilled_at > s.due_to THEN 'late'
-            WHEN 10 * extract(epoch FROM s.fulfilled_at - o.due_from) > 9 * extract(epoch FROM s.due_to - o.due_from) THEN 'kept_late_in_window'
+            WHEN (s.fulfilled_at - o.due_from) * 10 > (s.due_to - o.due_from) * 9 THEN 'kept_late_in_window'
             WHEN s.fulfilled_at IS NOT NULL THEN 'kept'
             WHEN s.first_attempt_at IS NOT NULL AND o.label = 1 THEN 'attempted_not_reached'
             WHEN s.first_attempt_at IS NOT NULL AND o.label = 2 THEN 'replied_not_answered'
@@ -502,7 +502,7 @@ SELECT o.obligation_id,
              CASE WHEN s.due_to < a.as_of AND s.rejected_at IS NULL AND s.withdrawn_at IS NULL
                        AND NOT coalesce(s.fulfilled_at <= s.due_to, false) THEN s.due_to END,
              CASE WHEN s.fulfilled_at <= s.due_to
-                       AND 10 * extract(epoch FROM s.fulfilled_at - o.due_from) > 9 * extract(epoch FROM s.due_to - o.due_from)
+                       AND (s.fulfilled_at - o.due_from) * 10 > (s.due_to - o.due_from) * 9
                   THEN o.due_from + (s.due_to - o.due_from) * 0.9::double precision END,
              s.rejected_at) AS visible_at
 FROM polku.obligation o
@@ -1529,15 +1529,17 @@ FROM bi.obligation o
 CROSS JOIN LATERAL (VALUES
     ('broken', CASE WHEN o.broken THEN o.due_to END),
     ('rejected', CASE WHEN NOT o.is_handoff THEN o.rejected_at END),
-    ('late_in_window', CASE WHEN o.state = 'kept_late_in_window' THEN o.visible_at END),
-    ('not_reached', CASE WHEN o.state = 'attempted_not_reached' THEN o.first_attempt_at END),
-    ('not_answered', CASE WHEN o.state = 'replied_not_answered' THEN o.first_attempt_at END),
+    ('late_in_window', CASE WHEN o.due_from IS NOT NULL AND o.fulfilled_at IS NOT NULL AND o.state = 'kept_late_in_window' THEN o.due_from + (o.due_to - o.due_from) * 0.9::double precision END),
+    ('not_reached', CASE WHEN o.first_attempt_at IS NOT NULL AND NOT o.closed AND o.state = 'attempted_not_reached' THEN o.first_attempt_at END),
+    ('not_answered', CASE WHEN o.first_attempt_at IS NOT NULL AND NOT o.closed AND o.state = 'replied_not_answered' THEN o.first_attempt_at END),
     ('loop', CASE WHEN o.cycle > 1 THEN o.opened_at END),
     ('no_deadline', CASE WHEN o.no_deadline THEN o.opened_at END),
     ('no_owner', CASE WHEN o.no_owner THEN o.opened_at END),
     ('handoff_unaccepted', CASE WHEN o.is_handoff AND o.fulfilled_at IS NULL AND o.withdrawn_at IS NULL THEN o.opened_at END)
 ) AS v (what, visible_at)
 WHERE v.visible_at IS NOT NULL
+  AND (o.broken OR o.due_from IS NOT NULL OR o.first_attempt_at IS NOT NULL OR o.cycle > 1 OR o.no_deadline OR o.no_owner OR o.is_handoff
+       OR o.rejected_at IS NOT NULL)
 UNION ALL
 SELECT v.what, i.customer_id, i.journey_id, i.event_hash, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.brand_id), (SELECT d.text FROM polku.dictionary d WHERE d.id = i.unit_id), NULL, i.occurred_at,
        (SELECT d.text FROM polku.dictionary d WHERE d.id = i.type_id) || coalesce(': ' || CASE WHEN i.sensitivity = 0 THEN (SELECT d.text FROM polku.dictionary d WHERE d.id = i.reason_id) END, ''), NULL, NULL
@@ -1599,7 +1601,7 @@ SELECT 'knowledge_lag', NULL, NULL, NULL, k.acknowledged_by, NULL, NULL, k.first
        NULL, NULL
 FROM bi.knowledge_lag k;
 
-SELECT pg_temp.describe('bi.failure', 'One list of everything that went wrong, as of polku.as_of, with who answers for it and since when it could be seen. Name a customer, or what and a range of visible_at.', $$
+SELECT pg_temp.describe('bi.failure', 'One list of everything that went wrong, as of polku.as_of, with who answers for it and since when it could be seen. Name a customer: then it is read by index. Over all customers a range of visible_at still reads the whole ledger; figures over long times are in the aggregates.', $$
     what: broken, rejected, late_in_window, not_reached, not_answered, loop, no_deadline, no_owner, handoff_unaccepted (obligations); refused, deflected, misrouted, unanswered, selfservice_failed, sanction_during_breach, fallback, repeat (events); ownerless, ownerless_after_handoff (journeys); silent_churn (customers); contradiction, knowledge_lag (topics).
     customer_id: Whom it hit; null for contradiction and knowledge_lag.
     journey_id: In which journey; null if in none.
