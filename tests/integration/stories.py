@@ -243,8 +243,8 @@ seen('S4', 'the path without a funnel', """
         SELECT path, sum(courses) AS courses, sum(completed) AS completed, min(day) AS day FROM bi.path_daily
         WHERE definition = 'callback/1' GROUP BY path) p""")
 seen('S4', 'a constant lead time is queue, not work', """
-    SELECT 'queue ' || queue_for || ', work ' || touch_for || ', share ' || round(queue_share::numeric, 4), owner_brand, owner_unit,
-           first_at FROM bi.journey WHERE customer_id = %s AND queue_share IS NOT NULL""" % FRAMES)
+    SELECT 'queue ' || round(extract(epoch FROM queue_for) / 3600, 2) || ' h, work ' || round(extract(epoch FROM touch_for) / 3600, 2)
+           || ' h, share ' || round(queue_share::numeric, 4), owner_brand, owner_unit, first_at FROM bi.journey WHERE customer_id = %s AND queue_share IS NOT NULL""" % FRAMES)
 seen('S4', 'suggestions: made, taken, turned down', """
     SELECT topic || coalesce(' declined: ' || reason, ' adopted'), brand, unit, declined_at FROM bi.improvement
     WHERE declined_at IS NOT NULL""")
