@@ -1523,20 +1523,21 @@ $$);
 -- ---- everything that went wrong ----
 
 CREATE VIEW bi.failure AS
-SELECT v.what, o.customer_id, o.journey_id, o.obligation_id AS subject, o.brand, o.unit, o.role, v.visible_at, o.kind || ': ' || o.state AS detail,
+SELECT k.what, o.customer_id, o.journey_id, o.obligation_id AS subject, o.brand, o.unit, o.role, v.visible_at, o.kind || ': ' || o.state AS detail,
        o.amount_minor, o.currency
 FROM bi.obligation o
-CROSS JOIN LATERAL (VALUES
-    ('broken', CASE WHEN o.broken THEN o.due_to END),
-    ('rejected', CASE WHEN NOT o.is_handoff THEN o.rejected_at END),
-    ('late_in_window', CASE WHEN o.due_from IS NOT NULL AND o.fulfilled_at IS NOT NULL AND o.state = 'kept_late_in_window' THEN o.due_from + (o.due_to - o.due_from) * 0.9::double precision END),
-    ('not_reached', CASE WHEN o.first_attempt_at IS NOT NULL AND NOT o.closed AND o.state = 'attempted_not_reached' THEN o.first_attempt_at END),
-    ('not_answered', CASE WHEN o.first_attempt_at IS NOT NULL AND NOT o.closed AND o.state = 'replied_not_answered' THEN o.first_attempt_at END),
-    ('loop', CASE WHEN o.cycle > 1 THEN o.opened_at END),
-    ('no_deadline', CASE WHEN o.no_deadline THEN o.opened_at END),
-    ('no_owner', CASE WHEN o.no_owner THEN o.opened_at END),
-    ('handoff_unaccepted', CASE WHEN o.is_handoff AND o.fulfilled_at IS NULL AND o.withdrawn_at IS NULL THEN o.opened_at END)
-) AS v (what, visible_at)
+CROSS JOIN (VALUES ('broken'), ('rejected'), ('late_in_window'), ('not_reached'), 
+                   ('not_answered'), ('loop'), ('no_deadline'), ('no_owner'), ('handoff_unaccepted')) AS k (what)
+CROSS JOIN LATERAL (SELECT CASE k.what
+    WHEN 'broken' THEN CASE WHEN o.broken THEN o.due_to END
+    WHEN 'rejected' THEN CASE WHEN NOT o.is_handoff THEN o.rejected_at END
+    WHEN 'late_in_window' THEN CASE WHEN o.due_from IS NOT NULL AND o.fulfilled_at IS NOT NULL AND o.state = 'kept_late_in_window' THEN o.due_from + (o.due_to - o.due_from) * 0.9::double precision END
+    WHEN 'not_reached' THEN CASE WHEN o.first_attempt_at IS NOT NULL AND NOT o.closed AND o.state = 'attempted_not_reached' THEN o.first_attempt_at END
+    WHEN 'not_answered' THEN CASE WHEN o.first_attempt_at IS NOT NULL AND NOT o.closed AND o.state = 'replied_not_answered' THEN o.first_attempt_at END
+    WHEN 'loop' THEN CASE WHEN o.cycle > 1 THEN o.opened_at END
+    WHEN 'no_deadline' THEN CASE WHEN o.no_deadline THEN o.opened_at END
+    WHEN 'no_owner' THEN CASE WHEN o.no_owner THEN o.opened_at END
+    WHEN 'handoff_unaccepted' THEN CASE WHEN o.is_handoff AND o.fulfilled_at IS NULL AND o.withdrawn_at IS NULL THEN o.opened_at END END AS visible_at) v
 WHERE v.visible_at IS NOT NULL
   AND (o.broken OR o.due_from IS NOT NULL OR o.first_attempt_at IS NOT NULL OR o.cycle > 1 OR o.no_deadline OR o.no_owner OR o.is_handoff
        OR o.rejected_at IS NOT NULL)
