@@ -1616,6 +1616,30 @@ $$);
 
 -- ---- one customer, now ----
 
+CREATE FUNCTION bi.latest_events(customer uuid) RETURNS TABLE (contacts jsonb, failures jsonb, ratings jsonb, sensitive boolean)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+    RETURN QUERY
+    SELECT jsonb_agg(jsonb_build_object('at', e.occurred_at, 'channel', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.channel_id), 'brand', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.brand_id), 'unit', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.unit_id), 'type', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.type_id), 'outcome', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.outcome_id)) ORDER BY e.place) FILTER (WHERE e.nth <= 5 AND e.traits & 4 <> 0) AS contacts,
+           jsonb_agg(jsonb_build_object('at', e.occurred_at, 'channel', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.channel_id), 'brand', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.brand_id), 'unit', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.unit_id), 'type', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.type_id), 'reason', CASE WHEN e.sensitivity = 0 THEN (SELECT d.text FROM polku.dictionary d WHERE d.id = e.reason_id) END) ORDER BY e.place)
+               FILTER (WHERE e.nth_wrong <= 5 AND e.traits & 8415256 > 0) AS failures,
+           jsonb_agg(jsonb_build_object('at', e.occurred_at, 'scale', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.rating_scale_id), 'score', e.rating_score, 'min', e.rating_min,
+                     'max', e.rating_max, 'channel', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.channel_id), 'brand', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.brand_id)) ORDER BY e.place)
+               FILTER (WHERE e.nth_rating <= 3 AND e.rating_score IS NOT NULL) AS ratings,
+           bool_or(e.sensitivity = 1) AS sensitive
+    FROM (SELECT l.*, row_number() OVER w AS place,
+                 count(*) FILTER (WHERE l.traits & 4 <> 0) OVER w AS nth,
+                 count(*) FILTER (WHERE l.traits & 8415256 > 0) OVER w AS nth_wrong,
+                 count(*) FILTER (WHERE l.rating_score IS NOT NULL) OVER w AS nth_rating
+          FROM (SELECT i.occurred_at, i.sequence, i.event_hash, i.traits, i.channel_id, i.brand_id, i.unit_id, i.type_id, i.outcome_id, i.reason_id,
+                       i.sensitivity, i.rating_scale_id, i.rating_score, i.rating_min, i.rating_max
+                FROM polku.interaction i
+                WHERE i.customer_id = latest_events.customer AND i.occurred_at <= (SELECT polku.as_of()) AND i.traits & 1 <> 1
+                ORDER BY i.occurred_at DESC LIMIT 200) l
+          WINDOW w AS (ORDER BY l.occurred_at DESC, l.sequence DESC, l.event_hash ROWS UNBOUNDED PRECEDING)) e;
+END $$;
+COMMENT ON FUNCTION bi.latest_events(uuid) IS 'Of the last 200 events of a customer up to as_of: the last five contacts and failures and three ratings, as in bi.customer_now. A function, so that its plan is made once per session.';
+
 CREATE VIEW bi.customer_now AS
 SELECT c.customer_id,
        (ARRAY['person', 'device', 'case', NULL, NULL, 'shared'])[c.kind + 1] AS kind,
@@ -1666,23 +1690,8 @@ LEFT JOIN LATERAL (
             AND NOT coalesce(b.rejected_at <= a.as_of, false) AND NOT coalesce(b.withdrawn_at <= a.as_of, false)
           GROUP BY b.currency_id) m) money ON true
 LEFT JOIN LATERAL (
-    SELECT jsonb_agg(jsonb_build_object('at', e.occurred_at, 'channel', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.channel_id), 'brand', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.brand_id), 'unit', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.unit_id), 'type', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.type_id), 'outcome', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.outcome_id)) ORDER BY e.place) FILTER (WHERE e.nth <= 5 AND e.traits & 4 <> 0) AS contacts,
-           jsonb_agg(jsonb_build_object('at', e.occurred_at, 'channel', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.channel_id), 'brand', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.brand_id), 'unit', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.unit_id), 'type', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.type_id), 'reason', CASE WHEN e.sensitivity = 0 THEN (SELECT d.text FROM polku.dictionary d WHERE d.id = e.reason_id) END) ORDER BY e.place)
-               FILTER (WHERE e.nth_wrong <= 5 AND e.traits & 8415256 > 0) AS failures,
-           jsonb_agg(jsonb_build_object('at', e.occurred_at, 'scale', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.rating_scale_id), 'score', e.rating_score, 'min', e.rating_min,
-                     'max', e.rating_max, 'channel', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.channel_id), 'brand', (SELECT d.text FROM polku.dictionary d WHERE d.id = e.brand_id)) ORDER BY e.place)
-               FILTER (WHERE e.nth_rating <= 3 AND e.rating_score IS NOT NULL) AS ratings,
-           bool_or(e.sensitivity = 1) AS sensitive
-    FROM (SELECT l.*, row_number() OVER w AS place,
-                 count(*) FILTER (WHERE l.traits & 4 <> 0) OVER w AS nth,
-                 count(*) FILTER (WHERE l.traits & 8415256 > 0) OVER w AS nth_wrong,
-                 count(*) FILTER (WHERE l.rating_score IS NOT NULL) OVER w AS nth_rating
-          FROM (SELECT i.occurred_at, i.sequence, i.event_hash, i.traits, i.channel_id, i.brand_id, i.unit_id, i.type_id, i.outcome_id, i.reason_id,
-                       i.sensitivity, i.rating_scale_id, i.rating_score, i.rating_min, i.rating_max
-                FROM polku.interaction i
-                WHERE i.customer_id = c.customer_id AND i.occurred_at <= (SELECT polku.as_of()) AND i.traits & 1 <> 1
-                ORDER BY i.occurred_at DESC LIMIT 200) l
-          WINDOW w AS (ORDER BY l.occurred_at DESC, l.sequence DESC, l.event_hash ROWS UNBOUNDED PRECEDING)) e) latest ON true
+    SELECT (array_agg(e.contacts))[1] AS contacts, (array_agg(e.failures))[1] AS failures, (array_agg(e.ratings))[1] AS ratings, bool_or(e.sensitive) AS sensitive
+    FROM bi.latest_events(c.customer_id) e) latest ON true
 LEFT JOIN LATERAL (
     SELECT array_agg(j.journey_id) AS ids, array_agg(j.first_at) AS starts, array_agg(j.resolved) AS resolved, array_agg(j.owner_brand_id) AS owner_brands,
            array_agg(j.owner_unit_id) AS owner_units, array_agg(j.ownerless_since) AS ownerless

@@ -101,6 +101,21 @@ def plans(db):
     db.rows('RESET enable_seqscan')
 
 
+def function_plans(conninfo):
+    """What bi.latest_events reads inside: counted by the server, in a session that has no plan yet."""
+    db = Session(conninfo)
+    counted = ("SELECT sum(seq_scan), sum(idx_scan) FROM pg_stat_user_tables WHERE relname ~ '^interaction_2' OR relname IN ('journey', 'obligation', 'customer')")
+    customer = db.rows("SELECT customer_id FROM bi.customer ORDER BY 1 LIMIT 1")[0][0]
+    db.rows("SET enable_seqscan = off; SELECT pg_stat_force_next_flush()")
+    before = db.rows(counted)[0]
+    db.rows("SELECT c::text FROM bi.customer_now c WHERE customer_id = '%s'" % customer)
+    db.rows("SELECT pg_stat_force_next_flush()")
+    after = db.rows(counted)[0]
+    expect('bi.customer_now reads no table whole inside', before[0], after[0])
+    expect('bi.customer_now reads by index inside', True, int(after[1]) > int(before[1]))
+    db.close()
+
+
 def privacy(db):
     expect('content of sensitive events', '0', db.rows(
         "SELECT count(*) FROM bi.interaction WHERE sensitive AND (topic, cause, product, reason, attributes) IS DISTINCT FROM (NULL, NULL, NULL, NULL, NULL)"
@@ -277,6 +292,7 @@ def main():
         views = columns(db)
         expect('names that went away', [], [(v, c) for v in before for c in before[v] if c not in views.get(v, [])])
         say('     %d views, %d columns' % (len(views), sum(map(len, views.values()))))
+        function_plans(conninfo)
         page(conninfo, '--write' in sys.argv)
         for check in (comments, lambda d: rights(d, sorted(views)), privacy, moments, sums, durations, business, stories, plans):
             check(db)
