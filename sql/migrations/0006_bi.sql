@@ -143,6 +143,10 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION bi.zone_of(text, text) IS 'Time zone of the calendar of a brand and unit; UTC where they have none.';
 
+CREATE FUNCTION bi.journey_from(at timestamptz) RETURNS uuid LANGUAGE sql STABLE STRICT PARALLEL SAFE
+RETURN (encode(int8send((extract(epoch FROM at) * 1000000)::bigint), 'hex') || repeat('0', 16))::uuid;
+COMMENT ON FUNCTION bi.journey_from(timestamptz) IS 'The smallest id that a journey which began at this moment may have: journey_id >= bi.journey_from(a) AND journey_id < bi.journey_from(b) are the journeys with a <= first_at < b, found by index.';
+
 -- Buckets of durations (docs/semantics.md 6): eight for each doubling of milliseconds.
 CREATE FUNCTION bi.bucket_of(length interval) RETURNS integer LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
@@ -877,7 +881,7 @@ LEFT JOIN polku.dictionary owner_brand ON owner_brand.id = j.owner_brand_id
 LEFT JOIN polku.dictionary owner_unit ON owner_unit.id = j.owner_unit_id;
 
 SELECT pg_temp.describe('bi.journey', 'One row per journey: a customers events that belong together, across channels. Facts are as committed; obligations and running times are told as of polku.as_of (default now).', $$
-    journey_id: Id: starts with the time of the first event.
+    journey_id: Id: starts with the time of the first event; bi.journey_from(time) gives bounds by which a range of first_at is read by index.
     customer_id: Whose journey it is.
     first_at: Time of the first event.
     last_at: Time of the last event that is not passive.

@@ -98,7 +98,11 @@ def plans(db):
                          ('step_daily', 'day'), ('path_daily', 'day'), ('cause_hourly', 'hour')):
         text = plan(db, "SELECT * FROM bi.%s WHERE %s >= '2026-03-01' AND %s < '2026-03-02'" % (view, column, column))
         expect('a range of time reaches the key of %s' % view, True, 'Index Cond: ((%s >=' % column in text)
+    month = "journey_id >= bi.journey_from('2026-03-01') AND journey_id < bi.journey_from('2026-04-01')"
+    expect('journeys of a month by their ids', True, 'Index Cond: ((journey_id >=' in plan(db, 'SELECT journey_id, effort FROM bi.journey WHERE ' + month))
     db.rows('RESET enable_seqscan')
+    expect('journeys of a month are those', db.rows("SELECT count(*) FROM bi.journey WHERE first_at >= '2026-03-01' AND first_at < '2026-04-01'"),
+           db.rows('SELECT count(*) FROM bi.journey WHERE ' + month))
 
 
 def function_plans(conninfo):
