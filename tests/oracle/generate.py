@@ -107,7 +107,6 @@ class Generator:
         # Few words, so that contacts repeat each other; some seeds know more people of staff than are counted.
         self.words = self.random.choice([1, 2, 2, 3])
         self.staff = self.random.choice([2, 2, 3, 1000])
-        self.busy = self.maybe(0.4)
         self.span = self.random.choice([200, 600, 1500, 1500, 4000, 20000]) * SECOND
         # Some seeds have one person with most of the events: a crowd by max_events.
         self.weights = [self.random.choice([1, 1, 1, 2]) for _ in range(people)]
@@ -115,6 +114,7 @@ class Generator:
             self.weights[0] = people * self.random.choice([1, 2])
         shapes = self.random.choice([0, 0, 1])
         self.shapes = {shape: weights[shapes] for shape, weights in SHAPES.items()}
+        self.busy = shapes == 0 and self.maybe(0.6)
         self.derived = None  # what the oracle says of the events before relates_to and duplicates
         self.past = []  # (person, event) in the order of their making
 

@@ -1193,7 +1193,7 @@ class Generated(unittest.TestCase):
                              'named by id', 'without rule', 'no deadline', 'within skew'), 0)
         states = {'withdrawn', 'rejected', 'late', 'kept_late_in_window', 'kept', 'attempted_not_reached',
                   'replied_not_answered', 'overdue', 'open'}
-        for seed in range(40):
+        for seed in range(80):
             derived = self.derived(generate.Generator(seed).generate())
             self.assertEqual(derived.invalid, [], 'seed %d' % seed)
             met['conflict'] += derived.conflicts
