@@ -44,9 +44,10 @@ static void check_done(void *context, const struct verify_check *check)
     *line = (struct line){.rows = check->rows, .differences = check->differences, .took_us = check->took_us};
     snprintf(line->check, sizeof line->check, "%s %s", check->kind, check->name);
     end_line(&view->teller);
-    log_write(check->differences ? LOG_ERROR : LOG_INFO, check->differences ? "not as it must be" : "equal",
-              "check=\"%s\" rows=%" PRId64 " differences=%" PRId64 " seconds=%.2f", line->check, check->rows, check->differences,
-              (double)check->took_us / 1e6);
+    bool equal = check->differences == 0;
+    log_write(equal ? LOG_INFO : LOG_ERROR, equal ? "equal" : "not as it must be",
+              "check=\"%s\" rows=%" PRId64 " differences=%" PRId64 " seconds=%.2f", line->check, check->rows,
+              check->differences, (double)check->took_us / 1e6);
 }
 
 static void difference(void *context, const char *kind, const char *name, const char *row, const char *what)
@@ -63,7 +64,8 @@ static void print_table(const struct audit_view *view)
     printf("%-36s %14s %14s %10s\n", "check", "rows", "differences", "seconds");
     for (size_t i = 0; i < view->line.len; i++) {
         const struct line *line = &view->line.ptr[i];
-        printf("%-36s %14" PRId64 " %14" PRId64 " %10.2f\n", line->check, line->rows, line->differences, (double)line->took_us / 1e6);
+        printf("%-36s %14" PRId64 " %14" PRId64 " %10.2f\n", line->check, line->rows, line->differences,
+               (double)line->took_us / 1e6);
         rows += line->rows;
         differences += line->differences;
         took_us += line->took_us;
@@ -114,7 +116,7 @@ int consumer_verify(const struct consumer_options *options)
         consumer_log_failure("verify did not come to its end", &err);
         return CONSUMER_STOPPED;
     }
-    log_write(differences ? LOG_ERROR : LOG_INFO, differences ? "the tables are not right" : "the tables are right", "differences=%" PRId64,
-              differences);
+    log_write(differences ? LOG_ERROR : LOG_INFO, differences ? "the tables are not right" : "the tables are right",
+              "differences=%" PRId64, differences);
     return differences ? CONSUMER_STOPPED : CONSUMER_OK;
 }

@@ -75,7 +75,8 @@ static enum pk_status finish_batch(struct refill *r, struct pk_err *err)
         return PK_OK;
     enum pk_status status = commit_finish(&r->committer, err);
     if (status == PK_OK)
-        r->config.progress(r->config.context, (int64_t)r->committer.counters.facts + r->too_late, r->total, &r->committer.counters);
+        r->config.progress(r->config.context, (int64_t)r->committer.counters.facts + r->too_late, r->total,
+                           &r->committer.counters);
     return status;
 }
 
@@ -118,7 +119,8 @@ static enum pk_status derive_again(struct refill *r, struct pk_err *err)
         status = finish_batch(r, err);
     int64_t saved = (int64_t)r->committer.counters.facts + r->too_late;
     if (status == PK_OK && saved != r->read)
-        return pk_fail(err, PK_STOP, "%" PRId64 " events were read and %" PRId64 " came out (this is a defect)", r->read, saved);
+        return pk_fail(err, PK_STOP, "%" PRId64 " events were read and %" PRId64 " came out (this is a defect)", r->read,
+                       saved);
     return status;
 }
 

@@ -94,7 +94,8 @@ static enum pk_status run(struct audit *audit, const char *what, const char *sql
 }
 
 /* The first value of the first row, "" if there is none. */
-static enum pk_status ask_text(struct audit *audit, const char *what, const char *sql, char *ret, size_t size, struct pk_err *err)
+static enum pk_status ask_text(struct audit *audit, const char *what, const char *sql, char *ret, size_t size,
+                               struct pk_err *err)
 {
     PGresult *result;
     enum pk_status status = ask(audit, what, sql, 0, NULL, &result, err);
@@ -171,12 +172,14 @@ enum pk_status audit_lock(struct audit *audit, struct pk_err *err)
     enum pk_status status = ask_text(audit, "look for another verify or rebuild",
                                      "SELECT pg_try_advisory_lock(" LOCK_MIGRATE ")", got, sizeof got, err);
     if (status == PK_OK && got[0] != 't')
-        return pk_fail(err, PK_STOP, "another verify, a rebuild or a migration of this database is at work: let it come to its end");
+        return pk_fail(err, PK_STOP,
+                       "another verify, a rebuild or a migration of this database is at work: let it come to its end");
     return status;
 }
 
 static const char state_sql[] =
-    "SELECT replace(s.rules_hash::text, '-', ''), s.derivation_version, replace(s.key_check::text, '-', '') FROM polku.rules_state s";
+    "SELECT replace(s.rules_hash::text, '-', ''), s.derivation_version, replace(s.key_check::text, '-', '')"
+    " FROM polku.rules_state s";
 
 static bool same_hash(struct pk_hash hash, const char *text)
 {
@@ -186,7 +189,8 @@ static bool same_hash(struct pk_hash hash, const char *text)
     return strcmp(hex, text) == 0;
 }
 
-static enum pk_status judge_state(const PGresult *result, const struct rules *rules, struct pk_hash key_check, struct pk_err *err)
+static enum pk_status judge_state(const PGresult *result, const struct rules *rules, struct pk_hash key_check,
+                                  struct pk_err *err)
 {
     int version = atoi(PQgetvalue(result, 0, 1));
     if (!same_hash(key_check, PQgetvalue(result, 0, 2)))
@@ -232,11 +236,13 @@ enum pk_status audit_check_rights(struct audit *audit, struct pk_err *err)
         " ORDER BY c.relname LIMIT 1),"
         " (SELECT format('%s may not draw cell ids or extend the dictionary (role polku_writer)', current_user)"
         " WHERE NOT has_sequence_privilege('polku.guard_cell_id', 'USAGE')"
-        " OR NOT has_function_privilege('polku.intern(text[])', 'EXECUTE') OR NOT has_table_privilege('polku.dictionary', 'INSERT')), '')";
+        " OR NOT has_function_privilege('polku.intern(text[])', 'EXECUTE')"
+        " OR NOT has_table_privilege('polku.dictionary', 'INSERT')), '')";
     char obstacle[300] = "";
     enum pk_status status = ask_text(audit, "look for rights", sql, obstacle, sizeof obstacle, err);
     if (status == PK_OK && obstacle[0])
-        return pk_fail(err, PK_STOP, "%s: run it as the user of migrate, or with --quick as one who may read", obstacle);
+        return pk_fail(err, PK_STOP, "%s: run it as the user of migrate, or with --quick as one who may read",
+                       obstacle);
     return status;
 }
 
@@ -246,7 +252,8 @@ enum pk_status audit_make_unlogged(struct audit *audit, struct pk_err *err)
 {
     return run(audit, "prepare the tables",
                "DO $unlogged$ DECLARE t record; BEGIN"
-               " FOR t IN SELECT c.relname FROM pg_class c WHERE c.relnamespace = '" VERIFY_SCHEMA "'::regnamespace AND c.relkind = 'r' LOOP"
+               " FOR t IN SELECT c.relname FROM pg_class c WHERE c.relnamespace = '" VERIFY_SCHEMA "'::regnamespace"
+               "  AND c.relkind = 'r' LOOP"
                "  EXECUTE format('ALTER TABLE " VERIFY_SCHEMA ".%I SET UNLOGGED', t.relname);"
                " END LOOP; END $unlogged$", err);
 }
@@ -307,7 +314,9 @@ enum pk_status audit_begin(struct audit *audit, const char *snapshot, struct pk_
 enum pk_status audit_snapshot(struct audit *audit, char *ret_name, size_t size, struct pk_err *err)
 {
     enum pk_status status = audit_begin(audit, NULL, err);
-    return status == PK_OK ? ask_text(audit, "begin the snapshot", "SELECT pg_export_snapshot()", ret_name, size, err) : status;
+    if (status != PK_OK)
+        return status;
+    return ask_text(audit, "begin the snapshot", "SELECT pg_export_snapshot()", ret_name, size, err);
 }
 
 enum pk_status audit_number(struct audit *audit, const char *sql, int64_t *ret, struct pk_err *err)
@@ -423,7 +432,8 @@ static void add_value(struct pk_buf *out, const struct audit_compare *compare, c
         return;
     PGresult *result = NULL;
     struct pk_err ignored = {0};
-    if (ask(compare->names, "look up a name", "SELECT text FROM polku.dictionary WHERE id = $1::int", 1, &value, &result, &ignored) != PK_OK)
+    if (ask(compare->names, "look up a name", "SELECT text FROM polku.dictionary WHERE id = $1::int", 1, &value, &result,
+            &ignored) != PK_OK)
         return;
     pk_buf_printf(out, " '%s'", PQntuples(result) ? PQgetvalue(result, 0, 0) : "?");
     PQclear(result);

@@ -90,7 +90,8 @@ static void read_sections(struct verify *v)
         } else if (body && starts_with(line, "-- against", &rest)) {
             body = &v->section.ptr[v->section.len - 1].against;
         } else if (body) {
-            *body = (struct pk_str){body->ptr ? body->ptr : line.ptr, (size_t)(line.ptr + line.len - (body->ptr ? body->ptr : line.ptr))};
+            const char *begin = body->ptr ? body->ptr : line.ptr;
+            *body = (struct pk_str){begin, (size_t)(line.ptr + line.len - begin)};
         }
     }
 }
@@ -386,8 +387,8 @@ static void tear_down(struct verify *v)
     store_close(v->old);
     audit_close(v->fresh);
     if (v->made && audit_drop(v->audit, &err) != PK_OK)
-        v->config->handler.warn(v->config->handler.context, "the tables of the fresh derivation stay until the next verify drops them",
-                                "schema=" VERIFY_SCHEMA);
+        v->config->handler.warn(v->config->handler.context,
+                                "the tables of the fresh derivation stay until the next verify drops them", "schema=" VERIFY_SCHEMA);
     audit_close(v->audit);
     pk_vec_done(&v->section);
 }

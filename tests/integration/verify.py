@@ -3,7 +3,7 @@
 consumers read in any order, and while a consumer commits; red after each kind of figure was changed by hand, and it names
 the row; refused beside a rebuild, another verify or with other rules; stopped or killed it leaves nothing behind.
 
-    verify.py [EVENTS]     default: 6000 events of a simulated population for the part with a running consumer
+    verify.py [EVENTS]     default: 3000 events of a simulated population for the part with a running consumer
 """
 
 import json
@@ -19,7 +19,7 @@ import population  # of tests/oracle, which harness puts before this folder
 RULES = os.path.join(ROOT, 'deploy', 'polku.yaml')
 SMALL = os.path.join(ORACLE, 'rules_small.yaml')
 STORIES = [os.path.join(ROOT, 'deploy', 'demo', 's%d.jsonl' % n) for n in range(5)]
-EVENTS = int(sys.argv[1]) if len(sys.argv) > 1 else 6000
+EVENTS = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
 
 
 class Command:
@@ -221,7 +221,6 @@ def by_hand(run):
     red_identity(run, db)
     red_positions(run, db)
     red_aggregates(run, db)
-    code, done = verify(db, RULES, '--quick', '--limit', '1')
     is_green(run, 'everything that was changed is as before', db, RULES)
     return db
 
