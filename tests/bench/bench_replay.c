@@ -233,10 +233,24 @@ static bool is_one_of(const char *name, const char *const *list)
 }
 
 /* Statements outside of the transactions that save: those that make what these rely on, and those that only read. */
-static const char *const prepares[] = {"RULES_STORE", "CLAIM", "INTERN", "MONTHS", "NEW_CELLS", NULL};
+static const char *const prepares[] = {"CLAIM", "INTERN", "MONTHS", "NEW_CELLS", NULL};
 static const char *const reads[] = {
     "DICTIONARY", "RULES_READ",   "BEGIN_READ",    "LOAD_KEYS",  "LOAD_MEETINGS",    "FIND_MEETINGS", "LOAD_SEEN",
-    "LOAD_FACTS", "LOAD_NAMELESS", "LOAD_JOURNEYS", "FIND_FACTS", "LOAD_OBLIGATIONS", "COMMIT",        "ROLLBACK", NULL};
+    "LOAD_FACTS", "LOAD_NAMELESS", "LOAD_JOURNEYS", "FIND_FACTS", "LOAD_OBLIGATIONS", "LOAD_COURSES",  "COMMIT",
+    "ROLLBACK",   NULL};
+/* What the database is told of the rules, once, before the first batch: no row of a batch needs it. */
+static const char *const rules[] = {"RULES_STORE", "CALENDARS_STORE",   "OPENS_STORE", "KINDS_STORE",
+                                    "DEFINITIONS_STORE", "MILESTONES_STORE", NULL};
+
+/* Does this statement begin a transaction that saves rows of a batch? */
+static bool begins_batch(const struct query *query, struct reader behind)
+{
+    if (strcmp(query->name, "BEGIN_WRITE") != 0)
+        return false;
+    if (behind.at == behind.end || *behind.at++ != RECORD_QUERY)
+        return true;
+    return !is_one_of(read_query(&behind).name, rules);
+}
 
 /* Goes through the whole file and sends the preparing statements. */
 static void prepare(struct reader r)
@@ -268,8 +282,9 @@ static void prepare(struct reader r)
             saving = false;
         } else {
             struct query query = read_query(&r);
-            saving |= strcmp(query.name, "BEGIN_WRITE") == 0;
-            if (saving || is_one_of(query.name, reads))
+            saving |= begins_batch(&query, r);
+            if (saving || is_one_of(query.name, reads) || is_one_of(query.name, rules) ||
+                strcmp(query.name, "BEGIN_WRITE") == 0)
                 continue;
             if (!is_one_of(query.name, prepares))
                 die(query.name, "the recorded run tried a batch again; record it while nobody else writes");
@@ -314,7 +329,7 @@ static struct totals save(struct reader r, bool one_by_one)
         char kind = *r.at++;
         if (kind == RECORD_QUERY) {
             struct query query = read_query(&r);
-            saving |= strcmp(query.name, "BEGIN_WRITE") == 0;
+            saving |= begins_batch(&query, r);
             if (saving && one_by_one) {
                 save_one_by_one(&query, &totals);
             } else if (saving) {
