@@ -3,7 +3,7 @@
 --
 --   -- question NAME [LIMIT ms]: what is asked
 --
--- :customer and :journey stand for ids of a customer who has journeys, promises and ratings.
+-- Questions with a limit of their own are asked by applications again and again: prepared, for one :customer or :journey.
 
 -- question contacts_by_channel: contacts by channel and week, 13 weeks
 SELECT date_trunc('week', hour, 'UTC') AS week, channel, sum(contacts) AS contacts
@@ -25,8 +25,10 @@ GROUP BY 1, 2, 3 ORDER BY 5 DESC
 
 -- question first_reply: half and nine of ten were answered by a person within, by channel, 30 days, business time
 SELECT channel, sum(durations) AS replies, bi.percentile(0.5, bucket, durations) AS p50, bi.percentile(0.9, bucket, durations) AS p90
-FROM bi.duration_hourly
-WHERE measure = 'first_reply' AND clock = 'business' AND hour >= bi.as_of() - interval '30 days'
+FROM (SELECT channel, bucket, sum(durations)::bigint AS durations
+      FROM bi.duration_hourly
+      WHERE measure = 'first_reply' AND clock = 'business' AND hour >= bi.as_of() - interval '30 days'
+      GROUP BY 1, 2) d
 GROUP BY 1 ORDER BY 2 DESC
 
 -- question handoffs: who hands over to whom, this quarter
