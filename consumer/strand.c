@@ -143,8 +143,8 @@ int64_t needs_take(struct needs *needs, const struct fact *fact, struct pk_arena
 {
     if (fact->traits & TRAIT(PURCHASE))
         count_purchase(needs, fact);
-    if ((fact->traits & (TRAIT(CONTACT) | TRAIT(PASSIVE))) != TRAIT(CONTACT) || fact->sensitivity == EVENT_SENSITIVE ||
-        (!fact->cause && !fact->topic))
+    if ((fact->traits & (TRAIT(CONTACT) | TRAIT(PASSIVE))) != TRAIT(CONTACT) || fact->direction != EVENT_INBOUND ||
+        fact->sensitivity == EVENT_SENSITIVE || (!fact->cause && !fact->topic))
         return PK_NO_TIME;
     const struct need now = {fact->cause, fact->cause ? 0 : fact->topic, fact->at_us,
                              fact->brand, fact->unit,                    fact->channel};

@@ -29,7 +29,7 @@ void strand_take(struct strand *strand, const struct meaning *meaning, const str
 
 /* ---- of a customer ---- */
 
-struct need { /* the last contact with this need, at most 30 d old */
+struct need { /* the last inbound contact with this need, at most 30 d old */
     sym_t cause, topic; /* one of them is 0 */
     int64_t at_us;
     sym_t brand, unit, channel;

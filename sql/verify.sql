@@ -156,7 +156,7 @@ FROM (SELECT n.*, lead(n.occurred_at) OVER (PARTITION BY n.customer_id, n.cause_
                    coalesce(i.cause_id, 0) AS cause_id, CASE WHEN i.cause_id IS NULL THEN i.topic_id ELSE 0 END AS topic_id
             FROM polku.interaction i
             JOIN polku.dictionary s ON s.id = i.source_id
-            WHERE i.traits & 5 = 4 AND i.sensitivity = 0 AND i.customer_id IS NOT NULL
+            WHERE i.traits & 5 = 4 AND i.direction = 0 AND i.sensitivity = 0 AND i.customer_id IS NOT NULL
               AND coalesce(i.cause_id, i.topic_id) IS NOT NULL) n) c
 GROUP BY 1, 2, 3, 4, 5, 6
 
@@ -413,7 +413,8 @@ FROM (SELECT e.journey_id, e.customer_id, e.occurred_at, e.traits, e.direction, 
                  PARTITION BY e.customer_id, e.need, e.cause_id, CASE WHEN e.cause_id IS NULL THEN e.topic_id END
                  ORDER BY e.occurred_at, e.sequence, e.source, e.event_id)) * 1000000 <= r.repeat_window_us END AS repeated
       FROM (SELECT n.*, s.text AS source,
-                   n.traits & 5 = 4 AND n.sensitivity = 0 AND coalesce(n.cause_id, n.topic_id) IS NOT NULL AS need
+                   n.traits & 5 = 4 AND n.direction = 0 AND n.sensitivity = 0
+                   AND coalesce(n.cause_id, n.topic_id) IS NOT NULL AS need
             FROM polku.interaction n JOIN polku.dictionary s ON s.id = n.source_id WHERE n.customer_id IS NOT NULL) e
       CROSS JOIN polku.rules_state r) i
 WHERE i.journey_id IS NOT NULL

@@ -495,20 +495,22 @@ SELECT o.obligation_id,
        currency.text AS currency,
        greatest(coalesce(s.fulfilled_at, s.rejected_at, s.withdrawn_at, a.as_of) - coalesce(o.due_from, o.opened_at), interval '0') AS waiting,
        s.due_to - o.due_from AS window_width,
-       coalesce(o.due_from, o.opened_at) + (s.due_to - coalesce(o.due_from, o.opened_at)) / 2 AS half_used_at,
+       (coalesce(o.due_from, o.opened_at) AT TIME ZONE 'UTC' + (s.due_to - coalesce(o.due_from, o.opened_at)) / 2) AT TIME ZONE 'UTC' AS half_used_at,
        bi.business_time(brand.text, unit.text, o.opened_at, coalesce(s.fulfilled_at, s.rejected_at, s.withdrawn_at, a.as_of)) AS business_open_for,
        CASE WHEN s.due_to < coalesce(s.fulfilled_at, a.as_of) AND s.rejected_at IS NULL AND s.withdrawn_at IS NULL
             THEN coalesce(s.fulfilled_at, a.as_of) - s.due_to END AS late_by,
        CASE WHEN s.due_to < coalesce(s.fulfilled_at, a.as_of) AND s.rejected_at IS NULL AND s.withdrawn_at IS NULL
             THEN bi.business_time(brand.text, unit.text, s.due_to, coalesce(s.fulfilled_at, a.as_of)) END AS business_late_by,
        least(CASE WHEN s.due_to IS NULL OR (o.unit_id IS NULL AND o.role_id IS NULL) THEN o.opened_at END,
-             CASE WHEN o.label <> 0 AND coalesce(s.fulfilled_at, s.rejected_at, s.withdrawn_at) IS NULL THEN s.first_attempt_at END,
+             CASE WHEN o.label <> 0 AND s.first_attempt_at IS NOT NULL AND coalesce(s.fulfilled_at, s.rejected_at, s.withdrawn_at) IS NULL
+                  THEN greatest(s.first_attempt_at, o.opened_at) END,
              CASE WHEN s.due_to < a.as_of AND s.rejected_at IS NULL AND s.withdrawn_at IS NULL
-                       AND NOT coalesce(s.fulfilled_at <= s.due_to, false) THEN s.due_to END,
+                       AND NOT coalesce(s.fulfilled_at <= s.due_to, false)
+                  THEN greatest(s.due_to, least(o.changed_at, o.first_due_to), o.opened_at) END,
              CASE WHEN s.fulfilled_at <= s.due_to
                        AND (s.fulfilled_at - o.due_from) * 10 > (s.due_to - o.due_from) * 9
-                  THEN o.due_from + (s.due_to - o.due_from) * 0.9::double precision END,
-             s.rejected_at) AS visible_at
+                  THEN greatest((o.due_from AT TIME ZONE 'UTC' + (s.due_to - o.due_from) * 0.9::double precision) AT TIME ZONE 'UTC', o.opened_at) END,
+             CASE WHEN s.rejected_at IS NOT NULL THEN greatest(s.rejected_at, o.opened_at) END) AS visible_at
 FROM polku.obligation o
 CROSS JOIN (SELECT polku.as_of() AS as_of OFFSET 0) a
 CROSS JOIN LATERAL (
@@ -561,7 +563,7 @@ SELECT pg_temp.describe('bi.obligation', 'What was owed to customers, as of polk
     business_open_for: As open_for, in business time of the accountable brand and unit.
     late_by: From the due time to fulfilment, or to as_of while it is not fulfilled; null unless late or overdue.
     business_late_by: As late_by, in business time of the accountable brand and unit.
-    visible_at: The earliest moment at which the trouble could be seen: opening (no deadline, no owner), first attempt (attempted and still not reached or answered), nine tenths of the window (kept late in it), due time (broken), rejection. Null: nothing is wrong.
+    visible_at: The earliest moment at which the trouble could be seen: opening (no deadline, no owner), first attempt (attempted and still not reached or answered), nine tenths of the window (kept late in it), due time (broken; if it was moved into the past, that moment), rejection; never before opening. Null: nothing is wrong.
 $$);
 
 CREATE VIEW bi.promise_defect AS
@@ -684,7 +686,8 @@ $$);
 CREATE VIEW bi.journey_owner AS
 SELECT j.journey_id, j.customer_id, j.first_at AS journey_first_at, s.from_at, s.to_at,
        (SELECT d.text FROM polku.dictionary d WHERE d.id = s.brand_id) AS brand, (SELECT d.text FROM polku.dictionary d WHERE d.id = s.unit_id) AS unit, s.unit_id IS NOT NULL AS owned, s.orphan,
-       greatest(coalesce(s.to_at, (SELECT polku.as_of())) - s.from_at, interval '0') AS owned_for, (SELECT polku.as_of()) AS as_of
+       greatest(CASE WHEN s.unit_id IS NULL AND s.from_at >= j.ownerless_since THEN least(s.to_at, (SELECT polku.as_of()))
+                     ELSE coalesce(s.to_at, (SELECT polku.as_of())) END - s.from_at, interval '0') AS owned_for, (SELECT polku.as_of()) AS as_of
 FROM polku.journey j
 CROSS JOIN LATERAL (
     WITH event AS MATERIALIZED (
@@ -750,7 +753,7 @@ SELECT pg_temp.describe('bi.journey_owner', 'Who owned a journey when: intervals
     unit: Owning unit; null: nobody owns it.
     owned: Somebody owns it.
     orphan: Nobody owns it, since a hand-off was offered.
-    owned_for: Length of the interval, up to as_of while it runs.
+    owned_for: Length of the interval, up to as_of while it runs, or is part of a time without an owner that runs.
 $$);
 
 CREATE VIEW bi.journey AS
@@ -919,7 +922,7 @@ SELECT pg_temp.describe('bi.journey', 'One row per journey: a customers events t
     terminal_outcome: Outcome of the last terminal event.
     stage: Stage of the customer's life cycle that was named last.
     fallbacks: Contacts on another channel right after self-service failed.
-    repeats: Contacts with the same need as an earlier one of the customer, at most repeat_window before.
+    repeats: Inbound contacts with the same need as an earlier one of the customer, at most repeat_window before.
     repeat_window: The window within which a contact counts in repeats.
     handoffs_rejected: Events at which somebody declined to take over.
     handoffs_returned: Hand-offs offered to a unit that had handed it over itself before (ping-pong).
@@ -984,71 +987,71 @@ CREATE VIEW bi.contact AS
 SELECT i.occurred_at, i.customer_id, i.journey_id, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.type_id) AS type, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.channel_id) AS channel,
        (ARRAY['INBOUND', 'OUTBOUND', 'INTERNAL', 'PUBLIC', 'UNKNOWN'])[i.direction + 1] AS direction,
        (SELECT d.text FROM polku.dictionary d WHERE d.id = i.brand_id) AS brand, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.unit_id) AS unit, i.staff, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.outcome_id) AS outcome, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.stage_id) AS stage,
-       CASE WHEN i.sensitivity = 0 THEN coalesce((SELECT d.text FROM polku.dictionary d WHERE d.id = i.cause_id), (SELECT d.text FROM polku.dictionary d WHERE d.id = i.topic_id)) END AS need,
+       CASE WHEN i.sensitivity = 0 AND i.direction = 0 THEN coalesce((SELECT d.text FROM polku.dictionary d WHERE d.id = i.cause_id), (SELECT d.text FROM polku.dictionary d WHERE d.id = i.topic_id)) END AS need,
        (SELECT p.occurred_at FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
+        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.direction = 0 AND i.direction = 0 AND p.sensitivity = 0 AND i.sensitivity = 0
           AND CASE WHEN i.cause_id IS NOT NULL THEN p.cause_id = i.cause_id ELSE p.cause_id IS NULL AND p.topic_id = i.topic_id END
-          AND p.occurred_at >= i.occurred_at - interval '30 days' AND p.occurred_at <= i.occurred_at
+          AND p.occurred_at >= i.occurred_at - interval '720 hours' AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))
         ORDER BY p.occurred_at DESC, p.sequence DESC, (SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id) DESC, p.event_id DESC LIMIT 1) AS previous_at,
        i.occurred_at - (SELECT p.occurred_at FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
+        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.direction = 0 AND i.direction = 0 AND p.sensitivity = 0 AND i.sensitivity = 0
           AND CASE WHEN i.cause_id IS NOT NULL THEN p.cause_id = i.cause_id ELSE p.cause_id IS NULL AND p.topic_id = i.topic_id END
-          AND p.occurred_at >= i.occurred_at - interval '30 days' AND p.occurred_at <= i.occurred_at
+          AND p.occurred_at >= i.occurred_at - interval '720 hours' AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))
         ORDER BY p.occurred_at DESC, p.sequence DESC, (SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id) DESC, p.event_id DESC LIMIT 1) AS after,
        (SELECT (SELECT d.text FROM polku.dictionary d WHERE d.id = p.brand_id) FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
+        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.direction = 0 AND i.direction = 0 AND p.sensitivity = 0 AND i.sensitivity = 0
           AND CASE WHEN i.cause_id IS NOT NULL THEN p.cause_id = i.cause_id ELSE p.cause_id IS NULL AND p.topic_id = i.topic_id END
-          AND p.occurred_at >= i.occurred_at - interval '30 days' AND p.occurred_at <= i.occurred_at
+          AND p.occurred_at >= i.occurred_at - interval '720 hours' AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))
         ORDER BY p.occurred_at DESC, p.sequence DESC, (SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id) DESC, p.event_id DESC LIMIT 1) AS previous_brand,
        (SELECT (SELECT d.text FROM polku.dictionary d WHERE d.id = p.unit_id) FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
+        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.direction = 0 AND i.direction = 0 AND p.sensitivity = 0 AND i.sensitivity = 0
           AND CASE WHEN i.cause_id IS NOT NULL THEN p.cause_id = i.cause_id ELSE p.cause_id IS NULL AND p.topic_id = i.topic_id END
-          AND p.occurred_at >= i.occurred_at - interval '30 days' AND p.occurred_at <= i.occurred_at
+          AND p.occurred_at >= i.occurred_at - interval '720 hours' AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))
         ORDER BY p.occurred_at DESC, p.sequence DESC, (SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id) DESC, p.event_id DESC LIMIT 1) AS previous_unit,
        (SELECT (SELECT d.text FROM polku.dictionary d WHERE d.id = p.channel_id) FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
+        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.direction = 0 AND i.direction = 0 AND p.sensitivity = 0 AND i.sensitivity = 0
           AND CASE WHEN i.cause_id IS NOT NULL THEN p.cause_id = i.cause_id ELSE p.cause_id IS NULL AND p.topic_id = i.topic_id END
-          AND p.occurred_at >= i.occurred_at - interval '30 days' AND p.occurred_at <= i.occurred_at
+          AND p.occurred_at >= i.occurred_at - interval '720 hours' AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))
         ORDER BY p.occurred_at DESC, p.sequence DESC, (SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id) DESC, p.event_id DESC LIMIT 1) AS previous_channel,
        (SELECT p.journey_id FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
+        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.direction = 0 AND i.direction = 0 AND p.sensitivity = 0 AND i.sensitivity = 0
           AND CASE WHEN i.cause_id IS NOT NULL THEN p.cause_id = i.cause_id ELSE p.cause_id IS NULL AND p.topic_id = i.topic_id END
-          AND p.occurred_at >= i.occurred_at - interval '30 days' AND p.occurred_at <= i.occurred_at
+          AND p.occurred_at >= i.occurred_at - interval '720 hours' AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))
         ORDER BY p.occurred_at DESC, p.sequence DESC, (SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id) DESC, p.event_id DESC LIMIT 1) AS previous_journey_id,
        EXISTS (SELECT FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
+        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.direction = 0 AND i.direction = 0 AND p.sensitivity = 0 AND i.sensitivity = 0
           AND CASE WHEN i.cause_id IS NOT NULL THEN p.cause_id = i.cause_id ELSE p.cause_id IS NULL AND p.topic_id = i.topic_id END
-          AND p.occurred_at >= i.occurred_at - interval '1 days' AND p.occurred_at <= i.occurred_at
+          AND p.occurred_at >= i.occurred_at - interval '24 hours' AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))) AS repeat_1d,
        EXISTS (SELECT FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
+        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.direction = 0 AND i.direction = 0 AND p.sensitivity = 0 AND i.sensitivity = 0
           AND CASE WHEN i.cause_id IS NOT NULL THEN p.cause_id = i.cause_id ELSE p.cause_id IS NULL AND p.topic_id = i.topic_id END
-          AND p.occurred_at >= i.occurred_at - interval '7 days' AND p.occurred_at <= i.occurred_at
+          AND p.occurred_at >= i.occurred_at - interval '168 hours' AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))) AS repeat_7d,
        EXISTS (SELECT FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
+        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.direction = 0 AND i.direction = 0 AND p.sensitivity = 0 AND i.sensitivity = 0
           AND CASE WHEN i.cause_id IS NOT NULL THEN p.cause_id = i.cause_id ELSE p.cause_id IS NULL AND p.topic_id = i.topic_id END
-          AND p.occurred_at >= i.occurred_at - interval '14 days' AND p.occurred_at <= i.occurred_at
+          AND p.occurred_at >= i.occurred_at - interval '336 hours' AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))) AS repeat_14d,
        EXISTS (SELECT FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
+        WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.direction = 0 AND i.direction = 0 AND p.sensitivity = 0 AND i.sensitivity = 0
           AND CASE WHEN i.cause_id IS NOT NULL THEN p.cause_id = i.cause_id ELSE p.cause_id IS NULL AND p.topic_id = i.topic_id END
-          AND p.occurred_at >= i.occurred_at - interval '30 days' AND p.occurred_at <= i.occurred_at
+          AND p.occurred_at >= i.occurred_at - interval '720 hours' AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))) AS repeat_30d,
        i.sensitivity = 1 AS sensitive, i.event_hash
@@ -1056,7 +1059,7 @@ FROM polku.interaction i
 WHERE i.traits & 4 <> 0 AND i.traits & 1 <> 1;
 
 SELECT pg_temp.describe('bi.contact', 'Every contact, with the one before it of the same customer and need, on any channel and brand. Name a customer or a range of occurred_at; figures over long times are in bi.repeat_daily.', $$
-    need: What it is about: its cause, else its topic; null for sensitive events and where neither is told.
+    need: What the customer came for: its cause, else its topic; null for contacts that are not inbound, sensitive ones, and where neither is told.
     previous_at: When the customer was last in touch for the same need, at most 30 days before; null: not a repeat.
     after: Time since then.
     previous_brand: Brand of that contact.
@@ -1074,11 +1077,12 @@ SELECT i.occurred_at, i.customer_id, i.journey_id, (SELECT d.text FROM polku.dic
        p.channel_id IS DISTINCT FROM i.channel_id AS switched,
        p.channel_id IS DISTINCT FROM i.channel_id AND p.traits & 16384 <> 0 AS fallback,
        i.occurred_at - p.occurred_at AS wait, (SELECT d.text FROM polku.dictionary d WHERE d.id = p.brand_id) AS from_brand, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.brand_id) AS to_brand,
-       (SELECT d.text FROM polku.dictionary d WHERE d.id = p.type_id) AS from_type, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.type_id) AS to_type, i.event_hash
+       (SELECT d.text FROM polku.dictionary d WHERE d.id = p.type_id) AS from_type, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.type_id) AS to_type, i.event_hash,
+       (SELECT d.text FROM polku.dictionary d WHERE d.id = p.unit_id) AS from_unit, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.unit_id) AS to_unit
 FROM polku.interaction i
 JOIN polku.journey j ON j.journey_id = i.journey_id AND j.customer_id = i.customer_id AND NOT j.crowd
 CROSS JOIN LATERAL (
-    SELECT p.occurred_at, p.channel_id, p.brand_id, p.type_id, p.traits FROM polku.interaction p
+    SELECT p.occurred_at, p.channel_id, p.brand_id, p.unit_id, p.type_id, p.traits FROM polku.interaction p
     WHERE p.customer_id = i.customer_id AND p.journey_id = i.journey_id AND p.occurred_at >= j.first_at AND p.traits & 1 <> 1 AND p.traits & 4 <> 0
           AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
@@ -1097,6 +1101,8 @@ SELECT pg_temp.describe('bi.transition', 'From one contact of a journey to the n
     to_brand: Brand of this one.
     from_type: Type of the contact before.
     to_type: Type of this one.
+    from_unit: Unit of the contact before.
+    to_unit: Unit of this one.
 $$);
 
 CREATE VIEW bi.journey_money AS
@@ -1249,7 +1255,8 @@ SELECT i.occurred_at AS opened_at, i.customer_id, i.journey_id, (SELECT d.text F
        (SELECT sum(p.money_amount_minor)::bigint FROM polku.interaction p
         WHERE p.customer_id = i.customer_id AND p.journey_id = i.journey_id AND p.occurred_at >= i.occurred_at AND p.type_id = ANY (ARRAY(SELECT d.id FROM polku.dictionary d WHERE d.text IN ('recovery.paid'))) AND p.occurred_at <= (SELECT polku.as_of())) AS value_minor,
        (SELECT sum(p.money_amount_minor)::bigint FROM polku.interaction p
-        WHERE p.customer_id = i.customer_id AND p.journey_id = i.journey_id AND p.money_kind_id = (SELECT d.id FROM polku.dictionary d WHERE d.text = 'loss')) AS loss_minor,
+        WHERE p.customer_id = i.customer_id AND p.journey_id = i.journey_id AND p.money_kind_id = (SELECT d.id FROM polku.dictionary d WHERE d.text = 'loss')
+          AND p.traits & 1 <> 1 AND p.occurred_at <= (SELECT polku.as_of())) AS loss_minor,
        (SELECT (SELECT d.text FROM polku.dictionary d WHERE d.id = p.money_currency_id) FROM polku.interaction p
         WHERE p.customer_id = i.customer_id AND p.journey_id = i.journey_id AND p.money_currency_id IS NOT NULL
         ORDER BY p.type_id = (SELECT d.id FROM polku.dictionary d WHERE d.text = 'recovery.paid') DESC, p.occurred_at DESC LIMIT 1) AS currency,
@@ -1308,7 +1315,7 @@ CROSS JOIN LATERAL (
            array_agg(DISTINCT (SELECT d.text FROM polku.dictionary d WHERE d.id = p.cause_id)) FILTER (WHERE p.cause_id IS NOT NULL) AS causes
     FROM polku.interaction p
     WHERE p.topic_id = s.topic_id AND p.traits & 1065353216 <> 0 AND p.traits & 67108864 = 67108864 AND p.sensitivity = 0
-      AND p.occurred_at >= s.occurred_at - interval '90 days' AND p.occurred_at <= coalesce(s.ended_at, s.as_of)) d
+      AND p.occurred_at >= s.occurred_at - interval '2160 hours' AND p.occurred_at <= coalesce(s.ended_at, s.as_of)) d
 WHERE d.diagnoses > 0) c;
 
 SELECT pg_temp.describe('bi.contradiction', 'A public statement on a topic, open while somebody (a partner, too) diagnosed a fault on the same topic: from the later of statement and first diagnosis (of at most 90 days before) until the brand withdrew the statement or acknowledged the fault.', $$
@@ -1365,18 +1372,19 @@ $$);
 
 CREATE VIEW bi.silent_churn AS
 SELECT c.customer_id, c.purchases, c.first_purchase_at, c.last_purchase_at, c.cycle,
-       c.last_purchase_at + c.cycle AS expected_at, c.last_purchase_at + 2 * c.cycle AS visible_at,
+       (c.last_purchase_at AT TIME ZONE 'UTC' + c.cycle) AT TIME ZONE 'UTC' AS expected_at,
+       (c.last_purchase_at AT TIME ZONE 'UTC' + 2 * c.cycle) AT TIME ZONE 'UTC' AS visible_at,
        c.as_of - c.last_purchase_at AS silent_for,
        (SELECT j.journey_id FROM polku.journey j WHERE j.customer_id = c.customer_id AND j.first_at <= c.as_of
         ORDER BY j.last_at DESC LIMIT 1) AS last_journey_id,
        (SELECT count(*) FROM bi.obligation o
-        WHERE o.customer_id = c.customer_id AND o.broken AND o.due_to >= c.last_purchase_at - 2 * c.cycle) AS broken_before,
+        WHERE o.customer_id = c.customer_id AND o.broken AND c.last_purchase_at - o.due_to <= 2 * c.cycle) AS broken_before,
        c.as_of
 FROM (SELECT b.customer_id, b.purchases, b.first_purchase_at, b.last_purchase_at,
              (b.last_purchase_at - b.first_purchase_at) / (b.purchases - 1) AS cycle, a.as_of
       FROM polku.customer b CROSS JOIN (SELECT polku.as_of() AS as_of OFFSET 0) a
       WHERE b.purchases >= 3) c
-WHERE c.as_of > c.last_purchase_at + 2 * c.cycle;
+WHERE c.as_of - c.last_purchase_at > 2 * c.cycle;
 
 SELECT pg_temp.describe('bi.silent_churn', 'Customers who bought at least three times and then fell silent: no purchase for more than twice their own usual cycle, (last - first) / (purchases - 1).', $$
     purchases: Purchases.
@@ -1458,12 +1466,12 @@ SELECT i.occurred_at, i.customer_id, i.journey_id, (SELECT d.text FROM polku.dic
         WHERE p.customer_id = i.customer_id AND p.occurred_at > i.occurred_at AND p.occurred_at <= (SELECT polku.as_of()) AND p.traits & 4194304 = 4194304
         ORDER BY p.occurred_at LIMIT 1) AS next_purchase_at,
        EXISTS (SELECT FROM polku.interaction p
-               WHERE p.customer_id = i.customer_id AND p.occurred_at > i.occurred_at AND p.occurred_at <= i.occurred_at + interval '30 days'
+               WHERE p.customer_id = i.customer_id AND p.occurred_at > i.occurred_at AND p.occurred_at <= i.occurred_at + interval '720 hours'
                  AND p.occurred_at <= (SELECT polku.as_of()) AND p.traits & 4194304 = 4194304) AS returned_30d,
        EXISTS (SELECT FROM polku.interaction p
-               WHERE p.customer_id = i.customer_id AND p.occurred_at > i.occurred_at AND p.occurred_at <= i.occurred_at + interval '90 days'
+               WHERE p.customer_id = i.customer_id AND p.occurred_at > i.occurred_at AND p.occurred_at <= i.occurred_at + interval '2160 hours'
                  AND p.occurred_at <= (SELECT polku.as_of()) AND p.traits & 4194304 = 4194304) AS returned_90d,
-       i.occurred_at + interval '90 days' <= (SELECT polku.as_of()) AS complete, i.event_hash
+       i.occurred_at + interval '2160 hours' <= (SELECT polku.as_of()) AS complete, i.event_hash
 FROM polku.interaction i
 WHERE i.traits & 4 <> 0 AND i.traits & 1 <> 1;
 
@@ -1527,15 +1535,15 @@ $$);
 -- ---- everything that went wrong ----
 
 CREATE VIEW bi.failure AS
-SELECT k.what, o.customer_id, o.journey_id, o.obligation_id AS subject, o.brand, o.unit, o.role, v.visible_at, o.kind || ': ' || o.state AS detail,
+SELECT k.what, o.customer_id, o.journey_id, o.obligation_id AS subject, o.brand, o.unit, o.role, greatest(v.visible_at, o.opened_at) AS visible_at, o.kind || ': ' || o.state AS detail,
        o.amount_minor, o.currency
 FROM bi.obligation o
 CROSS JOIN (VALUES ('broken'), ('rejected'), ('late_in_window'), ('not_reached'), 
                    ('not_answered'), ('loop'), ('no_deadline'), ('no_owner'), ('handoff_unaccepted')) AS k (what)
 CROSS JOIN LATERAL (SELECT CASE k.what
-    WHEN 'broken' THEN CASE WHEN o.broken THEN o.due_to END
+    WHEN 'broken' THEN CASE WHEN o.broken THEN greatest(o.due_to, least(o.changed_at, o.first_due_to)) END
     WHEN 'rejected' THEN CASE WHEN NOT o.is_handoff THEN o.rejected_at END
-    WHEN 'late_in_window' THEN CASE WHEN o.due_from IS NOT NULL AND o.fulfilled_at IS NOT NULL AND o.state = 'kept_late_in_window' THEN o.due_from + (o.due_to - o.due_from) * 0.9::double precision END
+    WHEN 'late_in_window' THEN CASE WHEN o.due_from IS NOT NULL AND o.fulfilled_at IS NOT NULL AND o.state = 'kept_late_in_window' THEN (o.due_from AT TIME ZONE 'UTC' + (o.due_to - o.due_from) * 0.9::double precision) AT TIME ZONE 'UTC' END
     WHEN 'not_reached' THEN CASE WHEN o.first_attempt_at IS NOT NULL AND NOT o.closed AND o.state = 'attempted_not_reached' THEN o.first_attempt_at END
     WHEN 'not_answered' THEN CASE WHEN o.first_attempt_at IS NOT NULL AND NOT o.closed AND o.state = 'replied_not_answered' THEN o.first_attempt_at END
     WHEN 'loop' THEN CASE WHEN o.cycle > 1 THEN o.opened_at END
@@ -1566,7 +1574,7 @@ CROSS JOIN LATERAL (
     ORDER BY b.brand_id IS NOT DISTINCT FROM i.brand_id DESC, b.due_to LIMIT 1) o
 WHERE i.traits & 1065353216 <> 0 AND i.traits & 8388608 = 8388608 AND i.occurred_at <= a.as_of
 UNION ALL
-SELECT 'fallback', t.customer_id, t.journey_id, t.event_hash, t.from_brand, NULL, NULL, t.occurred_at, t.from_channel || ' > ' || t.to_channel, NULL, NULL
+SELECT 'fallback', t.customer_id, t.journey_id, t.event_hash, t.from_brand, t.from_unit, NULL, t.occurred_at, t.from_channel || ' > ' || t.to_channel, NULL, NULL
 FROM bi.transition t CROSS JOIN (SELECT polku.as_of() AS as_of OFFSET 0) a
 WHERE t.fallback AND t.occurred_at <= a.as_of
 UNION ALL
@@ -1576,20 +1584,24 @@ FROM polku.interaction i
 CROSS JOIN (SELECT polku.as_of() AS as_of OFFSET 0) a
 CROSS JOIN LATERAL (
     SELECT p.occurred_at, p.brand_id, p.unit_id FROM polku.interaction p
-    WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.sensitivity = 0 AND i.sensitivity = 0
+    WHERE p.customer_id = i.customer_id AND p.traits & 1 <> 1 AND p.traits & 4 <> 0 AND p.direction = 0 AND i.direction = 0 AND p.sensitivity = 0 AND i.sensitivity = 0
           AND CASE WHEN i.cause_id IS NOT NULL THEN p.cause_id = i.cause_id ELSE p.cause_id IS NULL AND p.topic_id = i.topic_id END
-      AND p.occurred_at >= i.occurred_at - interval '30 days' AND p.occurred_at <= i.occurred_at
+      AND p.occurred_at >= i.occurred_at - interval '720 hours' AND p.occurred_at <= i.occurred_at
           AND (p.occurred_at < i.occurred_at OR p.sequence < i.sequence OR (p.sequence = i.sequence
                AND ((SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id), p.event_id) < ((SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id), i.event_id)))
     ORDER BY p.occurred_at DESC, p.sequence DESC, (SELECT d.text FROM polku.dictionary d WHERE d.id = p.source_id) DESC, p.event_id DESC LIMIT 1) r
-WHERE i.traits & 4 <> 0 AND i.traits & 1 <> 1 AND i.sensitivity = 0 AND coalesce(i.cause_id, i.topic_id) IS NOT NULL
+WHERE i.traits & 4 <> 0 AND i.traits & 1 <> 1 AND i.direction = 0 AND i.sensitivity = 0 AND coalesce(i.cause_id, i.topic_id) IS NOT NULL
   AND i.occurred_at <= a.as_of
-  AND r.occurred_at >= i.occurred_at - coalesce((SELECT justify_hours(s.repeat_window_us * interval '1 microsecond') FROM polku.rules_state s), interval '7 days')
+  AND i.occurred_at - r.occurred_at <= coalesce((SELECT s.repeat_window_us * interval '1 microsecond' FROM polku.rules_state s), interval '7 days')
 UNION ALL
 SELECT CASE WHEN j.orphan THEN 'ownerless_after_handoff' ELSE 'ownerless' END, j.customer_id, j.journey_id, j.journey_id,
        j.brand, j.unit, NULL, j.ownerless_since, 'nobody owns it', NULL, NULL
 FROM (SELECT j.customer_id, j.journey_id, j.ownerless_since, (SELECT d.text FROM polku.dictionary d WHERE d.id = j.entry_brand_id) AS brand, (SELECT d.text FROM polku.dictionary d WHERE d.id = j.entry_unit_id) AS unit,
-             j.handoffs_offered > j.handoffs_accepted + j.handoffs_rejected AS orphan
+             coalesce((SELECT i.traits & 32 <> 0 FROM polku.interaction i
+                       WHERE i.customer_id = j.customer_id AND i.journey_id = j.journey_id AND i.occurred_at >= j.first_at AND i.occurred_at <= j.last_at
+                         AND i.traits & 1 <> 1 AND i.traits & 1888 > 0
+                       ORDER BY i.occurred_at DESC, i.sequence DESC, (SELECT d.text FROM polku.dictionary d WHERE d.id = i.source_id) DESC, i.event_id DESC
+                       LIMIT 1), false) AS orphan
       FROM polku.journey j CROSS JOIN (SELECT polku.as_of() AS as_of OFFSET 0) a
       WHERE j.ownerless_since <= a.as_of) j
 UNION ALL
@@ -1660,12 +1672,12 @@ SELECT c.customer_id,
        (SELECT polku.as_of()) AS as_of
 FROM polku.customer c
 LEFT JOIN LATERAL (
-    SELECT jsonb_agg(jsonb_build_object('kind', (SELECT d.text FROM polku.dictionary d WHERE d.id = o.kind_id), 'state', o.state, 'due_from', o.due_from, 'due_to', o.due_to, 'brand', (SELECT d.text FROM polku.dictionary d WHERE d.id = o.brand_id),
+    SELECT jsonb_agg(jsonb_build_object('kind', (SELECT d.text FROM polku.dictionary d WHERE d.id = o.kind_id), 'state', o.state, 'due_from', o.due_from, 'due_to', o.due, 'brand', (SELECT d.text FROM polku.dictionary d WHERE d.id = o.brand_id),
                'unit', (SELECT d.text FROM polku.dictionary d WHERE d.id = o.unit_id), 'role', (SELECT d.text FROM polku.dictionary d WHERE d.id = o.role_id), 'attempts', o.attempts, 'cycle', o.cycle, 'obligation_id', o.obligation_id)
-               ORDER BY o.due_to NULLS LAST, o.opened_at) FILTER (WHERE NOT o.closed) AS open_promises,
-           jsonb_agg(jsonb_build_object('kind', (SELECT d.text FROM polku.dictionary d WHERE d.id = o.kind_id), 'state', o.state, 'due_from', o.due_from, 'due_to', o.due_to, 'brand', (SELECT d.text FROM polku.dictionary d WHERE d.id = o.brand_id),
+               ORDER BY o.due NULLS LAST, o.opened_at) FILTER (WHERE NOT o.closed) AS open_promises,
+           jsonb_agg(jsonb_build_object('kind', (SELECT d.text FROM polku.dictionary d WHERE d.id = o.kind_id), 'state', o.state, 'due_from', o.due_from, 'due_to', o.due, 'brand', (SELECT d.text FROM polku.dictionary d WHERE d.id = o.brand_id),
                'unit', (SELECT d.text FROM polku.dictionary d WHERE d.id = o.unit_id), 'role', (SELECT d.text FROM polku.dictionary d WHERE d.id = o.role_id), 'attempts', o.attempts, 'cycle', o.cycle, 'obligation_id', o.obligation_id)
-               ORDER BY o.due_to NULLS LAST, o.opened_at) FILTER (WHERE o.overdue) AS open_breaches,
+               ORDER BY o.due NULLS LAST, o.opened_at) FILTER (WHERE o.overdue) AS open_breaches,
            count(*) FILTER (WHERE o.broken) AS broken,
            bool_or(o.overdue AND NOT o.handoff) AS no_sanction
     FROM (SELECT b.*, s.*,
@@ -1980,7 +1992,7 @@ $$);
 
 CREATE VIEW bi.rating_hourly AS
 SELECT h.hour, h.brand, unit.text AS unit, channel.text AS channel, h.scale, h.score / 1000.0::double precision AS score, h.min / 1000.0::double precision AS min, h.max / 1000.0::double precision AS max, h.ratings,
-       (h.score - h.min)::double precision / nullif(h.max - h.min, 0) AS normalised,
+       (h.score - h.min::double precision) / nullif(h.max - h.min::double precision, 0) AS normalised,
        CASE WHEN h.scale = 'nps' AND h.min = 0 AND h.max = 10000
             THEN CASE WHEN h.score >= 9000 THEN 'promoter' WHEN h.score >= 7000 THEN 'passive' ELSE 'detractor' END END AS nps_class
 FROM (SELECT t.hour, brand.text AS brand, t.unit_id, t.channel_id, scale.text AS scale, t.score, t.min, t.max,
@@ -2025,10 +2037,10 @@ $$);
 CREATE VIEW bi.repeat_daily AS
 SELECT h.day, h.brand, unit.text AS unit, channel.text AS channel, cause.text AS cause, topic.text AS topic, h.contacts,
        h.repeated_1d, h.repeated_7d, h.repeated_14d, h.repeated_30d,
-       h.day + interval '2 days' <= (SELECT polku.as_of()) AS complete_1d,
-       h.day + interval '8 days' <= (SELECT polku.as_of()) AS complete_7d,
-       h.day + interval '15 days' <= (SELECT polku.as_of()) AS complete_14d,
-       h.day + interval '31 days' <= (SELECT polku.as_of()) AS complete_30d
+       h.day + interval '48 hours' <= (SELECT polku.as_of()) AS complete_1d,
+       h.day + interval '192 hours' <= (SELECT polku.as_of()) AS complete_7d,
+       h.day + interval '360 hours' <= (SELECT polku.as_of()) AS complete_14d,
+       h.day + interval '744 hours' <= (SELECT polku.as_of()) AS complete_30d
 FROM (SELECT t.day, brand.text AS brand, t.unit_id, t.channel_id, t.cause_id, t.topic_id, sum(t.contacts)::bigint AS contacts,
              sum(t.repeated_1d)::bigint AS repeated_1d, sum(t.repeated_7d)::bigint AS repeated_7d,
              sum(t.repeated_14d)::bigint AS repeated_14d, sum(t.repeated_30d)::bigint AS repeated_30d
@@ -2041,14 +2053,14 @@ LEFT JOIN polku.dictionary channel ON channel.id = h.channel_id
 LEFT JOIN polku.dictionary cause ON cause.id = h.cause_id
 LEFT JOIN polku.dictionary topic ON topic.id = h.topic_id;
 
-SELECT pg_temp.describe('bi.repeat_daily', 'Contacts with a need by UTC day, and how many of them were repeated by the same customer for the same need on any channel and brand within 1, 7, 14 and 30 days. First contact resolution within 7 days = 1 - sum(repeated_7d) / sum(contacts), over rows with complete_7d. Equals the GROUP BY over what it counts, at every commit.', $$
+SELECT pg_temp.describe('bi.repeat_daily', 'Inbound contacts with a need by UTC day, and how many of them were repeated by the same customer for the same need on any channel and brand within 1, 7, 14 and 30 days. First contact resolution within 7 days = 1 - sum(repeated_7d) / sum(contacts), over rows with complete_7d. Equals the GROUP BY over what it counts, at every commit.', $$
     day: UTC day of the contact that was, or was not, repeated.
     brand: Brand of that contact.
     unit: Unit of that contact.
     channel: Channel of that contact.
     cause: Its cause, if that is its need.
     topic: Its topic, if that is its need (it has no cause).
-    contacts: Contacts with a need.
+    contacts: Inbound contacts with a need.
     repeated_1d: Repeated within a day.
     repeated_7d: Repeated within 7 days.
     repeated_14d: Repeated within 14 days.
@@ -2384,7 +2396,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WITH hourly AS MATERIALIZED (
         SELECT n.hour, date_trunc('day', n.hour, 'UTC') AS day, n.cause_id, n.brand_id, sum(n.interactions) AS interactions, sum(n.contacts) AS contacts
         FROM polku.need_hourly n
-        WHERE n.cause_id <> 0 AND n.hour >= date_trunc('day', from_at, 'UTC') - interval '28 days' AND n.hour < to_at
+        WHERE n.cause_id <> 0 AND n.hour >= date_trunc('day', from_at, 'UTC') - interval '672 hours' AND n.hour < to_at
         GROUP BY n.hour, n.cause_id, n.brand_id
     ), daily AS (
         SELECT h.day, h.cause_id, sum(h.interactions) AS interactions, sum(h.contacts) AS contacts, min(h.hour) AS first_at,
@@ -2394,7 +2406,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
         SELECT d.*, coalesce(sum(d.interactions) OVER w, 0)::double precision / 28 AS mean,
                coalesce(sum(d.interactions * d.interactions) OVER w, 0)::double precision / 28 AS square
         FROM daily d
-        WINDOW w AS (PARTITION BY d.cause_id ORDER BY d.day RANGE BETWEEN interval '28 days' PRECEDING AND interval '1 day' PRECEDING)
+        WINDOW w AS (PARTITION BY d.cause_id ORDER BY d.day RANGE BETWEEN interval '672 hours' PRECEDING AND interval '24 hours' PRECEDING)
     ), scored AS (
         SELECT b.*, sqrt(greatest(b.square - b.mean * b.mean, 0)) AS spread FROM based b
         WHERE b.day >= date_trunc('day', from_at, 'UTC')
@@ -2413,7 +2425,7 @@ COMMENT ON FUNCTION bi.cause_spikes(timestamptz, timestamptz) IS 'bi.cause_spike
 
 CREATE VIEW bi.cause_spike AS
 SELECT s.day, s.cause, s.interactions, s.contacts, s.baseline_mean, s.baseline_spread, s.score, s.spike, s.first_at, s.visible_at, s.brands
-FROM bi.cause_spikes(polku.as_of() - interval '90 days', polku.as_of()) s;
+FROM bi.cause_spikes(polku.as_of() - interval '2160 hours', polku.as_of()) s;
 
 SELECT pg_temp.describe('bi.cause_spike', 'Causes by UTC day against their own baseline, the 28 days before; of the last 90 days up to as_of. Other times: bi.cause_spikes(from, to). Who was hit: bi.incident_customers(cause, from, to).', $$
     cause: The cause.
@@ -2451,7 +2463,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     CROSS JOIN LATERAL (
         SELECT min(i.occurred_at) AS first_contact_at FROM polku.interaction i
         WHERE i.customer_id = h.customer_id AND i.occurred_at >= h.first_at AND i.occurred_at <= a.as_of
-          AND i.traits & 4 <> 0 AND i.traits & 32768 = 0 AND i.direction = 0) c
+          AND i.traits & 5 = 4 AND i.traits & 32768 = 0 AND i.direction = 0) c
     CROSS JOIN LATERAL (
         SELECT min(i.occurred_at) AS proactive_at FROM polku.interaction i
         WHERE i.customer_id = h.customer_id AND i.occurred_at >= h.first_at AND i.occurred_at <= a.as_of
@@ -2622,9 +2634,9 @@ FROM (
            count(*) FILTER (WHERE i.channel_id IS NULL) AS without_channel,
            count(*) FILTER (WHERE i.brand_id IS NULL) AS without_brand,
            count(*) FILTER (WHERE i.unit_id IS NULL) AS without_unit,
-           count(*) FILTER (WHERE i.traits & 4 <> 0) AS contacts,
-           count(*) FILTER (WHERE i.traits & 4 <> 0 AND i.cause_id IS NULL AND i.topic_id IS NULL AND i.sensitivity = 0) AS contacts_without_need,
-           count(*) FILTER (WHERE i.traits & 4 <> 0 AND i.staff IS NULL AND i.actor = 1) AS contacts_without_staff,
+           count(*) FILTER (WHERE i.traits & 5 = 4) AS contacts,
+           count(*) FILTER (WHERE i.traits & 5 = 4 AND i.cause_id IS NULL AND i.topic_id IS NULL AND i.sensitivity = 0 AND i.direction = 0) AS contacts_without_need,
+           count(*) FILTER (WHERE i.traits & 5 = 4 AND i.staff IS NULL AND i.actor = 1) AS contacts_without_staff,
            count(*) FILTER (WHERE i.sensitivity = 1) AS sensitive,
            count(*) FILTER (WHERE i.relates_to IS NOT NULL AND i.customer_id IS NULL) AS stray_relates_to
     FROM polku.interaction i
@@ -2642,7 +2654,7 @@ SELECT pg_temp.describe('bi.data_quality', 'What publishers leave out, of events
     without_brand: Without a brand: nobody is accountable.
     without_unit: Without a unit: promises of theirs have no owner.
     contacts: Contacts.
-    contacts_without_need: Contacts that say neither cause nor topic: they cannot be seen to repeat.
+    contacts_without_need: Inbound contacts that say neither cause nor topic: they cannot be seen to repeat.
     contacts_without_staff: Contacts with a human who is not told apart: people met are undercounted.
     sensitive: Sensitive events.
     stray_relates_to: Events without a customer that answer something.

@@ -9,7 +9,8 @@ REACH = 30 * DAY
 def need_of(event):
     """(cause, None) or (None, topic); None if the event is no contact with a need."""
     field = event.field
-    if not event.traits.contact or event.traits.passive or field['sensitivity'] == 'SENSITIVE':
+    if not event.traits.contact or event.traits.passive or field['sensitivity'] == 'SENSITIVE' \
+            or field['direction'] != 'INBOUND':
         return None
     if field['cause'] is not None:
         return field['cause'], None

@@ -226,12 +226,12 @@ class Ownership(unittest.TestCase):
 class Facts(unittest.TestCase):
     def test_switches_fallbacks_repeats_reopened_and_effort(self):
         events = [inbound('0', 0, channel='web', cause='c'), event('1', HOUR, 'met.failed', channel='web'),
-                  event('2', 2 * HOUR, 'contact.in', channel='phone', cause='c'),       # a fallback, a repeat
+                  event('2', 2 * HOUR, 'contact.in', channel='phone', cause='c', direction='INBOUND'),  # a fallback, a repeat
                   event('3', 3 * HOUR, 'met.failed', channel='phone'), event('3n', 3 * HOUR + 1, 'news', channel='web'),
-                  event('4', 4 * HOUR, 'contact.in', channel='phone'),                  # no switch, so no fallback
+                  event('4', 4 * HOUR, 'contact.in', channel='phone', cause='c', direction='OUTBOUND'),  # no switch, fallback or repeat
                   event('5', 5 * HOUR, 'closed.a'), event('6', 6 * HOUR, 'closed.b', outcome='ok'),
-                  event('7', 7 * DAY + 2 * HOUR, 'contact.in', channel='store', cause='c'),         # a switch, reopened, a repeat
-                  event('8', 14 * DAY + 2 * HOUR + 1, 'contact.in', channel='store', cause='c')]    # a microsecond late
+                  event('7', 7 * DAY + 2 * HOUR, 'contact.in', channel='store', cause='c', direction='INBOUND'),  # a switch, reopened, a repeat
+                  event('8', 14 * DAY + 2 * HOUR + 1, 'contact.in', channel='store', cause='c', direction='INBOUND')]  # a microsecond late
         self.assertEqual(told(events, 'contacts', 'switches', 'fallbacks', 'repeats', 'reopened', 'effort', 'resolved',
                               'first_terminal_at', 'last_terminal_at', 'terminal_outcome'),
                          (7, 2, 1, 2, 1, 7 + 20 + 100 + 2000 + 10000, False, T0 + 5 * HOUR, T0 + 6 * HOUR, 'ok'))
