@@ -168,7 +168,7 @@ WINDOW j AS (PARTITION BY i.journey_id ORDER BY i.occurred_at, i.sequence);
 CREATE TEMP TABLE need AS
 SELECT c.occurred_at, c.event_hash, c.journey_id, c.brand_id, c.unit_id, c.channel_id, c.cause_id, c.topic_id,
        c.occurred_at - lag(c.occurred_at) OVER w AS after, lead(c.occurred_at) OVER w - c.occurred_at AS next
-FROM contact c WHERE c.need IS NOT NULL AND c.sensitivity = 0 WINDOW w AS (PARTITION BY c.customer_id, c.need ORDER BY c.occurred_at, c.sequence);
+FROM contact c WHERE c.need IS NOT NULL AND c.direction = 0 AND c.sensitivity = 0 WINDOW w AS (PARTITION BY c.customer_id, c.need ORDER BY c.occurred_at, c.sequence);
 
 INSERT INTO polku.journey (journey_id, customer_id, first_at, last_at, first_inbound_at, first_human_reply_at, entry_channel_id, entry_brand_id, entry_unit_id,
     last_channel_id, last_type_id, last_outcome_id, events, contacts, switches, fallbacks, repeats, handoffs_offered, handoffs_accepted, unanswered, refusals,
