@@ -861,6 +861,8 @@ enum pk_status store_claim(struct store *store, struct store_position *position,
 
 void store_add_fence(struct store *store, const struct store_span *span, size_t spans, bool alone)
 {
+    if (store->config.sole_writer && spans == 0)
+        return;
     struct wire_params *params = &store->params;
     wire_reset(params);
     struct wire_param *topic = wire_array(params, WIRE_INT4), *partition = wire_array(params, WIRE_INT4),

@@ -28,6 +28,8 @@ struct store_config {
     const volatile sig_atomic_t *stop; /* once it is set, an answer is waited for 2 s more in all, then PK_LOST; may be NULL */
     const char *schema; /* a plain lower-case name; NULL = "polku". Another one (a rebuild) holds everything but what store.c:
                          * shared_names lists, which is in polku for all */
+    bool sole_writer; /* the caller sees to it that no other store writes to `schema`: what moves no position takes no lock K,
+                       * neither shared nor exclusive */
 
     /* For tests that interleave several stores; may be NULL. Called before each statement is sent, with what it is for, and
      * then each is answered before the next is sent; what it gave is told where it always is (an error of a pipeline's

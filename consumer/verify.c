@@ -308,6 +308,7 @@ static enum pk_status make_fresh(struct verify *v, struct pk_err *err)
     if (status == PK_OK)
         status = audit_make_unlogged(v->audit, err);
     config.schema = VERIFY_SCHEMA;
+    config.sole_writer = true; /* by VERIFY_LOCK; K would make consumers wait */
     if (status == PK_OK)
         status = store_open(&config, v->config->symbols, &v->shadow, err);
     if (status == PK_OK)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`polku-consumer verify`: green after the stories, after a decision, after a rebuild, after hostile sets of events that several
-consumers read in any order, and while a consumer commits; red after each kind of figure was changed by hand, and it names
+consumers read in any order, and while a consumer commits, whom it never makes wait; red after each kind of figure was changed by hand, and it names
 the row; refused beside a rebuild, another verify or with other rules; stopped or killed it leaves nothing behind.
 
     verify.py [EVENTS]     default: 3000 events of a simulated population for the part with a running consumer
@@ -13,13 +13,14 @@ import subprocess
 import sys
 import threading
 
-from harness import Failure, KEY_FILE, ORACLE, ROOT, Run, generate, program, say, wait_for
+from harness import Failure, KEY_FILE, ORACLE, ROOT, Run, Session, generate, program, say, wait_for
 import population  # of tests/oracle, which harness puts before this folder
 
 RULES = os.path.join(ROOT, 'deploy', 'polku.yaml')
 SMALL = os.path.join(ORACLE, 'rules_small.yaml')
 STORIES = [os.path.join(ROOT, 'deploy', 'demo', 's%d.jsonl' % n) for n in range(5)]
 EVENTS = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
+LOCK_K = 482905713525  # docs/protocol.md
 
 
 class Command:
@@ -277,6 +278,27 @@ def decisions_and_rebuild(run, db, rules, name):
     is_green(run, '%s: after a decision was taken back' % name, db, rules)
 
 
+def beside_batches(run, db):
+    """A verify waits for no batch, and no batch waits because of it: neither its decisions nor its events need K."""
+    decisions = db.number('SELECT count(*) FROM polku.decision WHERE restored_at IS NULL')
+    run.expect_that('decisions are in force', decisions > 0, decisions)
+    batch, had = Session(db.conninfo), []
+    batch.rows('BEGIN')
+    batch.rows('SELECT pg_advisory_xact_lock_shared(%d)' % LOCK_K)
+    begun = Command(db, 'verify', RULES, '--lock-timeout', '1s')
+    wait_for('verify ends', lambda: had.extend(db.rows('SELECT pg_try_advisory_xact_lock_shared(%d)' % LOCK_K)) or
+             begun.process.poll() is not None, pause=0.01)
+    run.expect('beside a batch that has K: exit code', 0, begun.wait())
+    run.expect_that('meanwhile other batches could have it at once', had and all(got == ['t'] for got in had),
+                    '%d of %d' % (had.count(['t']), len(had)))
+    batch.rows('ROLLBACK')
+    batch.rows('BEGIN')
+    batch.rows('SELECT pg_advisory_xact_lock(%d)' % LOCK_K)
+    is_green(run, 'beside a batch that has K alone', db, RULES, '--lock-timeout', '1s')
+    batch.rows('ROLLBACK')
+    batch.close()
+
+
 def hostile(run, seed):
     made = generate.Generator(seed, events=run.random.choice([150, 400]))
     path = run.file('events-%d.jsonl' % seed)
@@ -355,6 +377,7 @@ with Run('verify') as run:
     stories = by_hand(run)
     rights(run, stories)
     decisions_and_rebuild(run, stories, RULES, 'stories')
+    beside_batches(run, stories)
     for turn in range(3):
         hostile(run, run.seed + turn)
     while_consumers_run(run)
