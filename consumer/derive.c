@@ -81,8 +81,7 @@ void derive_begin(struct derivation *ret, const struct meaning *meaning, struct 
     journeys->live_cap = journeys->live_count;
     journeys->event = pk_arena_copy(arena, journeys->event, journeys->event_count * sizeof *journeys->event);
     journeys->event_cap = journeys->event_count;
-    ret->ledger.item = pk_arena_copy(arena, from->open, from->open_count * sizeof *from->open);
-    ret->ledger.item_count = ret->ledger.item_cap = ret->ledger.cycled = from->open_count;
+    ledger_resume(&ret->ledger, from->open, from->open_count);
 }
 
 static bool follows_last(const struct derivation *d, const struct fact *fact)

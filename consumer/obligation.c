@@ -117,6 +117,15 @@ static int64_t due_of(const struct rules *rules, const struct rules_kind *rule, 
     return calendar_due(calendar_of(rules->calendar, rules->calendar_count, who.brand, who.unit), at_us, rule->within_us);
 }
 
+void ledger_resume(struct ledger *ledger, struct obligation *const *open, uint32_t count)
+{
+    ledger->item = pk_arena_copy(ledger->arena, open, count * sizeof *open);
+    ledger->item_count = ledger->item_cap = ledger->cycled = count;
+    for (uint32_t i = 0; i < count; i++)
+        if (open[i]->attempts)
+            *PK_PUSH(ledger->arena, ledger, tried) = i;
+}
+
 static void open_one(struct ledger *ledger, struct fact *fact, const struct opening *opening)
 {
     const struct rules_kind *rule = opening->rule;
@@ -174,15 +183,19 @@ void ledger_open(struct ledger *ledger, struct fact *fact)
 
 /* ---- cycles ---- */
 
-static uint32_t cycle_of(const struct ledger *ledger, const struct obligation *o, uint32_t before)
+static uint32_t cycle_of(struct ledger *ledger, const struct obligation *o, uint32_t before)
 {
-    uint32_t greatest = 0;
-    for (uint32_t i = ledger->closed; i < before; i++) {
-        const struct obligation *other = ledger->item[i];
-        if (other->kind == o->kind && other->brand == o->brand && other->attempts && !obligation_closed(other) &&
+    uint32_t greatest = 0, kept = 0;
+    for (uint32_t i = 0; i < ledger->tried_count; i++) {
+        const struct obligation *other = ledger->item[ledger->tried[i]];
+        if (obligation_closed(other))
+            continue;
+        ledger->tried[kept++] = ledger->tried[i];
+        if (ledger->tried[i] < before && other->kind == o->kind && other->brand == o->brand &&
             pk_hash_eq(other->customer, o->customer))
             greatest = PK_MAX(greatest, other->cycle);
     }
+    ledger->tried_count = kept;
     return greatest + 1;
 }
 
@@ -216,8 +229,10 @@ static void apply(struct ledger *ledger, uint32_t index, unsigned acts, const st
 {
     struct obligation *o = own(ledger, index);
     if (acts & ACT_ATTEMPT) {
-        if (o->attempts++ == 0)
+        if (o->attempts++ == 0) {
             o->first_attempt_at_us = fact->at_us;
+            *PK_PUSH(ledger->arena, ledger, tried) = index;
+        }
         o->last_attempt_at_us = fact->at_us;
     }
     if (acts & ACT_FULFIL) {

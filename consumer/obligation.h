@@ -72,12 +72,16 @@ struct ledger {
     uint32_t item_count, item_cap;
     uint32_t closed; /* so many of the first items are closed, and stay so */
     uint32_t cycled; /* so many of the first items know their cycle */
+    uint32_t *tried; /* indexes of those that were attempted; closed ones are dropped now and then */
+    uint32_t tried_count, tried_cap;
     struct obligation **made; /* created or changed since the ledger was taken up */
     uint32_t made_count, made_cap;
     struct pk_map by_id; /* id -> item index + 1; used by the slow path, which sets `indexed` */
     bool indexed;
 };
 
+/* Goes on from what is open: by opening, borrowed. Only of an empty ledger. */
+void ledger_resume(struct ledger *ledger, struct obligation *const *open, uint32_t count);
 /* Opens what `fact` opens and is not there yet. The event's journey and order must be known. */
 void ledger_open(struct ledger *ledger, struct fact *fact);
 /* Counts the cycle of what this event opened, which must be there already; acts; then changes due times. Looks only at

@@ -710,6 +710,7 @@ void store_close(struct store *store)
     pk_vec_done(&store->id_of_sym);
     pk_vec_done(&store->sym_of_id);
     pk_vec_done(&store->unsure);
+    pk_vec_done(&store->unknown);
     pk_vec_done(&store->sent);
     pk_vec_done(&store->early);
     wire_done(&store->params);
@@ -748,16 +749,32 @@ void store_forget_unsure(struct store *store)
     store->unsure.len = 0;
 }
 
-enum pk_status store_read_dictionary(struct store *store, struct pk_err *err)
+static enum pk_status read_dictionary(struct store *store, struct pk_err *err)
 {
     PGresult *result;
-    store_send_plain(store, STATEMENT_DICTIONARY);
     enum pk_status status = store_collect(store, &result, err);
     if (status != PK_OK)
         return status;
     learn_dictionary(store, result);
     PQclear(result);
     return PK_OK;
+}
+
+enum pk_status store_read_dictionary(struct store *store, struct pk_err *err)
+{
+    store_send_plain(store, STATEMENT_DICTIONARY);
+    return read_dictionary(store, err);
+}
+
+enum pk_status store_read_unknown(struct store *store, struct pk_err *err)
+{
+    wire_reset(&store->params);
+    struct wire_param *id = wire_array(&store->params, WIRE_INT4);
+    for (size_t i = 0; i < store->unknown.len; i++)
+        wire_add_int4(id, store->unknown.ptr[i]);
+    store->unknown.len = 0;
+    store_send(store, STATEMENT_DICTIONARY_OF);
+    return read_dictionary(store, err);
 }
 
 static const struct symbols *sort_symbols; /* qsort has no argument for it; one thread derives */

@@ -197,7 +197,7 @@ WITH step AS (
     UNION ALL
     SELECT 'resolution', j.first_at, j.last_terminal_at, coalesce(j.entry_brand_id, 0), coalesce(j.entry_unit_id, 0),
            coalesce(j.entry_channel_id, 0)
-    FROM polku.journey j WHERE j.resolved
+    FROM polku.journey j WHERE j.resolved AND j.last_terminal_at IS NOT NULL
     UNION ALL
     SELECT 'kept.' || k.text, o.opened_at, o.fulfilled_at, coalesce(o.brand_id, 0), coalesce(o.unit_id, 0), 0
     FROM polku.obligation o JOIN polku.dictionary k ON k.id = o.kind_id WHERE o.fulfilled_at IS NOT NULL

@@ -434,6 +434,9 @@ def random_rules(seed):
         found = ['%s-%s' % (clock(a), clock(b)) for a, b in zip(ends[::2], ends[1::2])]
         return found if len(found) > 1 or chance.random() < 0.5 else found[0]
 
+    def takes(calendar, brand, unit):
+        return brand in calendar.get('brands', [brand]) and unit in calendar.get('units', [unit])
+
     def date():
         at = chance.choice(CHANGES + [BASE] * 4) + chance.randrange(-3, 4) * oracle.DAY
         return oracle.format_time(at)[:10]
@@ -442,14 +445,16 @@ def random_rules(seed):
         weekdays = chance.choice([['mon-fri', 'sat', 'sun'], ['mon-sun'], ['mon', 'tue-sat', 'sun'], ['mon-fri', 'sun']])
         pauses = [sorted([date(), date()]) for _ in range(chance.choice([0, 0, 1, 2]))]
         found = {'name': name, 'zone': chance.choice(ZONES), 'hours': {days: ranges() for days in weekdays},
-                 'holidays': [date()[chance.choice([0, 5]):] for _ in range(chance.randrange(3))],
+                 'holidays': sorted({date()[chance.choice([0, 5]):] for _ in range(chance.randrange(3))}),
                  'pauses': [{'from': first, 'to': last} for first, last in pauses],
                  'days': {date(): ranges() for _ in range(chance.randrange(3))}}
         if chance.random() < 0.5:
             found['brands'] = chance.sample(BRANDS, chance.randrange(1, 3))
         if chance.random() < 0.5:
             found['units'] = chance.sample(UNITS[2:], chance.randrange(1, 3))
-        calendars.append({key: value for key, value in found.items() if value})
+        if any(not any(takes(other, brand, unit) for other in calendars)
+               for brand in found.get('brands', [None]) for unit in found.get('units', [None])):
+            calendars.append({key: value for key, value in found.items() if value})
     definitions = []
     for name in ('one', 'two')[:chance.randrange(1, 3)]:
         milestones = []
