@@ -171,25 +171,64 @@ static void add_key_columns(struct pk_buf *sql, const struct aggregate_table *ta
     pk_buf_text(sql, ", slot");
 }
 
+static void add_counts(struct pk_buf *sql, const struct aggregate_table *table)
+{
+    for (uint32_t i = 0; i < table->counts; i++)
+        pk_buf_printf(sql, ", %s", table->count[i]);
+}
+
+static void add_conflict(struct pk_buf *sql, const struct aggregate_table *table)
+{
+    for (uint32_t i = 0; i < table->counts; i++)
+        pk_buf_printf(sql, "%s%s = t.%s + excluded.%s", i ? ", " : "", table->count[i], table->count[i], table->count[i]);
+}
+
+static const struct rollup {
+    const char *name, *of, *time, *unit, *dims;
+} rollups[] = {
+#define ROLLUP(name, of, time, unit, dims) {#name, #of, #time, unit, dims},
+#include "store_rollup.def"
+};
+
+static void add_rollup_sql(struct pk_buf *sql, const struct aggregate_table *table, const struct rollup *rollup, int slot)
+{
+    pk_buf_printf(sql, ", %s AS (INSERT INTO polku.%s AS t (%s, %s, slot", rollup->name, rollup->name, rollup->time, rollup->dims);
+    add_counts(sql, table);
+    pk_buf_printf(sql, ") SELECT date_trunc('%s', b.%s, 'UTC'), %s, $%d::int", rollup->unit, table->time, rollup->dims, slot);
+    for (uint32_t i = 0; i < table->counts; i++)
+        pk_buf_printf(sql, ", sum(%s)", table->count[i]);
+    pk_buf_printf(sql, " FROM bucket b GROUP BY 1, %s ON CONFLICT (%s, %s, slot) DO UPDATE SET ", rollup->dims, rollup->time,
+                  rollup->dims);
+    add_conflict(sql, table);
+    pk_buf_text(sql, ")");
+}
+
 /* Parameters in the order of the columns, which is that of the primary key and then of aggregate.def. */
 static void add_aggregate_sql(struct pk_buf *sql, const struct aggregate_table *table)
 {
-    int n = 1;
-    pk_buf_printf(sql, "INSERT INTO polku.%s AS t (", table->name);
-    add_key_columns(sql, table);
-    for (uint32_t i = 0; i < table->counts; i++)
-        pk_buf_printf(sql, ", %s", table->count[i]);
-    pk_buf_text(sql, ") SELECT unnest($1::timestamptz[])");
+    int n = 1, slot = (int)table->dims + 2;
+    pk_buf_printf(sql, "WITH bucket AS (SELECT unnest($1::timestamptz[]) AS %s", table->time);
     for (uint32_t i = 0; i < table->dims; i++)
-        pk_buf_printf(sql, ", unnest($%d::int[])", ++n);
-    pk_buf_printf(sql, ", $%d::int", ++n);
+        pk_buf_printf(sql, ", unnest($%d::int[]) AS %s", ++n, table->dim[i]);
+    n++;
     for (uint32_t i = 0; i < table->counts; i++)
-        pk_buf_printf(sql, ", unnest($%d::bigint[])", ++n);
-    pk_buf_text(sql, " ON CONFLICT (");
+        pk_buf_printf(sql, ", unnest($%d::bigint[]) AS %s", ++n, table->count[i]);
+    pk_buf_text(sql, ")");
+    for (size_t i = 0; i < PK_COUNT(rollups); i++)
+        if (strcmp(rollups[i].of, table->name) == 0)
+            add_rollup_sql(sql, table, &rollups[i], slot);
+    pk_buf_printf(sql, " INSERT INTO polku.%s AS t (", table->name);
+    add_key_columns(sql, table);
+    add_counts(sql, table);
+    pk_buf_printf(sql, ") SELECT %s", table->time);
+    for (uint32_t i = 0; i < table->dims; i++)
+        pk_buf_printf(sql, ", %s", table->dim[i]);
+    pk_buf_printf(sql, ", $%d::int", slot);
+    add_counts(sql, table);
+    pk_buf_text(sql, " FROM bucket ON CONFLICT (");
     add_key_columns(sql, table);
     pk_buf_text(sql, ") DO UPDATE SET ");
-    for (uint32_t i = 0; i < table->counts; i++)
-        pk_buf_printf(sql, "%s%s = t.%s + excluded.%s", i ? ", " : "", table->count[i], table->count[i], table->count[i]);
+    add_conflict(sql, table);
 }
 
 static const struct {
@@ -710,7 +749,6 @@ void store_close(struct store *store)
     pk_vec_done(&store->id_of_sym);
     pk_vec_done(&store->sym_of_id);
     pk_vec_done(&store->unsure);
-    pk_vec_done(&store->unknown);
     pk_vec_done(&store->sent);
     pk_vec_done(&store->early);
     wire_done(&store->params);
@@ -749,32 +787,16 @@ void store_forget_unsure(struct store *store)
     store->unsure.len = 0;
 }
 
-static enum pk_status read_dictionary(struct store *store, struct pk_err *err)
+enum pk_status store_read_dictionary(struct store *store, struct pk_err *err)
 {
     PGresult *result;
+    store_send_plain(store, STATEMENT_DICTIONARY);
     enum pk_status status = store_collect(store, &result, err);
     if (status != PK_OK)
         return status;
     learn_dictionary(store, result);
     PQclear(result);
     return PK_OK;
-}
-
-enum pk_status store_read_dictionary(struct store *store, struct pk_err *err)
-{
-    store_send_plain(store, STATEMENT_DICTIONARY);
-    return read_dictionary(store, err);
-}
-
-enum pk_status store_read_unknown(struct store *store, struct pk_err *err)
-{
-    wire_reset(&store->params);
-    struct wire_param *id = wire_array(&store->params, WIRE_INT4);
-    for (size_t i = 0; i < store->unknown.len; i++)
-        wire_add_int4(id, store->unknown.ptr[i]);
-    store->unknown.len = 0;
-    store_send(store, STATEMENT_DICTIONARY_OF);
-    return read_dictionary(store, err);
 }
 
 static const struct symbols *sort_symbols; /* qsort has no argument for it; one thread derives */

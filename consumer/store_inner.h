@@ -34,7 +34,7 @@ struct store {
     PK_VEC(int32_t) id_of_sym;  /* 0 = not in the dictionary yet */
     size_t known;               /* symbols that have an id */
     PK_VEC(sym_t) sym_of_id;    /* 0 = not known */
-    PK_VEC(int32_t) unknown;    /* ids in results that sym_of_id lacks */
+    bool unknown_id;            /* a result held an id that sym_of_id lacks */
     PK_VEC(sym_t) unsure;       /* got their ids in the open transaction: they have none if it fails */
     uint32_t promise_type, target_type, rating_type, money_type; /* type OIDs of this database */
     enum store_tx tx;
@@ -68,9 +68,8 @@ enum pk_status store_read_results(struct store *store, PGresult **ret_result, st
 enum pk_status store_ready(struct store *store, struct pk_err *err);
 /* The transaction has failed: symbols that got their ids in it have none. */
 void store_forget_unsure(struct store *store);
-/* Loads the dictionary; or of it the ids in store->unknown, which another process added. */
+/* Loads the dictionary again (for ids that another process added). */
 enum pk_status store_read_dictionary(struct store *store, struct pk_err *err);
-enum pk_status store_read_unknown(struct store *store, struct pk_err *err);
 void store_add_fence(struct store *store, const struct store_span *span, size_t spans, bool alone);
 
 static inline int32_t store_id(const struct store *store, sym_t sym) /* store_ensure_dictionary has been called */
@@ -81,8 +80,7 @@ static inline sym_t store_sym(struct store *store, int32_t id)
 {
     if (id > 0 && (size_t)id < store->sym_of_id.len && store->sym_of_id.ptr[id])
         return store->sym_of_id.ptr[id];
-    if (id != 0)
-        *pk_vec_push(&store->unknown) = id;
+    store->unknown_id |= id != 0;
     return 0;
 }
 

@@ -350,17 +350,17 @@ static struct store_obligations read_obligations(struct store *store, struct pk_
  * to read the rows once more; if they still hold unknown ids, somebody removed rows of the dictionary. */
 static enum pk_status check_symbols(struct store *store, bool *again, struct pk_err *err)
 {
-    if (store->unknown.len == 0) {
+    if (!store->unknown_id) {
         *again = false;
         return PK_OK;
     }
+    store->unknown_id = false;
     if (*again) {
-        store->unknown.len = 0;
         store_rollback(store);
         return pk_fail(err, PK_STOP, "a row holds an id that polku.dictionary lacks: somebody changed the tables");
     }
     *again = true;
-    return store_read_unknown(store, err);
+    return store_read_dictionary(store, err);
 }
 
 /* ---- loads ---- */

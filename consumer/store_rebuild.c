@@ -457,7 +457,7 @@ enum pk_status store_rebuild_read_page(struct store *old, struct pk_arena *arena
     for (size_t i = 0; i < count; i++)
         read_fact(old, arena, result, (int)i, &facts.fact[i]);
     PQclear(result);
-    if (old->unknown.len)
+    if (old->unknown_id)
         return pk_fail(err, PK_STOP, "a row holds an id that polku.dictionary lacks: somebody changed the tables");
     *ret = facts;
     return PK_OK;

@@ -183,6 +183,8 @@ static enum pk_status read_stored(struct store *store, struct stored *ret, struc
     return PK_OK;
 }
 
+enum { TRIES = 20 }; /* each as long as the lock timeout */
+
 enum pk_status store_check_rules(struct store *store, const struct rules *rules, struct pk_hash key_check,
                                  struct pk_err *err)
 {
@@ -190,9 +192,9 @@ enum pk_status store_check_rules(struct store *store, const struct rules *rules,
     enum pk_status status = store_ready(store, err);
     if (status == PK_OK)
         status = read_stored(store, &stored, err);
-    if (status == PK_OK && !stored.any) {
+    for (int tries = 0; status == PK_OK && !stored.any; tries++) {
         status = store_rules(store, rules, key_check, err);
-        if (status == PK_OK)
+        if (status == PK_OK || (status == PK_STALE && tries < TRIES)) /* stale: another process is at it still */
             status = read_stored(store, &stored, err);
     }
     if (status != PK_OK)

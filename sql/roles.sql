@@ -76,7 +76,9 @@ BEGIN
         GRANT SELECT, INSERT, UPDATE ON polku.stream_position, polku.interaction_hourly, polku.need_hourly, polku.rating_hourly,
             polku.money_hourly, polku.repeat_daily, polku.transition_hourly, polku.duration_hourly, polku.journey_daily,
             polku.obligation_hourly, polku.handoff_hourly, polku.course_daily, polku.milestone_daily, polku.step_daily,
-            polku.path_daily TO polku_writer;
+            polku.path_daily, polku.interaction_daily, polku.need_daily, polku.rating_monthly, polku.money_monthly,
+            polku.repeat_channel_daily, polku.transition_daily, polku.duration_daily, polku.journey_monthly,
+            polku.obligation_daily, polku.handoff_daily TO polku_writer;
         GRANT SELECT, INSERT, DELETE ON polku.quarantine TO polku_writer;
         GRANT SELECT, INSERT, UPDATE, DELETE ON polku.interaction, polku.journey, polku.obligation, polku.course, polku.customer,
             polku.identifier, polku.sighting, polku.guard_cell, polku.identity_meeting TO polku_writer;

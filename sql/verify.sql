@@ -381,6 +381,138 @@ GROUP BY 1, 2, 3
 HAVING sum(s.steps) <> 0
 ORDER BY 1, 2, 3
 
+-- Coarser copies against what they are copies of.
+
+-- facts interaction_daily 4 of interaction_daily
+SELECT c.day, c.brand_id, c.channel_id, c.reason_id, sum(c.interactions) AS interactions, sum(c.contacts) AS contacts, sum(c.unanswered) AS unanswered, sum(c.refusals) AS refusals, sum(c.deflections) AS deflections, sum(c.transfers) AS transfers, sum(c.misroutes) AS misroutes
+FROM polku.interaction_daily c
+GROUP BY 1, 2, 3, 4
+HAVING sum(c.interactions) <> 0 OR sum(c.contacts) <> 0 OR sum(c.unanswered) <> 0 OR sum(c.refusals) <> 0 OR sum(c.deflections) <> 0 OR sum(c.transfers) <> 0 OR sum(c.misroutes) <> 0
+ORDER BY 1, 2, 3, 4
+-- against
+SELECT date_trunc('day', f.hour, 'UTC') AS day, f.brand_id, f.channel_id, f.reason_id, sum(f.interactions) AS interactions, sum(f.contacts) AS contacts, sum(f.unanswered) AS unanswered, sum(f.refusals) AS refusals, sum(f.deflections) AS deflections, sum(f.transfers) AS transfers, sum(f.misroutes) AS misroutes
+FROM polku.interaction_hourly f
+GROUP BY 1, 2, 3, 4
+HAVING sum(f.interactions) <> 0 OR sum(f.contacts) <> 0 OR sum(f.unanswered) <> 0 OR sum(f.refusals) <> 0 OR sum(f.deflections) <> 0 OR sum(f.transfers) <> 0 OR sum(f.misroutes) <> 0
+ORDER BY 1, 2, 3, 4
+
+-- facts need_daily 3 of need_daily
+SELECT c.day, c.brand_id, c.cause_id, sum(c.interactions) AS interactions, sum(c.contacts) AS contacts
+FROM polku.need_daily c
+GROUP BY 1, 2, 3
+HAVING sum(c.interactions) <> 0 OR sum(c.contacts) <> 0
+ORDER BY 1, 2, 3
+-- against
+SELECT date_trunc('day', f.hour, 'UTC') AS day, f.brand_id, f.cause_id, sum(f.interactions) AS interactions, sum(f.contacts) AS contacts
+FROM polku.need_hourly f
+GROUP BY 1, 2, 3
+HAVING sum(f.interactions) <> 0 OR sum(f.contacts) <> 0
+ORDER BY 1, 2, 3
+
+-- facts rating_monthly 7 of rating_monthly
+SELECT c.month, c.brand_id, c.channel_id, c.scale_id, c.score, c.min, c.max, sum(c.ratings) AS ratings
+FROM polku.rating_monthly c
+GROUP BY 1, 2, 3, 4, 5, 6, 7
+HAVING sum(c.ratings) <> 0
+ORDER BY 1, 2, 3, 4, 5, 6, 7
+-- against
+SELECT date_trunc('month', f.hour, 'UTC') AS month, f.brand_id, f.channel_id, f.scale_id, f.score, f.min, f.max, sum(f.ratings) AS ratings
+FROM polku.rating_hourly f
+GROUP BY 1, 2, 3, 4, 5, 6, 7
+HAVING sum(f.ratings) <> 0
+ORDER BY 1, 2, 3, 4, 5, 6, 7
+
+-- facts money_monthly 5 of money_monthly
+SELECT c.month, c.brand_id, c.unit_id, c.kind_id, c.currency_id, sum(c.events) AS events, sum(c.amount_minor) AS amount_minor, sum(c.out_of_range) AS out_of_range
+FROM polku.money_monthly c
+GROUP BY 1, 2, 3, 4, 5
+HAVING sum(c.events) <> 0 OR sum(c.amount_minor) <> 0 OR sum(c.out_of_range) <> 0
+ORDER BY 1, 2, 3, 4, 5
+-- against
+SELECT date_trunc('month', f.hour, 'UTC') AS month, f.brand_id, f.unit_id, f.kind_id, f.currency_id, sum(f.events) AS events, sum(f.amount_minor) AS amount_minor, sum(f.out_of_range) AS out_of_range
+FROM polku.money_hourly f
+GROUP BY 1, 2, 3, 4, 5
+HAVING sum(f.events) <> 0 OR sum(f.amount_minor) <> 0 OR sum(f.out_of_range) <> 0
+ORDER BY 1, 2, 3, 4, 5
+
+-- facts repeat_channel_daily 3 of repeat_channel_daily
+SELECT c.day, c.brand_id, c.channel_id, sum(c.contacts) AS contacts, sum(c.repeated_1d) AS repeated_1d, sum(c.repeated_7d) AS repeated_7d, sum(c.repeated_14d) AS repeated_14d, sum(c.repeated_30d) AS repeated_30d
+FROM polku.repeat_channel_daily c
+GROUP BY 1, 2, 3
+HAVING sum(c.contacts) <> 0 OR sum(c.repeated_1d) <> 0 OR sum(c.repeated_7d) <> 0 OR sum(c.repeated_14d) <> 0 OR sum(c.repeated_30d) <> 0
+ORDER BY 1, 2, 3
+-- against
+SELECT date_trunc('day', f.day, 'UTC') AS day, f.brand_id, f.channel_id, sum(f.contacts) AS contacts, sum(f.repeated_1d) AS repeated_1d, sum(f.repeated_7d) AS repeated_7d, sum(f.repeated_14d) AS repeated_14d, sum(f.repeated_30d) AS repeated_30d
+FROM polku.repeat_daily f
+GROUP BY 1, 2, 3
+HAVING sum(f.contacts) <> 0 OR sum(f.repeated_1d) <> 0 OR sum(f.repeated_7d) <> 0 OR sum(f.repeated_14d) <> 0 OR sum(f.repeated_30d) <> 0
+ORDER BY 1, 2, 3
+
+-- facts transition_daily 5 of transition_daily
+SELECT c.day, c.brand_id, c.from_channel_id, c.to_channel_id, c.fallback, sum(c.transitions) AS transitions, sum(c.wait_us) AS wait_us
+FROM polku.transition_daily c
+GROUP BY 1, 2, 3, 4, 5
+HAVING sum(c.transitions) <> 0 OR sum(c.wait_us) <> 0
+ORDER BY 1, 2, 3, 4, 5
+-- against
+SELECT date_trunc('day', f.hour, 'UTC') AS day, f.brand_id, f.from_channel_id, f.to_channel_id, f.fallback, sum(f.transitions) AS transitions, sum(f.wait_us) AS wait_us
+FROM polku.transition_hourly f
+GROUP BY 1, 2, 3, 4, 5
+HAVING sum(f.transitions) <> 0 OR sum(f.wait_us) <> 0
+ORDER BY 1, 2, 3, 4, 5
+
+-- facts duration_daily 6 of duration_daily
+SELECT c.day, c.measure_id, c.clock, c.brand_id, c.channel_id, c.bucket, sum(c.durations) AS durations, sum(c.total_us) AS total_us
+FROM polku.duration_daily c
+GROUP BY 1, 2, 3, 4, 5, 6
+HAVING sum(c.durations) <> 0 OR sum(c.total_us) <> 0
+ORDER BY 1, 2, 3, 4, 5, 6
+-- against
+SELECT date_trunc('day', f.hour, 'UTC') AS day, f.measure_id, f.clock, f.brand_id, f.channel_id, f.bucket, sum(f.durations) AS durations, sum(f.total_us) AS total_us
+FROM polku.duration_hourly f
+GROUP BY 1, 2, 3, 4, 5, 6
+HAVING sum(f.durations) <> 0 OR sum(f.total_us) <> 0
+ORDER BY 1, 2, 3, 4, 5, 6
+
+-- facts journey_monthly 6 of journey_monthly
+SELECT c.month, c.brand_id, c.unit_id, c.channel_id, c.resolved, c.terminal_outcome_id, sum(c.journeys) AS journeys, sum(c.events) AS events, sum(c.contacts) AS contacts, sum(c.switches) AS switches, sum(c.fallbacks) AS fallbacks, sum(c.repeats) AS repeats, sum(c.unanswered) AS unanswered, sum(c.refusals) AS refusals, sum(c.deflections) AS deflections, sum(c.handoffs_offered) AS handoffs_offered, sum(c.reopened) AS reopened, sum(c.effort) AS effort, sum(c.single_contact) AS single_contact, sum(c.one_owner) AS one_owner, sum(c.without_owner) AS without_owner
+FROM polku.journey_monthly c
+GROUP BY 1, 2, 3, 4, 5, 6
+HAVING sum(c.journeys) <> 0 OR sum(c.events) <> 0 OR sum(c.contacts) <> 0 OR sum(c.switches) <> 0 OR sum(c.fallbacks) <> 0 OR sum(c.repeats) <> 0 OR sum(c.unanswered) <> 0 OR sum(c.refusals) <> 0 OR sum(c.deflections) <> 0 OR sum(c.handoffs_offered) <> 0 OR sum(c.reopened) <> 0 OR sum(c.effort) <> 0 OR sum(c.single_contact) <> 0 OR sum(c.one_owner) <> 0 OR sum(c.without_owner) <> 0
+ORDER BY 1, 2, 3, 4, 5, 6
+-- against
+SELECT date_trunc('month', f.day, 'UTC') AS month, f.brand_id, f.unit_id, f.channel_id, f.resolved, f.terminal_outcome_id, sum(f.journeys) AS journeys, sum(f.events) AS events, sum(f.contacts) AS contacts, sum(f.switches) AS switches, sum(f.fallbacks) AS fallbacks, sum(f.repeats) AS repeats, sum(f.unanswered) AS unanswered, sum(f.refusals) AS refusals, sum(f.deflections) AS deflections, sum(f.handoffs_offered) AS handoffs_offered, sum(f.reopened) AS reopened, sum(f.effort) AS effort, sum(f.single_contact) AS single_contact, sum(f.one_owner) AS one_owner, sum(f.without_owner) AS without_owner
+FROM polku.journey_daily f
+GROUP BY 1, 2, 3, 4, 5, 6
+HAVING sum(f.journeys) <> 0 OR sum(f.events) <> 0 OR sum(f.contacts) <> 0 OR sum(f.switches) <> 0 OR sum(f.fallbacks) <> 0 OR sum(f.repeats) <> 0 OR sum(f.unanswered) <> 0 OR sum(f.refusals) <> 0 OR sum(f.deflections) <> 0 OR sum(f.handoffs_offered) <> 0 OR sum(f.reopened) <> 0 OR sum(f.effort) <> 0 OR sum(f.single_contact) <> 0 OR sum(f.one_owner) <> 0 OR sum(f.without_owner) <> 0
+ORDER BY 1, 2, 3, 4, 5, 6
+
+-- facts obligation_daily 4 of obligation_daily
+SELECT c.due_day, c.kind_id, c.brand_id, c.unit_id, sum(c.opened) AS opened, sum(c.kept) AS kept, sum(c.kept_late_in_window) AS kept_late_in_window, sum(c.late) AS late, sum(c.attempted) AS attempted, sum(c.rejected) AS rejected, sum(c.withdrawn) AS withdrawn, sum(c.looped) AS looped, sum(c.no_owner) AS no_owner, sum(c.attempts) AS attempts
+FROM polku.obligation_daily c
+GROUP BY 1, 2, 3, 4
+HAVING sum(c.opened) <> 0 OR sum(c.kept) <> 0 OR sum(c.kept_late_in_window) <> 0 OR sum(c.late) <> 0 OR sum(c.attempted) <> 0 OR sum(c.rejected) <> 0 OR sum(c.withdrawn) <> 0 OR sum(c.looped) <> 0 OR sum(c.no_owner) <> 0 OR sum(c.attempts) <> 0
+ORDER BY 1, 2, 3, 4
+-- against
+SELECT date_trunc('day', f.due_hour, 'UTC') AS due_day, f.kind_id, f.brand_id, f.unit_id, sum(f.opened) AS opened, sum(f.kept) AS kept, sum(f.kept_late_in_window) AS kept_late_in_window, sum(f.late) AS late, sum(f.attempted) AS attempted, sum(f.rejected) AS rejected, sum(f.withdrawn) AS withdrawn, sum(f.looped) AS looped, sum(f.no_owner) AS no_owner, sum(f.attempts) AS attempts
+FROM polku.obligation_hourly f
+GROUP BY 1, 2, 3, 4
+HAVING sum(f.opened) <> 0 OR sum(f.kept) <> 0 OR sum(f.kept_late_in_window) <> 0 OR sum(f.late) <> 0 OR sum(f.attempted) <> 0 OR sum(f.rejected) <> 0 OR sum(f.withdrawn) <> 0 OR sum(f.looped) <> 0 OR sum(f.no_owner) <> 0 OR sum(f.attempts) <> 0
+ORDER BY 1, 2, 3, 4
+
+-- facts handoff_daily 6 of handoff_daily
+SELECT c.day, c.kind_id, c.from_brand_id, c.from_unit_id, c.to_brand_id, c.to_unit_id, sum(c.offered) AS offered, sum(c.accepted) AS accepted, sum(c.rejected) AS rejected, sum(c.withdrawn) AS withdrawn, sum(c.wait_us) AS wait_us
+FROM polku.handoff_daily c
+GROUP BY 1, 2, 3, 4, 5, 6
+HAVING sum(c.offered) <> 0 OR sum(c.accepted) <> 0 OR sum(c.rejected) <> 0 OR sum(c.withdrawn) <> 0 OR sum(c.wait_us) <> 0
+ORDER BY 1, 2, 3, 4, 5, 6
+-- against
+SELECT date_trunc('day', f.hour, 'UTC') AS day, f.kind_id, f.from_brand_id, f.from_unit_id, f.to_brand_id, f.to_unit_id, sum(f.offered) AS offered, sum(f.accepted) AS accepted, sum(f.rejected) AS rejected, sum(f.withdrawn) AS withdrawn, sum(f.wait_us) AS wait_us
+FROM polku.handoff_hourly f
+GROUP BY 1, 2, 3, 4, 5, 6
+HAVING sum(f.offered) <> 0 OR sum(f.accepted) <> 0 OR sum(f.rejected) <> 0 OR sum(f.withdrawn) <> 0 OR sum(f.wait_us) <> 0
+ORDER BY 1, 2, 3, 4, 5, 6
+
 -- ---- rows against the rows they stand for ----
 
 -- facts journey_counts 1 of journey

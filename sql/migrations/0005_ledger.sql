@@ -691,3 +691,279 @@ COMMENT ON COLUMN polku.path_daily.completed IS 'Those that reached the goal wit
 COMMENT ON COLUMN polku.path_daily.definition_id IS 'Definition (dictionary).';
 COMMENT ON COLUMN polku.path_daily.path_id IS 'Path, as 1>2>4 (dictionary); 0 = none.';
 COMMENT ON COLUMN polku.path_daily.slot IS 'stream_position.slot of the writer.';
+
+-- ---- coarser copies of aggregates ----
+-- For weeks and years: fewer rows by day or month, of the dimensions that are asked for over long times. They change in the statement
+-- that changes the finer table (consumer/store_rollup.def), by the same slot.
+
+CREATE TABLE polku.interaction_daily (
+    day          timestamptz NOT NULL,
+    interactions bigint NOT NULL,
+    contacts     bigint NOT NULL,
+    unanswered   bigint NOT NULL,
+    refusals     bigint NOT NULL,
+    deflections  bigint NOT NULL,
+    transfers    bigint NOT NULL,
+    misroutes    bigint NOT NULL,
+    brand_id     integer NOT NULL,
+    channel_id   integer NOT NULL,
+    reason_id    integer NOT NULL,
+    slot         integer NOT NULL,
+    PRIMARY KEY (day, brand_id, channel_id, reason_id, slot)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE polku.interaction_daily IS 'polku.interaction_hourly by UTC day, and of fewer dimensions. Changed by difference, summed over slots.';
+COMMENT ON COLUMN polku.interaction_daily.day IS 'Start of the UTC day.';
+COMMENT ON COLUMN polku.interaction_daily.interactions IS 'Events, passive ones included.';
+COMMENT ON COLUMN polku.interaction_daily.contacts IS 'Events at which customer and organisation really met.';
+COMMENT ON COLUMN polku.interaction_daily.unanswered IS 'Attempts at which nobody was reached.';
+COMMENT ON COLUMN polku.interaction_daily.refusals IS 'Events at which the customer was refused or sent away.';
+COMMENT ON COLUMN polku.interaction_daily.deflections IS 'Events at which the customer was sent elsewhere.';
+COMMENT ON COLUMN polku.interaction_daily.transfers IS 'Contacts passed on while they went on.';
+COMMENT ON COLUMN polku.interaction_daily.misroutes IS 'Events that show that the customer was sent to the wrong place.';
+COMMENT ON COLUMN polku.interaction_daily.brand_id IS 'Brand (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.interaction_daily.channel_id IS 'Channel (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.interaction_daily.reason_id IS 'Reason (dictionary); 0 = none, or the event is sensitive.';
+COMMENT ON COLUMN polku.interaction_daily.slot IS 'stream_position.slot of the writer.';
+
+CREATE TABLE polku.need_daily (
+    day          timestamptz NOT NULL,
+    interactions bigint NOT NULL,
+    contacts     bigint NOT NULL,
+    brand_id     integer NOT NULL,
+    cause_id     integer NOT NULL,
+    slot         integer NOT NULL,
+    PRIMARY KEY (day, brand_id, cause_id, slot)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE polku.need_daily IS 'polku.need_hourly by UTC day, and of fewer dimensions. Changed by difference, summed over slots.';
+COMMENT ON COLUMN polku.need_daily.day IS 'Start of the UTC day.';
+COMMENT ON COLUMN polku.need_daily.interactions IS 'Events.';
+COMMENT ON COLUMN polku.need_daily.contacts IS 'Events at which customer and organisation really met.';
+COMMENT ON COLUMN polku.need_daily.brand_id IS 'Brand (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.need_daily.cause_id IS 'Cause (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.need_daily.slot IS 'stream_position.slot of the writer.';
+
+CREATE TABLE polku.rating_monthly (
+    month      timestamptz NOT NULL,
+    ratings    bigint NOT NULL,
+    brand_id   integer NOT NULL,
+    channel_id integer NOT NULL,
+    scale_id   integer NOT NULL,
+    score      integer NOT NULL,
+    min        integer NOT NULL,
+    max        integer NOT NULL,
+    slot       integer NOT NULL,
+    PRIMARY KEY (month, brand_id, channel_id, scale_id, score, min, max, slot)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE polku.rating_monthly IS 'polku.rating_hourly by UTC month, and of fewer dimensions. Changed by difference, summed over slots.';
+COMMENT ON COLUMN polku.rating_monthly.month IS 'Start of the UTC month.';
+COMMENT ON COLUMN polku.rating_monthly.ratings IS 'Events with a rating.';
+COMMENT ON COLUMN polku.rating_monthly.brand_id IS 'Brand (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.rating_monthly.channel_id IS 'Channel (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.rating_monthly.scale_id IS 'Scale, as nps (dictionary).';
+COMMENT ON COLUMN polku.rating_monthly.score IS 'What the customer gave, in thousandths.';
+COMMENT ON COLUMN polku.rating_monthly.min IS 'Lowest possible score, in thousandths.';
+COMMENT ON COLUMN polku.rating_monthly.max IS 'Highest possible score, in thousandths.';
+COMMENT ON COLUMN polku.rating_monthly.slot IS 'stream_position.slot of the writer.';
+
+CREATE TABLE polku.money_monthly (
+    month        timestamptz NOT NULL,
+    events       bigint NOT NULL,
+    amount_minor bigint NOT NULL,
+    out_of_range bigint NOT NULL,
+    brand_id     integer NOT NULL,
+    unit_id      integer NOT NULL,
+    kind_id      integer NOT NULL,
+    currency_id  integer NOT NULL,
+    slot         integer NOT NULL,
+    PRIMARY KEY (month, brand_id, unit_id, kind_id, currency_id, slot)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE polku.money_monthly IS 'polku.money_hourly by UTC month, and of fewer dimensions. Changed by difference, summed over slots.';
+COMMENT ON COLUMN polku.money_monthly.month IS 'Start of the UTC month.';
+COMMENT ON COLUMN polku.money_monthly.events IS 'Events with money.';
+COMMENT ON COLUMN polku.money_monthly.amount_minor IS 'Sum of the amounts in the smallest unit of the currency, of those of at most 10^12 either way.';
+COMMENT ON COLUMN polku.money_monthly.out_of_range IS 'Events with a greater amount.';
+COMMENT ON COLUMN polku.money_monthly.brand_id IS 'Brand (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.money_monthly.unit_id IS 'Unit (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.money_monthly.kind_id IS 'What the money is, as refund (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.money_monthly.currency_id IS 'Currency (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.money_monthly.slot IS 'stream_position.slot of the writer.';
+
+CREATE TABLE polku.repeat_channel_daily (
+    day          timestamptz NOT NULL,
+    contacts     bigint NOT NULL,
+    repeated_1d  bigint NOT NULL,
+    repeated_7d  bigint NOT NULL,
+    repeated_14d bigint NOT NULL,
+    repeated_30d bigint NOT NULL,
+    brand_id     integer NOT NULL,
+    channel_id   integer NOT NULL,
+    slot         integer NOT NULL,
+    PRIMARY KEY (day, brand_id, channel_id, slot)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE polku.repeat_channel_daily IS 'polku.repeat_daily by UTC day, and of fewer dimensions. Changed by difference, summed over slots.';
+COMMENT ON COLUMN polku.repeat_channel_daily.day IS 'Start of the UTC day.';
+COMMENT ON COLUMN polku.repeat_channel_daily.contacts IS 'Contacts with a need.';
+COMMENT ON COLUMN polku.repeat_channel_daily.repeated_1d IS 'Those that the next one repeats within 1 day.';
+COMMENT ON COLUMN polku.repeat_channel_daily.repeated_7d IS 'Within 7 days.';
+COMMENT ON COLUMN polku.repeat_channel_daily.repeated_14d IS 'Within 14 days.';
+COMMENT ON COLUMN polku.repeat_channel_daily.repeated_30d IS 'Within 30 days.';
+COMMENT ON COLUMN polku.repeat_channel_daily.brand_id IS 'Brand of the contact that was repeated (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.repeat_channel_daily.channel_id IS 'Its channel (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.repeat_channel_daily.slot IS 'stream_position.slot of the writer.';
+
+CREATE TABLE polku.transition_daily (
+    day             timestamptz NOT NULL,
+    transitions     bigint NOT NULL,
+    wait_us         bigint NOT NULL,
+    brand_id        integer NOT NULL,
+    from_channel_id integer NOT NULL,
+    to_channel_id   integer NOT NULL,
+    fallback        integer NOT NULL,
+    slot            integer NOT NULL,
+    PRIMARY KEY (day, brand_id, from_channel_id, to_channel_id, fallback, slot)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE polku.transition_daily IS 'polku.transition_hourly by UTC day, and of fewer dimensions. Changed by difference, summed over slots.';
+COMMENT ON COLUMN polku.transition_daily.day IS 'Start of the UTC day.';
+COMMENT ON COLUMN polku.transition_daily.transitions IS 'Pairs.';
+COMMENT ON COLUMN polku.transition_daily.wait_us IS 'Microseconds between the two, summed.';
+COMMENT ON COLUMN polku.transition_daily.brand_id IS 'Brand of the second contact (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.transition_daily.from_channel_id IS 'Channel of the first (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.transition_daily.to_channel_id IS 'Channel of the second (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.transition_daily.fallback IS '1 = a self-service failed before a contact on another channel; else 0.';
+COMMENT ON COLUMN polku.transition_daily.slot IS 'stream_position.slot of the writer.';
+
+CREATE TABLE polku.duration_daily (
+    day        timestamptz NOT NULL,
+    durations  bigint NOT NULL,
+    total_us   bigint NOT NULL,
+    measure_id integer NOT NULL,
+    clock      integer NOT NULL,
+    brand_id   integer NOT NULL,
+    channel_id integer NOT NULL,
+    bucket     integer NOT NULL,
+    slot       integer NOT NULL,
+    PRIMARY KEY (measure_id, clock, day, brand_id, channel_id, bucket, slot)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE polku.duration_daily IS 'polku.duration_hourly by UTC day, and of fewer dimensions. Changed by difference, summed over slots.';
+COMMENT ON COLUMN polku.duration_daily.day IS 'Start of the UTC day.';
+COMMENT ON COLUMN polku.duration_daily.durations IS 'Durations.';
+COMMENT ON COLUMN polku.duration_daily.total_us IS 'Their sum in microseconds.';
+COMMENT ON COLUMN polku.duration_daily.measure_id IS 'What was measured: first_reply, next_reply, resolution, kept.KIND (dictionary).';
+COMMENT ON COLUMN polku.duration_daily.clock IS '0 wall time, 1 business time.';
+COMMENT ON COLUMN polku.duration_daily.brand_id IS 'Brand where it began (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.duration_daily.channel_id IS 'Channel where it began (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.duration_daily.bucket IS 'Number of the class of lengths: eight for each doubling.';
+COMMENT ON COLUMN polku.duration_daily.slot IS 'stream_position.slot of the writer.';
+
+CREATE TABLE polku.journey_monthly (
+    month               timestamptz NOT NULL,
+    journeys            bigint NOT NULL,
+    events              bigint NOT NULL,
+    contacts            bigint NOT NULL,
+    switches            bigint NOT NULL,
+    fallbacks           bigint NOT NULL,
+    repeats             bigint NOT NULL,
+    unanswered          bigint NOT NULL,
+    refusals            bigint NOT NULL,
+    deflections         bigint NOT NULL,
+    handoffs_offered    bigint NOT NULL,
+    reopened            bigint NOT NULL,
+    effort              bigint NOT NULL,
+    single_contact      bigint NOT NULL,
+    one_owner           bigint NOT NULL,
+    without_owner       bigint NOT NULL,
+    brand_id            integer NOT NULL,
+    unit_id             integer NOT NULL,
+    channel_id          integer NOT NULL,
+    resolved            integer NOT NULL,
+    terminal_outcome_id integer NOT NULL,
+    slot                integer NOT NULL,
+    PRIMARY KEY (month, brand_id, unit_id, channel_id, resolved, terminal_outcome_id, slot)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE polku.journey_monthly IS 'polku.journey_daily by UTC month, and of fewer dimensions. Changed by difference, summed over slots.';
+COMMENT ON COLUMN polku.journey_monthly.month IS 'Start of the UTC month.';
+COMMENT ON COLUMN polku.journey_monthly.journeys IS 'Journeys.';
+COMMENT ON COLUMN polku.journey_monthly.events IS 'Their events.';
+COMMENT ON COLUMN polku.journey_monthly.contacts IS 'Their contacts.';
+COMMENT ON COLUMN polku.journey_monthly.switches IS 'Their changes of channel.';
+COMMENT ON COLUMN polku.journey_monthly.fallbacks IS 'Their switches after a self-service that failed.';
+COMMENT ON COLUMN polku.journey_monthly.repeats IS 'Their repeated contacts.';
+COMMENT ON COLUMN polku.journey_monthly.unanswered IS 'Their unanswered attempts.';
+COMMENT ON COLUMN polku.journey_monthly.refusals IS 'Their refusals.';
+COMMENT ON COLUMN polku.journey_monthly.deflections IS 'Their deflections.';
+COMMENT ON COLUMN polku.journey_monthly.handoffs_offered IS 'Their hand-offs.';
+COMMENT ON COLUMN polku.journey_monthly.reopened IS 'Times that they were reopened.';
+COMMENT ON COLUMN polku.journey_monthly.effort IS 'Their effort.';
+COMMENT ON COLUMN polku.journey_monthly.single_contact IS 'Journeys with one contact.';
+COMMENT ON COLUMN polku.journey_monthly.one_owner IS 'Journeys with one owner throughout.';
+COMMENT ON COLUMN polku.journey_monthly.without_owner IS 'Journeys that nobody ever owned.';
+COMMENT ON COLUMN polku.journey_monthly.brand_id IS 'Brand of the first event (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.journey_monthly.unit_id IS 'Unit of the first event (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.journey_monthly.channel_id IS 'Channel of the first event (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.journey_monthly.resolved IS '1 = the activity is terminal; else 0.';
+COMMENT ON COLUMN polku.journey_monthly.terminal_outcome_id IS 'Outcome of the last terminal event (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.journey_monthly.slot IS 'stream_position.slot of the writer.';
+
+CREATE TABLE polku.obligation_daily (
+    due_day             timestamptz NOT NULL,
+    opened              bigint NOT NULL,
+    kept                bigint NOT NULL,
+    kept_late_in_window bigint NOT NULL,
+    late                bigint NOT NULL,
+    attempted           bigint NOT NULL,
+    rejected            bigint NOT NULL,
+    withdrawn           bigint NOT NULL,
+    looped              bigint NOT NULL,
+    no_owner            bigint NOT NULL,
+    attempts            bigint NOT NULL,
+    kind_id             integer NOT NULL,
+    brand_id            integer NOT NULL,
+    unit_id             integer NOT NULL,
+    slot                integer NOT NULL,
+    PRIMARY KEY (due_day, kind_id, brand_id, unit_id, slot)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE polku.obligation_daily IS 'polku.obligation_hourly by UTC day, and of fewer dimensions. Changed by difference, summed over slots.';
+COMMENT ON COLUMN polku.obligation_daily.due_day IS 'Start of the UTC day; infinity = without a due time.';
+COMMENT ON COLUMN polku.obligation_daily.opened IS 'All of them.';
+COMMENT ON COLUMN polku.obligation_daily.kept IS 'Fulfilled in time, and not at the end of a window.';
+COMMENT ON COLUMN polku.obligation_daily.kept_late_in_window IS 'Fulfilled in the last tenth of the window.';
+COMMENT ON COLUMN polku.obligation_daily.late IS 'Fulfilled after due_to.';
+COMMENT ON COLUMN polku.obligation_daily.attempted IS 'Attempted and not closed.';
+COMMENT ON COLUMN polku.obligation_daily.rejected IS 'Rejected.';
+COMMENT ON COLUMN polku.obligation_daily.withdrawn IS 'Withdrawn.';
+COMMENT ON COLUMN polku.obligation_daily.looped IS 'Asked for again after an attempt in vain (cycle > 1).';
+COMMENT ON COLUMN polku.obligation_daily.no_owner IS 'Neither an accountable unit nor a role.';
+COMMENT ON COLUMN polku.obligation_daily.attempts IS 'Attempts, summed.';
+COMMENT ON COLUMN polku.obligation_daily.kind_id IS 'Kind (dictionary).';
+COMMENT ON COLUMN polku.obligation_daily.brand_id IS 'Accountable brand (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.obligation_daily.unit_id IS 'Accountable unit (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.obligation_daily.slot IS 'stream_position.slot of the writer.';
+
+CREATE TABLE polku.handoff_daily (
+    day           timestamptz NOT NULL,
+    offered       bigint NOT NULL,
+    accepted      bigint NOT NULL,
+    rejected      bigint NOT NULL,
+    withdrawn     bigint NOT NULL,
+    wait_us       bigint NOT NULL,
+    kind_id       integer NOT NULL,
+    from_brand_id integer NOT NULL,
+    from_unit_id  integer NOT NULL,
+    to_brand_id   integer NOT NULL,
+    to_unit_id    integer NOT NULL,
+    slot          integer NOT NULL,
+    PRIMARY KEY (day, kind_id, from_brand_id, from_unit_id, to_brand_id, to_unit_id, slot)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE polku.handoff_daily IS 'polku.handoff_hourly by UTC day, and of fewer dimensions. Changed by difference, summed over slots.';
+COMMENT ON COLUMN polku.handoff_daily.day IS 'Start of the UTC day.';
+COMMENT ON COLUMN polku.handoff_daily.offered IS 'All of them.';
+COMMENT ON COLUMN polku.handoff_daily.accepted IS 'Accepted.';
+COMMENT ON COLUMN polku.handoff_daily.rejected IS 'Rejected.';
+COMMENT ON COLUMN polku.handoff_daily.withdrawn IS 'Withdrawn.';
+COMMENT ON COLUMN polku.handoff_daily.wait_us IS 'Microseconds until they were accepted, summed.';
+COMMENT ON COLUMN polku.handoff_daily.kind_id IS 'Kind (dictionary).';
+COMMENT ON COLUMN polku.handoff_daily.from_brand_id IS 'Brand that offered (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.handoff_daily.from_unit_id IS 'Unit that offered (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.handoff_daily.to_brand_id IS 'Brand asked to take over (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.handoff_daily.to_unit_id IS 'Unit asked to take over (dictionary); 0 = none.';
+COMMENT ON COLUMN polku.handoff_daily.slot IS 'stream_position.slot of the writer.';

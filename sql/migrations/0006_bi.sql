@@ -2247,6 +2247,287 @@ SELECT pg_temp.describe('bi.handoff_hourly', 'Hand-offs by UTC hour: the matrix 
     wait: Sum of the times to acceptance; wait / accepted is the mean.
 $$);
 
+-- ---- aggregates of weeks and years ----
+-- The same figures as the finer views, by day or month and of fewer dimensions: for long times.
+
+CREATE VIEW bi.interaction_daily AS
+SELECT h.day, h.brand, channel.text AS channel, reason.text AS reason, h.interactions, h.contacts, h.unanswered, h.refusals,
+       h.deflections, h.transfers, h.misroutes
+FROM (SELECT t.day, brand.text AS brand, t.channel_id, t.reason_id, sum(t.interactions)::bigint AS interactions,
+             sum(t.contacts)::bigint AS contacts, sum(t.unanswered)::bigint AS unanswered, sum(t.refusals)::bigint AS refusals,
+             sum(t.deflections)::bigint AS deflections, sum(t.transfers)::bigint AS transfers, sum(t.misroutes)::bigint AS misroutes
+      FROM polku.interaction_daily t
+      LEFT JOIN polku.dictionary brand ON brand.id = t.brand_id
+      GROUP BY t.day, brand.id, brand.text, t.channel_id, t.reason_id
+      HAVING sum(t.interactions) <> 0) h
+LEFT JOIN polku.dictionary channel ON channel.id = h.channel_id
+LEFT JOIN polku.dictionary reason ON reason.id = h.reason_id;
+
+SELECT pg_temp.describe('bi.interaction_daily', 'bi.interaction_hourly by UTC day, and of fewer dimensions: for long times. Always of the same moment as that.', $$
+    reason: Reason; null if it has none, or is sensitive.
+    interactions: All events.
+    contacts: Events at which customer and organisation really met.
+    unanswered: Attempts at which nobody was reached.
+    refusals: Events at which the customer was refused or sent away.
+    deflections: Events at which the customer was sent elsewhere or told to do it.
+    transfers: Events at which the contact was passed on while it went on.
+    misroutes: Events at which the customer was sent to the wrong place.
+$$);
+
+CREATE VIEW bi.need_daily AS
+SELECT h.day, h.brand, h.cause, h.interactions, h.contacts
+FROM (SELECT t.day, brand.text AS brand, cause.text AS cause, sum(t.interactions)::bigint AS interactions,
+             sum(t.contacts)::bigint AS contacts
+      FROM polku.need_daily t
+      LEFT JOIN polku.dictionary brand ON brand.id = t.brand_id
+      LEFT JOIN polku.dictionary cause ON cause.id = t.cause_id
+      GROUP BY t.day, brand.id, brand.text, cause.id, cause.text
+      HAVING sum(t.interactions) <> 0) h;
+
+SELECT pg_temp.describe('bi.need_daily', 'bi.need_hourly by UTC day, and of fewer dimensions: for long times. Always of the same moment as that.', $$
+    cause: Why the customer had to get in touch.
+    interactions: All events.
+    contacts: Events at which customer and organisation really met.
+$$);
+
+CREATE VIEW bi.rating_monthly AS
+SELECT h.month, h.brand, channel.text AS channel, h.scale, h.score / 1000.0::double precision AS score,
+       h.min / 1000.0::double precision AS min, h.max / 1000.0::double precision AS max, h.ratings,
+       (h.score - h.min::double precision) / nullif(h.max - h.min::double precision, 0) AS normalised,
+       CASE WHEN h.scale = 'nps' AND h.min = 0 AND h.max = 10000
+            THEN CASE WHEN h.score >= 9000 THEN 'promoter' WHEN h.score >= 7000 THEN 'passive' ELSE 'detractor' END END AS nps_class
+FROM (SELECT t.month, brand.text AS brand, t.channel_id, scale.text AS scale, t.score, t.min, t.max,
+             sum(t.ratings)::bigint AS ratings
+      FROM polku.rating_monthly t
+      LEFT JOIN polku.dictionary brand ON brand.id = t.brand_id
+      LEFT JOIN polku.dictionary scale ON scale.id = t.scale_id
+      GROUP BY t.month, brand.id, brand.text, t.channel_id, scale.id, scale.text, t.score, t.min, t.max
+      HAVING sum(t.ratings) <> 0) h
+LEFT JOIN polku.dictionary channel ON channel.id = h.channel_id;
+
+SELECT pg_temp.describe('bi.rating_monthly', 'bi.rating_hourly by UTC month, and of fewer dimensions: for long times. Always of the same moment as that.', $$
+    month: Start of the UTC month.
+    scale: nps, csat, ces, stars, expectation, belief, ...
+    score: The score.
+    min: Lowest possible score.
+    max: Highest possible score.
+    ratings: Ratings with this score.
+    normalised: The score on 0..1; null without a range.
+    nps_class: Of scale nps, 0 to 10: promoter (9, 10), passive (7, 8), detractor; else null. NPS = share of promoters - share of detractors.
+$$);
+
+CREATE VIEW bi.money_monthly AS
+SELECT h.month, h.brand, unit.text AS unit, h.kind, currency.text AS currency, h.events, h.amount_minor, h.out_of_range
+FROM (SELECT t.month, brand.text AS brand, t.unit_id, kind.text AS kind, t.currency_id, sum(t.events)::bigint AS events,
+             sum(t.amount_minor)::bigint AS amount_minor, sum(t.out_of_range)::bigint AS out_of_range
+      FROM polku.money_monthly t
+      LEFT JOIN polku.dictionary brand ON brand.id = t.brand_id
+      LEFT JOIN polku.dictionary kind ON kind.id = t.kind_id
+      GROUP BY t.month, brand.id, brand.text, t.unit_id, kind.id, kind.text, t.currency_id
+      HAVING sum(t.events) <> 0) h
+LEFT JOIN polku.dictionary unit ON unit.id = h.unit_id
+LEFT JOIN polku.dictionary currency ON currency.id = h.currency_id;
+
+SELECT pg_temp.describe('bi.money_monthly', 'bi.money_hourly by UTC month, and of fewer dimensions: for long times. Always of the same moment as that.', $$
+    month: Start of the UTC month.
+    kind: What the money is: payment, refund, loss, compensation, ...
+    events: Events that name it.
+    amount_minor: Sum of the amounts, in the smallest unit of the currency.
+    out_of_range: Events whose amount is beyond 10^12 either way; not in the sum.
+$$);
+
+CREATE VIEW bi.repeat_channel_daily AS
+SELECT h.day, h.brand, channel.text AS channel, h.contacts, h.repeated_1d, h.repeated_7d, h.repeated_14d, h.repeated_30d,
+       h.day <= (SELECT polku.as_of() - interval '48 hours') AS complete_1d, h.day <= (SELECT polku.as_of() - interval '192 hours') AS complete_7d,
+       h.day <= (SELECT polku.as_of() - interval '360 hours') AS complete_14d, h.day <= (SELECT polku.as_of() - interval '744 hours') AS complete_30d
+FROM (SELECT t.day, brand.text AS brand, t.channel_id, sum(t.contacts)::bigint AS contacts, sum(t.repeated_1d)::bigint AS repeated_1d,
+             sum(t.repeated_7d)::bigint AS repeated_7d, sum(t.repeated_14d)::bigint AS repeated_14d,
+             sum(t.repeated_30d)::bigint AS repeated_30d
+      FROM polku.repeat_channel_daily t
+      LEFT JOIN polku.dictionary brand ON brand.id = t.brand_id
+      GROUP BY t.day, brand.id, brand.text, t.channel_id
+      HAVING sum(t.contacts) <> 0) h
+LEFT JOIN polku.dictionary channel ON channel.id = h.channel_id;
+
+SELECT pg_temp.describe('bi.repeat_channel_daily', 'bi.repeat_daily by UTC day, and of fewer dimensions: for long times. Always of the same moment as that.', $$
+    day: UTC day of the contact that was, or was not, repeated.
+    brand: Brand of that contact.
+    channel: Channel of that contact.
+    contacts: Contacts with a need.
+    repeated_1d: Repeated within a day.
+    repeated_7d: Repeated within 7 days.
+    repeated_14d: Repeated within 14 days.
+    repeated_30d: Repeated within 30 days.
+    complete_1d: The window of all contacts of the day has passed, so repeated_1d is final.
+    complete_7d: Likewise for repeated_7d.
+    complete_14d: Likewise for repeated_14d.
+    complete_30d: Likewise for repeated_30d.
+$$);
+
+CREATE VIEW bi.transition_daily AS
+SELECT h.day, h.brand, from_channel.text AS from_channel, to_channel.text AS to_channel, h.fallback = 1 AS fallback,
+       h.transitions, h.wait_us * interval '1 microsecond' AS wait
+FROM (SELECT t.day, brand.text AS brand, t.from_channel_id, t.to_channel_id, t.fallback, sum(t.transitions)::bigint AS transitions,
+             sum(t.wait_us)::bigint AS wait_us
+      FROM polku.transition_daily t
+      LEFT JOIN polku.dictionary brand ON brand.id = t.brand_id
+      GROUP BY t.day, brand.id, brand.text, t.from_channel_id, t.to_channel_id, t.fallback
+      HAVING sum(t.transitions) <> 0) h
+LEFT JOIN polku.dictionary from_channel ON from_channel.id = h.from_channel_id
+LEFT JOIN polku.dictionary to_channel ON to_channel.id = h.to_channel_id;
+
+SELECT pg_temp.describe('bi.transition_daily', 'bi.transition_hourly by UTC day, and of fewer dimensions: for long times. Always of the same moment as that.', $$
+    brand: Brand of the later contact.
+    from_channel: Channel of the contact before.
+    to_channel: Channel of the later contact; equal to from_channel where the customer stayed.
+    fallback: The channels differ, and the contact before was self-service that failed.
+    transitions: Pairs of contacts.
+    wait: Sum of the times between; wait / transitions is the mean.
+$$);
+
+CREATE VIEW bi.duration_daily AS
+SELECT t.day, measure.text AS measure, 'wall' AS clock, brand.text AS brand, channel.text AS channel, t.bucket, t.durations,
+       t.total_us * interval '1 microsecond' AS total
+FROM polku.duration_daily t
+LEFT JOIN polku.dictionary measure ON measure.id = t.measure_id
+LEFT JOIN polku.dictionary brand ON brand.id = t.brand_id
+LEFT JOIN polku.dictionary channel ON channel.id = t.channel_id
+WHERE t.clock = 0 AND t.durations <> 0
+UNION ALL
+SELECT t.day, measure.text AS measure, 'business' AS clock, brand.text AS brand, channel.text AS channel, t.bucket, t.durations,
+       t.total_us * interval '1 microsecond' AS total
+FROM polku.duration_daily t
+LEFT JOIN polku.dictionary measure ON measure.id = t.measure_id
+LEFT JOIN polku.dictionary brand ON brand.id = t.brand_id
+LEFT JOIN polku.dictionary channel ON channel.id = t.channel_id
+WHERE t.clock = 1 AND t.durations <> 0;
+
+SELECT pg_temp.describe('bi.duration_daily', 'bi.duration_hourly by UTC day, and of fewer dimensions: for long times. Always of the same moment as that. A bucket may have several rows, one of each writer: sum durations before you look at them.', $$
+    measure: first_reply (first contact of the customer to the first reply by a human), next_reply (each such wait), resolution (start to last terminal event of resolved journeys), kept.KIND (opening to fulfilment of obligations of a kind).
+    clock: wall, or business: business time of brand and unit.
+    brand: Brand that kept the customer waiting: of the event that starts it (next_reply), accountable (kept.KIND), else the journey's entry brand.
+    channel: Channel, likewise; null for kept.KIND.
+    bucket: Bucket: bi.bucket_from(bucket) <= duration < bi.bucket_from(bucket + 1).
+    durations: How many.
+    total: Their sum; total / durations is the mean.
+$$);
+
+CREATE VIEW bi.journey_monthly AS
+SELECT h.month, h.brand, unit.text AS unit, channel.text AS channel, h.resolved = 1 AS resolved,
+       terminal_outcome.text AS terminal_outcome, h.journeys, h.events, h.contacts, h.switches, h.fallbacks, h.repeats,
+       h.unanswered, h.refusals, h.deflections, h.handoffs_offered, h.reopened, h.effort, h.single_contact, h.one_owner,
+       h.without_owner
+FROM (SELECT t.month, brand.text AS brand, t.unit_id, t.channel_id, t.resolved, t.terminal_outcome_id,
+             sum(t.journeys)::bigint AS journeys, sum(t.events)::bigint AS events, sum(t.contacts)::bigint AS contacts,
+             sum(t.switches)::bigint AS switches, sum(t.fallbacks)::bigint AS fallbacks, sum(t.repeats)::bigint AS repeats,
+             sum(t.unanswered)::bigint AS unanswered, sum(t.refusals)::bigint AS refusals, sum(t.deflections)::bigint AS deflections,
+             sum(t.handoffs_offered)::bigint AS handoffs_offered, sum(t.reopened)::bigint AS reopened,
+             sum(t.effort)::bigint AS effort, sum(t.single_contact)::bigint AS single_contact, sum(t.one_owner)::bigint AS one_owner,
+             sum(t.without_owner)::bigint AS without_owner
+      FROM polku.journey_monthly t
+      LEFT JOIN polku.dictionary brand ON brand.id = t.brand_id
+      GROUP BY t.month, brand.id, brand.text, t.unit_id, t.channel_id, t.resolved, t.terminal_outcome_id
+      HAVING sum(t.journeys) <> 0) h
+LEFT JOIN polku.dictionary unit ON unit.id = h.unit_id
+LEFT JOIN polku.dictionary channel ON channel.id = h.channel_id
+LEFT JOIN polku.dictionary terminal_outcome ON terminal_outcome.id = h.terminal_outcome_id;
+
+SELECT pg_temp.describe('bi.journey_monthly', 'bi.journey_daily by UTC month, and of fewer dimensions: for long times. Always of the same moment as that.', $$
+    month: Start of the UTC month.
+    brand: Entry brand.
+    unit: Entry unit.
+    channel: Entry channel.
+    resolved: The last event that is not passive is terminal.
+    terminal_outcome: Outcome of the last terminal event.
+    journeys: Journeys.
+    events: Their events.
+    contacts: Their contacts.
+    switches: Contacts on another channel than the contact before.
+    fallbacks: Those right after self-service that failed.
+    repeats: Contacts that repeat an earlier one within the repeat window.
+    unanswered: Attempts at which nobody was reached.
+    refusals: Events at which the customer was refused or sent away.
+    deflections: Events at which the customer was sent elsewhere.
+    handoffs_offered: Hand-offs offered.
+    reopened: Events that followed a terminal one.
+    effort: Effort of the customers; effort / journeys is the effort index. Its definition is in bi.rules.
+    single_contact: Journeys with one contact.
+    one_owner: Journeys that one unit owned throughout.
+    without_owner: Journeys that never had an owner.
+$$);
+
+CREATE VIEW bi.obligation_daily AS
+SELECT h.due_day, h.kind, h.brand, unit.text AS unit, h.opened, h.kept, h.kept_late_in_window, h.late, h.attempted, h.rejected,
+       h.withdrawn, h.looped, h.no_owner, h.attempts
+FROM (SELECT t.due_day, kind.text AS kind, brand.text AS brand, t.unit_id, sum(t.opened)::bigint AS opened,
+             sum(t.kept)::bigint AS kept, sum(t.kept_late_in_window)::bigint AS kept_late_in_window, sum(t.late)::bigint AS late,
+             sum(t.attempted)::bigint AS attempted, sum(t.rejected)::bigint AS rejected, sum(t.withdrawn)::bigint AS withdrawn,
+             sum(t.looped)::bigint AS looped, sum(t.no_owner)::bigint AS no_owner, sum(t.attempts)::bigint AS attempts
+      FROM polku.obligation_daily t
+      LEFT JOIN polku.dictionary kind ON kind.id = t.kind_id
+      LEFT JOIN polku.dictionary brand ON brand.id = t.brand_id
+      WHERE t.due_day <> 'infinity'
+      GROUP BY t.due_day, kind.id, kind.text, brand.id, brand.text, t.unit_id
+      HAVING sum(t.opened) <> 0) h
+LEFT JOIN polku.dictionary unit ON unit.id = h.unit_id
+UNION ALL
+SELECT NULL::timestamptz AS due_day, h.kind, h.brand, unit.text AS unit, h.opened, h.kept, h.kept_late_in_window, h.late,
+       h.attempted, h.rejected, h.withdrawn, h.looped, h.no_owner, h.attempts
+FROM (SELECT t.due_day, kind.text AS kind, brand.text AS brand, t.unit_id, sum(t.opened)::bigint AS opened,
+             sum(t.kept)::bigint AS kept, sum(t.kept_late_in_window)::bigint AS kept_late_in_window, sum(t.late)::bigint AS late,
+             sum(t.attempted)::bigint AS attempted, sum(t.rejected)::bigint AS rejected, sum(t.withdrawn)::bigint AS withdrawn,
+             sum(t.looped)::bigint AS looped, sum(t.no_owner)::bigint AS no_owner, sum(t.attempts)::bigint AS attempts
+      FROM polku.obligation_daily t
+      LEFT JOIN polku.dictionary kind ON kind.id = t.kind_id
+      LEFT JOIN polku.dictionary brand ON brand.id = t.brand_id
+      WHERE t.due_day = 'infinity'
+      GROUP BY t.due_day, kind.id, kind.text, brand.id, brand.text, t.unit_id
+      HAVING sum(t.opened) <> 0) h
+LEFT JOIN polku.dictionary unit ON unit.id = h.unit_id;
+
+SELECT pg_temp.describe('bi.obligation_daily', 'bi.obligation_hourly by UTC day, and of fewer dimensions: for long times. Always of the same moment as that.', $$
+    due_day: Start of the UTC day of the last due time; null without one.
+    brand: Accountable brand.
+    unit: Accountable unit.
+    opened: All of them.
+    kept: Fulfilled in time, and not at the end of a window.
+    kept_late_in_window: Fulfilled in the last tenth of the window.
+    late: Fulfilled after due_to.
+    attempted: Attempted and not closed.
+    rejected: Rejected.
+    withdrawn: Withdrawn.
+    looped: Asked for again while the one before was attempted and open (cycle > 1).
+    no_owner: Neither a unit nor a role is accountable.
+    attempts: Attempts at all of them.
+$$);
+
+CREATE VIEW bi.handoff_daily AS
+SELECT h.day, kind.text AS kind, h.from_brand, from_unit.text AS from_unit, h.to_brand, to_unit.text AS to_unit, h.offered,
+       h.accepted, h.rejected, h.withdrawn, h.wait_us * interval '1 microsecond' AS wait
+FROM (SELECT t.day, t.kind_id, from_brand.text AS from_brand, t.from_unit_id, to_brand.text AS to_brand, t.to_unit_id,
+             sum(t.offered)::bigint AS offered, sum(t.accepted)::bigint AS accepted, sum(t.rejected)::bigint AS rejected,
+             sum(t.withdrawn)::bigint AS withdrawn, sum(t.wait_us)::bigint AS wait_us
+      FROM polku.handoff_daily t
+      LEFT JOIN polku.dictionary from_brand ON from_brand.id = t.from_brand_id
+      LEFT JOIN polku.dictionary to_brand ON to_brand.id = t.to_brand_id
+      GROUP BY t.day, t.kind_id, from_brand.id, from_brand.text, t.from_unit_id, to_brand.id, to_brand.text, t.to_unit_id
+      HAVING sum(t.offered) <> 0) h
+LEFT JOIN polku.dictionary kind ON kind.id = h.kind_id
+LEFT JOIN polku.dictionary from_unit ON from_unit.id = h.from_unit_id
+LEFT JOIN polku.dictionary to_unit ON to_unit.id = h.to_unit_id;
+
+SELECT pg_temp.describe('bi.handoff_daily', 'bi.handoff_hourly by UTC day, and of fewer dimensions: for long times. Always of the same moment as that.', $$
+    from_brand: Brand that handed over.
+    from_unit: Unit that handed over.
+    to_brand: Brand that should take over.
+    to_unit: Unit that should take over.
+    offered: Hand-offs.
+    accepted: Accepted.
+    rejected: Rejected.
+    withdrawn: Withdrawn.
+    wait: Sum of the times to acceptance; wait / accepted is the mean.
+$$);
+
 -- ---- courses: journeys against a definition ----
 
 CREATE VIEW bi.course_daily AS
@@ -2394,33 +2675,41 @@ CREATE FUNCTION bi.cause_spikes(from_at timestamptz, to_at timestamptz)
 RETURNS TABLE (day timestamptz, cause text, interactions bigint, contacts bigint, baseline_mean double precision, baseline_spread double precision,
                score double precision, spike boolean, first_at timestamptz, visible_at timestamptz, brands text[])
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    WITH hourly AS MATERIALIZED (
-        SELECT n.hour, date_trunc('day', n.hour, 'UTC') AS day, n.cause_id, n.brand_id, sum(n.interactions) AS interactions, sum(n.contacts) AS contacts
+    WITH before AS ( -- whole days of the baseline
+        SELECT n.day, n.cause_id, sum(n.interactions)::bigint AS interactions
+        FROM polku.need_daily n
+        WHERE n.cause_id <> 0 AND n.day >= date_trunc('day', from_at, 'UTC') - interval '672 hours' AND n.day < date_trunc('day', to_at, 'UTC')
+        GROUP BY n.day, n.cause_id
+    ), hourly AS MATERIALIZED ( -- hours of the days asked for
+        SELECT n.hour, date_trunc('day', n.hour, 'UTC') AS day, n.cause_id, n.brand_id, sum(n.interactions)::bigint AS interactions,
+               sum(n.contacts)::bigint AS contacts
         FROM polku.need_hourly n
-        WHERE n.cause_id <> 0 AND n.hour >= date_trunc('day', from_at, 'UTC') - interval '672 hours' AND n.hour < to_at
+        WHERE n.cause_id <> 0 AND n.hour >= date_trunc('day', from_at, 'UTC') AND n.hour < to_at
         GROUP BY n.hour, n.cause_id, n.brand_id
     ), daily AS (
-        SELECT h.day, h.cause_id, sum(h.interactions) AS interactions, sum(h.contacts) AS contacts, min(h.hour) AS first_at,
-               array_agg(DISTINCT (SELECT d.text FROM polku.dictionary d WHERE d.id = h.brand_id)) FILTER (WHERE h.interactions > 0) AS brands
+        SELECT h.day, h.cause_id, sum(h.interactions)::bigint AS interactions, sum(h.contacts)::bigint AS contacts, min(h.hour) AS first_at,
+               array_agg(DISTINCT h.brand_id) FILTER (WHERE h.interactions > 0) AS brands
         FROM hourly h GROUP BY h.day, h.cause_id HAVING sum(h.interactions) > 0
     ), based AS (
-        SELECT d.*, coalesce(sum(d.interactions) OVER w, 0)::double precision / 28 AS mean,
-               coalesce(sum(d.interactions * d.interactions) OVER w, 0)::double precision / 28 AS square
+        SELECT d.*, coalesce(b.total, 0)::double precision / 28 AS mean, coalesce(b.square, 0)::double precision / 28 AS square
         FROM daily d
-        WINDOW w AS (PARTITION BY d.cause_id ORDER BY d.day RANGE BETWEEN interval '672 hours' PRECEDING AND interval '24 hours' PRECEDING)
+        LEFT JOIN LATERAL (SELECT sum(e.interactions) AS total, sum(e.interactions * e.interactions) AS square FROM before e
+                           WHERE e.cause_id = d.cause_id AND e.day >= d.day - interval '672 hours' AND e.day < d.day) b ON true
     ), scored AS (
         SELECT b.*, sqrt(greatest(b.square - b.mean * b.mean, 0)) AS spread FROM based b
-        WHERE b.day >= date_trunc('day', from_at, 'UTC')
+    ), crossed AS (
+        SELECT r.day, r.cause_id, min(r.hour) + interval '1 hour' AS visible_at
+        FROM (SELECT h.day, h.cause_id, h.hour, sum(sum(h.interactions)) OVER (PARTITION BY h.day, h.cause_id ORDER BY h.hour) AS running
+              FROM hourly h GROUP BY h.day, h.cause_id, h.hour) r
+        JOIN scored s ON s.day = r.day AND s.cause_id = r.cause_id
+        WHERE r.running >= 5 AND r.running > s.mean + 3 * greatest(s.spread, 1)
+        GROUP BY r.day, r.cause_id
     )
-    SELECT s.day, (SELECT d.text FROM polku.dictionary d WHERE d.id = s.cause_id), s.interactions::bigint, s.contacts::bigint, s.mean, s.spread,
+    SELECT s.day, (SELECT d.text FROM polku.dictionary d WHERE d.id = s.cause_id), s.interactions, s.contacts, s.mean, s.spread,
            (s.interactions - s.mean) / greatest(s.spread, 1), s.interactions >= 5 AND s.interactions > s.mean + 3 * greatest(s.spread, 1),
-           s.first_at,
-           (SELECT min(r.hour) + interval '1 hour' FROM (
-                SELECT h.hour, sum(sum(h.interactions)) OVER (ORDER BY h.hour) AS running FROM hourly h
-                WHERE h.day = s.day AND h.cause_id = s.cause_id GROUP BY h.hour) r
-            WHERE r.running >= 5 AND r.running > s.mean + 3 * greatest(s.spread, 1)),
-           s.brands
-    FROM scored s
+           s.first_at, c.visible_at,
+           ARRAY(SELECT d.text FROM polku.dictionary d WHERE d.id = ANY (s.brands) ORDER BY d.text)
+    FROM scored s LEFT JOIN crossed c ON c.day = s.day AND c.cause_id = s.cause_id
 $$;
 COMMENT ON FUNCTION bi.cause_spikes(timestamptz, timestamptz) IS 'bi.cause_spike of the UTC days from .. to, read from those days and the 28 before alone.';
 

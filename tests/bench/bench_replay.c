@@ -235,9 +235,8 @@ static bool is_one_of(const char *name, const char *const *list)
 /* Statements outside of the transactions that save: those that make what these rely on, and those that only read. */
 static const char *const prepares[] = {"CLAIM", "INTERN", "MONTHS", "NEW_CELLS", NULL};
 static const char *const reads[] = {
-    "DICTIONARY",    "DICTIONARY_OF", "RULES_READ",    "BEGIN_READ",       "LOAD_KEYS",    "LOAD_MEETINGS", "FIND_MEETINGS",
-    "LOAD_SEEN",     "LOAD_FACTS",    "LOAD_NAMELESS", "LOAD_JOURNEYS",    "FIND_FACTS",   "LOAD_COURSES",
-    "LOAD_OBLIGATIONS", "COMMIT",     "ROLLBACK",      NULL};
+    "DICTIONARY",    "RULES_READ",    "BEGIN_READ", "LOAD_KEYS",    "LOAD_MEETINGS",    "FIND_MEETINGS", "LOAD_SEEN", "LOAD_FACTS",
+    "LOAD_NAMELESS", "LOAD_JOURNEYS", "FIND_FACTS", "LOAD_COURSES", "LOAD_OBLIGATIONS", "COMMIT",        "ROLLBACK",  NULL};
 /* What the database is told of the rules, once, before the first batch: no row of a batch needs it. */
 static const char *const rules[] = {"RULES_STORE", "CALENDARS_STORE",   "OPENS_STORE", "KINDS_STORE",
                                     "DEFINITIONS_STORE", "MILESTONES_STORE", NULL};

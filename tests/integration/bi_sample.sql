@@ -314,5 +314,37 @@ INSERT INTO polku.stream_position (next_offset, epoch, claimed_at, moved_at, new
 SELECT count(*), 1, '2026-01-01 00:00Z', '2026-04-30 23:59:58Z', max(occurred_at), max(received_at), pg_temp.w('interaction'), 0, 1 FROM polku.interaction;
 INSERT INTO polku.quarantine (kafka_offset, received_at, quarantined_at, topic_id, partition, reason, detail)
 VALUES (17, '2026-04-30 08:00Z', '2026-04-30 08:00:01Z', pg_temp.w('interaction'), 0, 'undecodable', 'the body ends before field occurred_at');
+-- Coarser copies, as the consumer sums them.
+
+INSERT INTO polku.interaction_daily (day, brand_id, channel_id, reason_id, slot, interactions, contacts, unanswered, refusals, deflections, transfers, misroutes)
+SELECT date_trunc('day', hour, 'UTC'), brand_id, channel_id, reason_id, slot, sum(interactions), sum(contacts), sum(unanswered), sum(refusals), sum(deflections), sum(transfers), sum(misroutes)
+FROM polku.interaction_hourly GROUP BY 1, 2, 3, 4, 5;
+INSERT INTO polku.need_daily (day, brand_id, cause_id, slot, interactions, contacts)
+SELECT date_trunc('day', hour, 'UTC'), brand_id, cause_id, slot, sum(interactions), sum(contacts)
+FROM polku.need_hourly GROUP BY 1, 2, 3, 4;
+INSERT INTO polku.rating_monthly (month, brand_id, channel_id, scale_id, score, min, max, slot, ratings)
+SELECT date_trunc('month', hour, 'UTC'), brand_id, channel_id, scale_id, score, min, max, slot, sum(ratings)
+FROM polku.rating_hourly GROUP BY 1, 2, 3, 4, 5, 6, 7, 8;
+INSERT INTO polku.money_monthly (month, brand_id, unit_id, kind_id, currency_id, slot, events, amount_minor, out_of_range)
+SELECT date_trunc('month', hour, 'UTC'), brand_id, unit_id, kind_id, currency_id, slot, sum(events), sum(amount_minor), sum(out_of_range)
+FROM polku.money_hourly GROUP BY 1, 2, 3, 4, 5, 6;
+INSERT INTO polku.repeat_channel_daily (day, brand_id, channel_id, slot, contacts, repeated_1d, repeated_7d, repeated_14d, repeated_30d)
+SELECT date_trunc('day', day, 'UTC'), brand_id, channel_id, slot, sum(contacts), sum(repeated_1d), sum(repeated_7d), sum(repeated_14d), sum(repeated_30d)
+FROM polku.repeat_daily GROUP BY 1, 2, 3, 4;
+INSERT INTO polku.transition_daily (day, brand_id, from_channel_id, to_channel_id, fallback, slot, transitions, wait_us)
+SELECT date_trunc('day', hour, 'UTC'), brand_id, from_channel_id, to_channel_id, fallback, slot, sum(transitions), sum(wait_us)
+FROM polku.transition_hourly GROUP BY 1, 2, 3, 4, 5, 6;
+INSERT INTO polku.duration_daily (day, measure_id, clock, brand_id, channel_id, bucket, slot, durations, total_us)
+SELECT date_trunc('day', hour, 'UTC'), measure_id, clock, brand_id, channel_id, bucket, slot, sum(durations), sum(total_us)
+FROM polku.duration_hourly GROUP BY 1, 2, 3, 4, 5, 6, 7;
+INSERT INTO polku.journey_monthly (month, brand_id, unit_id, channel_id, resolved, terminal_outcome_id, slot, journeys, events, contacts, switches, fallbacks, repeats, unanswered, refusals, deflections, handoffs_offered, reopened, effort, single_contact, one_owner, without_owner)
+SELECT date_trunc('month', day, 'UTC'), brand_id, unit_id, channel_id, resolved, terminal_outcome_id, slot, sum(journeys), sum(events), sum(contacts), sum(switches), sum(fallbacks), sum(repeats), sum(unanswered), sum(refusals), sum(deflections), sum(handoffs_offered), sum(reopened), sum(effort), sum(single_contact), sum(one_owner), sum(without_owner)
+FROM polku.journey_daily GROUP BY 1, 2, 3, 4, 5, 6, 7;
+INSERT INTO polku.obligation_daily (due_day, kind_id, brand_id, unit_id, slot, opened, kept, kept_late_in_window, late, attempted, rejected, withdrawn, looped, no_owner, attempts)
+SELECT date_trunc('day', due_hour, 'UTC'), kind_id, brand_id, unit_id, slot, sum(opened), sum(kept), sum(kept_late_in_window), sum(late), sum(attempted), sum(rejected), sum(withdrawn), sum(looped), sum(no_owner), sum(attempts)
+FROM polku.obligation_hourly GROUP BY 1, 2, 3, 4, 5;
+INSERT INTO polku.handoff_daily (day, kind_id, from_brand_id, from_unit_id, to_brand_id, to_unit_id, slot, offered, accepted, rejected, withdrawn, wait_us)
+SELECT date_trunc('day', hour, 'UTC'), kind_id, from_brand_id, from_unit_id, to_brand_id, to_unit_id, slot, sum(offered), sum(accepted), sum(rejected), sum(withdrawn), sum(wait_us)
+FROM polku.handoff_hourly GROUP BY 1, 2, 3, 4, 5, 6, 7;
 COMMIT;
 ANALYZE;
