@@ -451,6 +451,16 @@ class Run:
                 if wanted[table] != got.get(table):
                     say('          %s: wanted %s, got %s' % (table, wanted[table], got.get(table)))
 
+    def expect_verified(self, db, rules):
+        """polku-consumer verify finds no difference."""
+        begun = time.monotonic()
+        done = subprocess.run([program('polku-consumer', 'consumer'), 'verify', '--database', db.conninfo, '--rules', rules,
+                               '--hash-key-file', KEY_FILE, '--log-format', 'json'],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        return self.expect_that('verify finds nothing', done.returncode == 0, 'exit code %d, %.0f s%s' % (
+            done.returncode, time.monotonic() - begun,
+            done.returncode and '\n' + (done.stdout + done.stderr).decode()[-2000:] or ''))
+
     def expect_oracle(self, what, db, rules, *arguments):
         """compare.py oracle; what differs is printed."""
         done = subprocess.run(compare('oracle', '--database', db.conninfo, '--rules', rules, '--key-file', KEY_FILE,
