@@ -10,6 +10,7 @@ each customer has a random partition. Run the whole one by hand: it takes longer
 """
 
 import os
+import re
 import subprocess
 import sys
 import threading
