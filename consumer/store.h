@@ -17,7 +17,7 @@
 
 #include <signal.h>
 
-enum { STORE_SCHEMA = 6 }; /* number of the newest file in sql/migrations that this program needs */
+enum { STORE_SCHEMA = 8 }; /* number of the newest file in sql/migrations that this program needs */
 
 struct store;
 
