@@ -7,7 +7,9 @@
 #   kafka.sh topic DIR NAME PARTITIONS [NAME=VALUE...]    makes a topic, in all its replicas
 #   kafka.sh stop DIR                     stops the nodes; the data stay, and start goes on with them
 #   kafka.sh kill-node DIR N              kill -9 of one node
+#   kafka.sh stop-node DIR N              stops one node in order: it hands its leaderships over
 #   kafka.sh start-node DIR N             starts one node again, on the same ports
+#   kafka.sh elect DIR                    gives every leadership back to the first replica
 #   kafka.sh remove DIR                   stops the nodes and deletes the data
 #   kafka.sh status DIR                   prints the bootstrap address; exit code 1 when not all nodes run
 #
@@ -18,7 +20,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 . "$here/lib.sh"
 
 usage() {
-    sed -n '3,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '3,17s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
 }
 [ $# -ge 2 ] || usage
@@ -253,6 +255,14 @@ stop) stop ;;
 kill-node)
     ! node_runs "$1" || kill -9 "$(<"$dir/node$1/pid")"
     stop_process "$dir/node$1/pid" "$(mark "$1")" 10
+    ;;
+stop-node)
+    ! node_runs "$1" || kill "$(<"$dir/node$1/pid")"
+    stop_process "$dir/node$1/pid" "$(mark "$1")" 30
+    ;;
+elect)
+    jvm 256m org.apache.kafka.tools.LeaderElectionCommand --bootstrap-server "$(bootstrap)" \
+        --election-type preferred --all-topic-partitions >/dev/null 2>&1 || true # none to move is an error to it
     ;;
 start-node)
     node_runs "$1" || start_node "$1"

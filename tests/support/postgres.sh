@@ -4,6 +4,7 @@
 #
 #   postgres.sh start DIR [--no-fsync]   starts it (makes it first), prints the conninfo of its owner
 #   postgres.sh stop DIR                 stops it; the data stay
+#   postgres.sh restart DIR MODE         restarts it in the same place; fast: breaks off, immediate: crashes
 #   postgres.sh remove DIR               stops it and deletes the data
 #   postgres.sh status DIR               prints the conninfo; exit code 1 when it does not run
 #
@@ -15,13 +16,18 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage() {
-    sed -n '3,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '3,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
 }
 [ $# -ge 2 ] || usage
 command=$1
 dir=$(absolute "$2")
 shift 2
+mode=fast
+if [ "$command" = restart ] && [ $# -gt 0 ]; then
+    mode=$1
+    shift
+fi
 fsync=on
 while [ $# -gt 0 ]; do
     case "$1" in
@@ -177,8 +183,24 @@ stop() {
     rm -f "$dir/conninfo"
 }
 
+# A crash may leave an orphan for a moment, which the new server does not bear.
+restart() {
+    local base try
+    base=$(place) || die "no cluster in $dir"
+    as_server "${bin}pg_ctl" stop -D "$base/data" -m "$mode" -w -t 60 -s >/dev/null 2>&1 || true
+    for try in {1..20}; do
+        if as_server "${bin}pg_ctl" start -D "$base/data" -w -t 60 -s -l "$base/server.log" </dev/null >/dev/null 2>&1 9>&-; then
+            return 0
+        fi
+        sleep 0.3
+    done
+    tail -n 20 "$base/server.log" >&2
+    die "PostgreSQL did not start again, see $base/server.log"
+}
+
 case "$command" in
 start) start ;;
+restart) restart ;;
 stop) stop ;;
 remove)
     stop
