@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The plan decoder against avro-c: bytes that avro-c wrote with v1 and with schemas of other writers are
- * read by both, and every field must agree. POLKU_SEED=n repeats a run. */
-#include "avro_plan.h"
+/* The plan decoder against avro-c (avro_peer.h), on bodies by hand, and the golden bytes. POLKU_SEED=n repeats a run. */
+#include "avro_peer.h"
 #include "avro_tree.h"
 #include "event_avro.h"
 #include "event_json.h"
 #include "event_slot.h"
 #include "nearest.h"
 
-#include <avro.h>
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>
@@ -47,555 +45,13 @@ static struct pk_bytes kept_copy(const struct pk_buf *buf)
     return copy;
 }
 
-/* ---- chance ---- */
-
-static uint64_t rng_state;
-
-static uint64_t rng(void)
-{
-    uint64_t z = rng_state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
-static size_t below(size_t n)
-{
-    return (size_t)(rng() % n);
-}
+static struct chance chance;
 
 static void seed(const char *what)
 {
     const char *text = getenv("POLKU_SEED");
-    rng_state = text ? strtoull(text, NULL, 10) : 20150921;
-    fprintf(stderr, "%s: POLKU_SEED=%" PRIu64 "\n", what, rng_state);
-}
-
-/* ---- writers' schemas, made from ours ---- */
-
-static json_t *our_schema(void)
-{
-    struct pk_str json = event_schema_json();
-    return json_loadb(json.ptr, json.len, 0, NULL);
-}
-
-static json_t *field_of(json_t *record, const char *name, size_t *ret_index)
-{
-    json_t *fields = json_object_get(record, "fields"), *field;
-    size_t i;
-    json_array_foreach(fields, i, field)
-    {
-        if (strcmp(json_string_value(json_object_get(field, "name")), name) == 0) {
-            if (ret_index)
-                *ret_index = i;
-            return field;
-        }
-    }
-    cr_assert_fail("no field %s", name);
-    return NULL;
-}
-
-/* "rating.score" = the field of the record within the union. */
-static json_t *field_at(json_t *schema, const char *path)
-{
-    char head[64];
-    const char *dot = strchr(path, '.');
-    if (!dot)
-        return field_of(schema, path, NULL);
-    snprintf(head, sizeof head, "%.*s", (int)(dot - path), path);
-    json_t *type = json_object_get(field_of(schema, head, NULL), "type");
-    return field_of(json_is_array(type) ? json_array_get(type, 1) : json_object_get(type, "items"), dot + 1, NULL);
-}
-
-static void retype(json_t *schema, const char *path, const char *type)
-{
-    json_t *field = field_at(schema, path);
-    json_object_set_new(field, "type", json_loads(type, JSON_DECODE_ANY, NULL));
-    json_object_del(field, "default");
-}
-
-static void add_fields(json_t *schema)
-{
-    static const char *const extra[] = {
-        "{\"name\":\"x1\",\"type\":\"null\"}",
-        "{\"name\":\"x2\",\"type\":\"boolean\"}",
-        "{\"name\":\"x3\",\"type\":\"int\"}",
-        "{\"name\":\"x4\",\"type\":\"float\"}",
-        "{\"name\":\"x5\",\"type\":\"double\"}",
-        "{\"name\":\"x6\",\"type\":\"bytes\"}",
-        "{\"name\":\"x7\",\"type\":{\"type\":\"fixed\",\"name\":\"F7\",\"size\":7}}",
-        "{\"name\":\"x8\",\"type\":{\"type\":\"enum\",\"name\":\"E8\",\"symbols\":[\"A\",\"B\"]}}",
-        "{\"name\":\"x9\",\"type\":{\"type\":\"record\",\"name\":\"R9\",\"fields\":[{\"name\":\"a\",\"type\":"
-        "\"string\"},{\"name\":\"b\",\"type\":[\"null\",\"long\"]}]}}",
-        "{\"name\":\"x10\",\"type\":{\"type\":\"array\",\"items\":\"R9\"}}",
-        "{\"name\":\"x11\",\"type\":{\"type\":\"map\",\"values\":{\"type\":\"array\",\"items\":\"int\"}}}",
-        "{\"name\":\"x12\",\"type\":[\"null\",\"string\",\"int\",\"R9\",{\"type\":\"map\",\"values\":\"bytes\"}]}",
-        "{\"name\":\"x13\",\"type\":{\"type\":\"record\",\"name\":\"Node\",\"fields\":[{\"name\":\"v\",\"type\":"
-        "\"long\"},{\"name\":\"next\",\"type\":[\"null\",\"Node\"]}]}}",
-        "{\"name\":\"x14\",\"type\":{\"type\":\"array\",\"items\":\"null\"}}",
-        "{\"name\":\"x15\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"array\",\"items\":[\"null\",\"F7\",\"E8\"]}}}",
-        "{\"name\":\"x16\",\"type\":{\"type\":\"record\",\"name\":\"Empty\",\"fields\":[]}}",
-    };
-    json_t *fields = json_object_get(schema, "fields");
-    for (size_t i = 0; i < PK_COUNT(extra); i++) /* in order, for the references, but anywhere */
-        json_array_insert_new(fields, PK_MIN(2 * i, json_array_size(fields)), json_loads(extra[i], 0, NULL));
-}
-
-static void reverse_fields(json_t *schema)
-{
-    json_t *fields = json_object_get(schema, "fields"), *reversed = json_array();
-    for (size_t i = json_array_size(fields); i-- > 0;)
-        json_array_append(reversed, json_array_get(fields, i));
-    json_object_set_new(schema, "fields", reversed);
-}
-
-static void promote(json_t *schema)
-{
-    retype(schema, "sequence", "\"int\"");
-    retype(schema, "money.amount_minor", "\"int\"");
-    retype(schema, "rating.score", "\"float\"");
-    retype(schema, "rating.min", "\"int\"");
-    retype(schema, "rating.max", "\"long\"");
-    retype(schema, "event_id", "\"bytes\"");
-    retype(schema, "topic", "[\"null\",\"bytes\"]");
-    retype(schema, "identifiers.value", "\"bytes\"");
-    retype(schema, "attributes", "{\"type\":\"map\",\"values\":\"bytes\"}");
-    retype(schema, "occurred_at", "{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"}");
-    retype(schema, "obligation.due_to", "[\"null\",{\"type\":\"long\",\"logicalType\":\"timestamp-nanos\"}]");
-    retype(schema, "obligation.due_from", "[\"null\",\"long\"]");
-}
-
-static void drop_fields(json_t *schema)
-{
-    static const char *const dropped[] = {"unit",      "sequence", "direction", "identifiers", "staff",
-                                          "handoff",   "rating",   "reason",    "sensitivity", "attributes"};
-    for (size_t i = 0; i < PK_COUNT(dropped); i++) {
-        size_t index = 0;
-        field_of(schema, dropped[i], &index);
-        json_array_remove(json_object_get(schema, "fields"), index);
-    }
-    json_t *obligation = json_array_get(json_object_get(field_of(schema, "obligation", NULL), "type"), 1);
-    size_t index = 0;
-    field_of(obligation, "due_from", &index);
-    json_array_remove(json_object_get(obligation, "fields"), index);
-}
-
-static void other_symbols(json_t *schema)
-{
-    retype(schema, "direction", "{\"type\":\"enum\",\"name\":\"D\",\"symbols\":[\"UNKNOWN\",\"SIDEWAYS\",\"PUBLIC\","
-                                "\"OUTBOUND\",\"INBOUND\"]}");
-    retype(schema, "actor", "[\"null\",{\"type\":\"enum\",\"name\":\"A\",\"symbols\":[\"ROBOT\",\"BOT\",\"HUMAN\"]}]");
-    retype(schema, "sensitivity", "{\"type\":\"enum\",\"name\":\"S\",\"symbols\":[\"TOP_SECRET\",\"NORMAL\"]}");
-}
-
-static void other_unions(json_t *schema)
-{
-    retype(schema, "unit", "[\"string\",\"null\"]");
-    retype(schema, "topic", "\"string\"");
-    retype(schema, "cause", "[\"long\",\"null\",\"string\",\"boolean\"]");
-    retype(schema, "brand", "[\"null\",\"string\"]");
-    retype(schema, "sequence", "[\"null\",\"long\",\"int\"]");
-    retype(schema, "occurred_at", "[\"null\",{\"type\":\"long\",\"logicalType\":\"timestamp-micros\"}]");
-    retype(schema, "product", "\"null\"");
-    retype(schema, "attributes", "[\"null\",{\"type\":\"map\",\"values\":[\"null\",\"string\"]}]");
-    retype(schema, "rating.score", "[\"null\",\"double\"]");
-    json_t *handoff = field_of(schema, "handoff", NULL), *type = json_object_get(handoff, "type");
-    json_object_set(handoff, "type", json_array_get(type, 1)); /* always there */
-    json_object_del(handoff, "default");
-    json_t *money = json_object_get(field_of(schema, "money", NULL), "type");
-    json_array_append_new(money, json_string("null"));
-    json_array_remove(money, 0);
-    json_object_del(field_of(schema, "money", NULL), "default");
-}
-
-static const struct writer {
-    const char *name;
-    void (*change[6])(json_t *schema);
-} writers[] = {
-    {"v1", {NULL}},
-    {"extra fields", {add_fields}},
-    {"reordered", {reverse_fields}},
-    {"promoted", {promote}},
-    {"fields missing", {drop_fields}},
-    {"other symbols", {other_symbols}},
-    {"other unions", {other_unions}},
-    {"promoted and extra", {promote, add_fields}},
-    {"symbols, missing, extra", {other_symbols, drop_fields, add_fields}},
-    {"unions, symbols, extra", {other_unions, other_symbols, add_fields}},
-};
-
-static char *writer_json(const struct writer *writer)
-{
-    json_t *schema = our_schema();
-    for (size_t i = 0; writer->change[i]; i++)
-        writer->change[i](schema);
-    char *text = json_dumps(schema, JSON_COMPACT);
-    json_decref(schema);
-    return text;
-}
-
-/* ---- random values of any schema, through avro-c ---- */
-
-static void random_text(char *out, size_t *ret_len)
-{
-    static const char *const piece[] = {"a", "Z", "0", " ", "ä", "京", "🧪", "\"", "/", "callback.reached"};
-    size_t pieces = below(20) ? below(8) : below(60);
-    *ret_len = 0;
-    for (size_t i = 0; i < pieces; i++) {
-        const char *text = piece[below(PK_COUNT(piece))];
-        memcpy(out + *ret_len, text, strlen(text));
-        *ret_len += strlen(text);
-    }
-    out[*ret_len] = '\0';
-}
-
-static int64_t random_long(void)
-{
-    int64_t number = (int64_t)rng();
-    return number >> below(64);
-}
-
-static void must(int failed)
-{
-    if (failed)
-        cr_assert_fail("avro-c: %s", avro_strerror());
-}
-
-static void random_value(avro_value_t *value, int depth)
-{
-    char text[2000];
-    size_t len, count;
-    avro_value_t child;
-    switch (avro_value_get_type(value)) {
-    case AVRO_NULL:
-        must(avro_value_set_null(value));
-        break;
-    case AVRO_BOOLEAN:
-        must(avro_value_set_boolean(value, (int)below(2)));
-        break;
-    case AVRO_INT32:
-        must(avro_value_set_int(value, (int32_t)random_long()));
-        break;
-    case AVRO_INT64:
-        must(avro_value_set_long(value, below(50) ? random_long() / 2048 : random_long()));
-        break;
-    case AVRO_FLOAT:
-        must(avro_value_set_float(value, (float)random_long() / 8));
-        break;
-    case AVRO_DOUBLE:
-        must(avro_value_set_double(value, (double)random_long() / 8));
-        break;
-    case AVRO_STRING:
-        random_text(text, &len);
-        must(avro_value_set_string_len(value, text, len + 1));
-        break;
-    case AVRO_BYTES:
-        random_text(text, &len);
-        must(avro_value_set_bytes(value, text, len));
-        break;
-    case AVRO_FIXED:
-        must(avro_value_set_fixed(value, "fixed size", (size_t)avro_schema_fixed_size(avro_value_get_schema(value))));
-        break;
-    case AVRO_ENUM:
-        count = (size_t)avro_schema_enum_number_of_symbols(avro_value_get_schema(value));
-        must(avro_value_set_enum(value, (int)below(count)));
-        break;
-    case AVRO_ARRAY:
-        count = depth > 6 ? 0 : below(8) ? below(3) : below(EVENT_MAX_IDENTIFIERS + 1);
-        for (size_t i = 0; i < count; i++) {
-            must(avro_value_append(value, &child, NULL));
-            random_value(&child, depth + 1);
-        }
-        break;
-    case AVRO_MAP:
-        count = depth > 6 ? 0 : below(8) ? below(4) : below(EVENT_MAX_ATTRIBUTES + 1);
-        for (size_t i = 0; i < count; i++) {
-            random_text(text, &len);
-            must(avro_value_add(value, text, &child, NULL, NULL));
-            random_value(&child, depth + 1);
-        }
-        break;
-    case AVRO_UNION:
-        count = avro_schema_union_size(avro_value_get_schema(value));
-        must(avro_value_set_branch(value, depth > 6 ? 0 : (int)below(count), &child));
-        random_value(&child, depth + 1);
-        break;
-    case AVRO_RECORD:
-        must(avro_value_get_size(value, &count));
-        for (size_t i = 0; i < count; i++) {
-            must(avro_value_get_by_index(value, i, &child, NULL));
-            random_value(&child, depth + 1);
-        }
-        break;
-    default:
-        cr_assert_fail("unexpected type");
-    }
-}
-
-struct codec {
-    avro_schema_t schema;
-    avro_value_iface_t *iface;
-    avro_value_t written, read;
-    struct avro_plan *plan;
-    char *json;
-    uint8_t buf[1 << 17];
-    size_t len;
-};
-
-static struct codec *codec_open(const struct writer *writer)
-{
-    struct codec *codec = pk_alloc(sizeof *codec);
-    struct pk_err err = {0};
-    codec->json = writer_json(writer);
-    if (avro_schema_from_json_length(codec->json, strlen(codec->json), &codec->schema))
-        cr_assert_fail("%s: avro-c: %s\n%s", writer->name, avro_strerror(), codec->json);
-    codec->iface = avro_generic_class_from_schema(codec->schema);
-    must(avro_generic_value_new(codec->iface, &codec->written));
-    must(avro_generic_value_new(codec->iface, &codec->read));
-    cr_assert_eq(avro_plan_compile((struct pk_str){0}, pk_str(codec->json), &codec->plan, &err), PK_OK, "%s: %s",
-                 writer->name, err.text);
-    return codec;
-}
-
-static void codec_close(struct codec *codec)
-{
-    avro_value_decref(&codec->written);
-    avro_value_decref(&codec->read);
-    avro_value_iface_decref(codec->iface);
-    avro_schema_decref(codec->schema);
-    avro_plan_free(codec->plan);
-    free(codec->json);
-    free(codec);
-}
-
-/* Random bytes of the writer's schema, and avro-c's own reading of them. */
-static void codec_random(struct codec *codec)
-{
-    must(avro_value_reset(&codec->written));
-    random_value(&codec->written, 0);
-    avro_writer_t out = avro_writer_memory((const char *)codec->buf, sizeof codec->buf);
-    must(avro_value_write(out, &codec->written));
-    codec->len = (size_t)avro_writer_tell(out);
-    avro_writer_free(out);
-    avro_reader_t in = avro_reader_memory((const char *)codec->buf, (int64_t)codec->len);
-    must(avro_value_reset(&codec->read));
-    must(avro_value_read(in, &codec->read));
-    avro_reader_free(in);
-}
-
-/* ---- comparing ---- */
-
-static const char *where_differs;
-
-/* Follows unions; false if it ends at null. *ret_bad if the branch is none that we can read. */
-static bool resolve(avro_value_t value, avro_value_t *ret, avro_type_t wanted, bool *ret_bad)
-{
-    *ret_bad = false;
-    while (avro_value_get_type(&value) == AVRO_UNION) {
-        avro_value_t branch;
-        must(avro_value_get_current_branch(&value, &branch));
-        value = branch;
-    }
-    avro_type_t type = avro_value_get_type(&value);
-    if (type == AVRO_NULL)
-        return false;
-    bool number = type == AVRO_INT64 || type == AVRO_INT32;
-    bool fits = type == wanted || (wanted == AVRO_STRING && type == AVRO_BYTES) || (wanted == AVRO_INT64 && number) ||
-                (wanted == AVRO_DOUBLE && (number || type == AVRO_FLOAT));
-    *ret_bad = !fits;
-    *ret = value;
-    return true;
-}
-
-static struct pk_str text_of(avro_value_t *value)
-{
-    const char *text;
-    const void *bytes;
-    size_t len;
-    if (avro_value_get_type(value) == AVRO_STRING) {
-        must(avro_value_get_string(value, &text, &len));
-        return (struct pk_str){text, len - 1};
-    }
-    must(avro_value_get_bytes(value, &bytes, &len));
-    return (struct pk_str){bytes, len};
-}
-
-static int64_t long_of(avro_value_t *value)
-{
-    int64_t number;
-    int32_t small;
-    if (avro_value_get_type(value) == AVRO_INT64) {
-        must(avro_value_get_long(value, &number));
-        return number;
-    }
-    must(avro_value_get_int(value, &small));
-    return small;
-}
-
-static double double_of(avro_value_t *value)
-{
-    double real;
-    float small;
-    if (avro_value_get_type(value) == AVRO_DOUBLE)
-        must(avro_value_get_double(value, &real));
-    else if (avro_value_get_type(value) == AVRO_FLOAT)
-        must(avro_value_get_float(value, &small)), real = (double)small;
-    else
-        real = (double)long_of(value);
-    return real;
-}
-
-enum verdict { SAME, DIFFERS, UNREADABLE };
-
-static enum verdict same(bool equal, const char *name)
-{
-    where_differs = equal ? where_differs : name;
-    return equal ? SAME : DIFFERS;
-}
-
-static enum verdict compare_record(avro_value_t *record, const struct event_slot slot[], size_t count, const char *base,
-                                   json_t *schema);
-
-/* The logical type is not in avro-c's schema: the test knows which fields it changed. */
-static enum verdict compare_time(const struct event_slot *slot, int64_t written, int64_t read, json_t *schema)
-{
-    json_t *field = schema ? field_of(schema, slot->name, NULL) : NULL;
-    char *text = json_dumps(json_object_get(field, "type"), JSON_ENCODE_ANY);
-    int64_t wanted = written;
-    bool overflow = false;
-    if (strstr(text, "timestamp-millis"))
-        overflow = __builtin_mul_overflow(written, 1000, &wanted);
-    if (strstr(text, "timestamp-nanos"))
-        wanted = (int64_t)(((__int128)written - (((__int128)written % 1000 + 1000) % 1000)) / 1000);
-    free(text);
-    if (wanted == PK_NO_TIME)
-        wanted++;
-    return overflow ? UNREADABLE : same(read == wanted, slot->name);
-}
-
-static enum verdict compare_identifiers(avro_value_t *list, const struct event *event)
-{
-    size_t count;
-    must(avro_value_get_size(list, &count));
-    if (count != event->identifier_count)
-        return same(false, "identifiers");
-    for (size_t i = 0; i < count; i++) {
-        avro_value_t entry;
-        must(avro_value_get_by_index(list, i, &entry, NULL));
-        enum verdict verdict =
-            compare_record(&entry, event_identifier_slot, 2, (const char *)&event->identifier[i], NULL);
-        if (verdict != SAME)
-            return verdict;
-    }
-    return SAME;
-}
-
-/* avro-c's map keeps the order in which the entries were written. */
-static enum verdict compare_attributes(avro_value_t *map, const struct event *event)
-{
-    size_t count, have = 0;
-    must(avro_value_get_size(map, &count));
-    for (size_t i = 0; i < count; i++) {
-        avro_value_t entry, text;
-        const char *key;
-        bool bad;
-        must(avro_value_get_by_index(map, i, &entry, &key));
-        if (!resolve(entry, &text, AVRO_STRING, &bad))
-            continue;
-        if (have >= event->attribute_count || !pk_str_eq(event->attribute[have].key, pk_str(key)) ||
-            !pk_str_eq(event->attribute[have].value, text_of(&text)))
-            return same(false, "attributes");
-        have++;
-    }
-    return same(have == event->attribute_count, "attributes");
-}
-
-static enum verdict compare_slot(avro_value_t *written, const struct event_slot *slot, const char *base, json_t *schema)
-{
-    static const avro_type_t wanted[] = {
-        [SLOT_TEXT] = AVRO_STRING, [SLOT_LONG] = AVRO_INT64,   [SLOT_TIME] = AVRO_INT64,   [SLOT_DOUBLE] = AVRO_DOUBLE,
-        [SLOT_ENUM] = AVRO_ENUM,   [SLOT_RECORD] = AVRO_RECORD, [SLOT_IDENTIFIERS] = AVRO_ARRAY, [SLOT_ATTRIBUTES] = AVRO_MAP,
-    };
-    const char *member = base + slot->offset;
-    avro_value_t value;
-    bool bad = false, there = written && resolve(*written, &value, wanted[slot->kind], &bad);
-    if (bad)
-        return UNREADABLE;
-    switch (slot->kind) {
-    case SLOT_TEXT:
-        return same(pk_str_eq(*(const struct pk_str *)member, there ? text_of(&value) : (struct pk_str){0}), slot->name);
-    case SLOT_LONG:
-        return same(*(const int64_t *)member == (there ? long_of(&value) : 0), slot->name);
-    case SLOT_TIME:
-        if (!there)
-            return same(*(const int64_t *)member == PK_NO_TIME, slot->name);
-        return compare_time(slot, long_of(&value), *(const int64_t *)member, schema);
-    case SLOT_DOUBLE: {
-        double real = there ? double_of(&value) : 0;
-        return same(memcmp(member, &real, sizeof real) == 0, slot->name);
-    }
-    case SLOT_ENUM: {
-        int index = 0, mine = slot->fallback;
-        if (there) {
-            must(avro_value_get_enum(&value, &index));
-            const char *symbol = avro_schema_enum_get(avro_value_get_schema(&value), index);
-            mine = strcmp(slot->name, "sensitivity") == 0 ? EVENT_SENSITIVE : slot->fallback;
-            for (size_t i = 0; i < slot->count; i++)
-                if (strcmp(symbol, slot->symbol[i]) == 0)
-                    mine = (int)i;
-        }
-        return same(*(const int *)member == mine, slot->name);
-    }
-    case SLOT_RECORD: {
-        if (*(const bool *)(base + slot->present) != there)
-            return same(false, slot->name);
-        if (!there)
-            return SAME;
-        json_t *type = json_object_get(field_of(schema, slot->name, NULL), "type");
-        if (json_is_array(type))
-            type = json_array_get(type, json_is_object(json_array_get(type, 0)) ? 0 : 1);
-        return compare_record(&value, slot->part, slot->count, base, type);
-    }
-    case SLOT_IDENTIFIERS:
-        return there ? compare_identifiers(&value, (const struct event *)base)
-                     : same(((const struct event *)base)->identifier_count == 0, slot->name);
-    case SLOT_ATTRIBUTES:
-        return there ? compare_attributes(&value, (const struct event *)base)
-                     : same(((const struct event *)base)->attribute_count == 0, slot->name);
-    }
-    return DIFFERS;
-}
-
-static enum verdict compare_record(avro_value_t *record, const struct event_slot slot[], size_t count, const char *base,
-                                   json_t *schema)
-{
-    for (size_t i = 0; i < count; i++) {
-        avro_value_t field;
-        bool there = avro_value_get_by_name(record, slot[i].name, &field, NULL) == 0;
-        enum verdict verdict = compare_slot(there ? &field : NULL, &slot[i], base, schema);
-        if (verdict != SAME)
-            return verdict;
-    }
-    return SAME;
-}
-
-/* Is any branch or overflow in it that we cannot read? Asked only after a refusal. */
-static bool is_unreadable(const struct codec *codec, json_t *schema)
-{
-    bool bad, there;
-    for (size_t i = 0; i < event_slot_count; i++) {
-        avro_value_t field, value;
-        if (avro_value_get_by_name(&codec->read, event_slot[i].name, &field, NULL) != 0)
-            continue;
-        if (event_slot[i].kind == SLOT_TEXT && (resolve(field, &value, AVRO_STRING, &bad), bad))
-            return true;
-        if (event_slot[i].kind != SLOT_TIME)
-            continue;
-        there = resolve(field, &value, AVRO_INT64, &bad);
-        if (there && compare_time(&event_slot[i], long_of(&value), 0, schema) == UNREADABLE)
-            return true;
-    }
-    return false;
+    chance.state = text ? strtoull(text, NULL, 10) : 20150921;
+    fprintf(stderr, "%s: POLKU_SEED=%" PRIu64 "\n", what, chance.state);
 }
 
 Test(decode, agrees_with_avro_c_on_events_of_many_writers)
@@ -604,30 +60,28 @@ Test(decode, agrees_with_avro_c_on_events_of_many_writers)
     seed("decode against avro-c");
     struct pk_arena arena = {.keep_bytes = 1 << 20};
     size_t read = 0, refused = 0;
-    for (size_t w = 0; w < PK_COUNT(writers); w++) {
-        struct codec *codec = codec_open(&writers[w]);
-        json_t *schema = json_loads(codec->json, 0, NULL);
+    for (size_t w = 0; w < PEER_WRITERS; w++) {
+        struct peer *peer = peer_open(w);
         for (int i = 0; i < EVENTS; i++) {
             struct event event;
             struct pk_err err = {0};
             enum reject_reason reason;
-            codec_random(codec);
-            struct pk_bytes body = exact_copy(codec->buf, codec->len);
+            peer_random(peer, &chance);
+            struct pk_bytes body = exact_copy(peer->buf, peer->len);
             pk_arena_reset(&arena);
-            if (avro_plan_decode(codec->plan, body, &arena, &event, &reason, &err) == PK_OK) {
-                enum verdict verdict =
-                    compare_record(&codec->read, event_slot, event_slot_count, (const char *)&event, schema);
-                cr_assert_eq(verdict, SAME, "%s, event %d: field %s (%d)", writers[w].name, i, where_differs, verdict);
+            if (avro_plan_decode(peer->plan, body, &arena, &event, &reason, &err) == PK_OK) {
+                const char *where = NULL;
+                enum peer_verdict verdict = peer_compare(peer, &event, &where);
+                cr_assert_eq(verdict, PEER_SAME, "%s, event %d: field %s (%d)", peer->name, i, where, verdict);
                 read++;
             } else {
-                cr_assert(is_unreadable(codec, schema), "%s, event %d: %s", writers[w].name, i, err.text);
+                cr_assert(peer_is_unreadable(peer), "%s, event %d: %s", peer->name, i, err.text);
                 cr_assert_eq(reason, REJECT_UNDECODABLE);
                 refused++;
             }
             free((void *)body.ptr);
         }
-        json_decref(schema);
-        codec_close(codec);
+        peer_close(peer);
     }
     fprintf(stderr, "decode against avro-c: %zu events equal, %zu rightly refused\n", read, refused);
     cr_assert_geq(read, 20000);
@@ -637,7 +91,7 @@ Test(decode, agrees_with_avro_c_on_events_of_many_writers)
 Test(decode, writes_the_same_canonical_bytes_as_avro_c_when_keys_are_sorted)
 {
     seed("canonical form");
-    struct codec *codec = codec_open(&writers[0]);
+    struct peer *peer = peer_open(0);
     struct event_encoder *encoder;
     struct pk_arena arena = {.keep_bytes = 1 << 20};
     struct pk_buf canonical = {0}, through_avro = {0}, again = {0};
@@ -646,12 +100,12 @@ Test(decode, writes_the_same_canonical_bytes_as_avro_c_when_keys_are_sorted)
     for (int i = 0; i < 3000; i++) {
         struct event event, back;
         enum reject_reason reason;
-        codec_random(codec);
+        peer_random(peer, &chance);
         pk_arena_reset(&arena), pk_buf_reset(&canonical), pk_buf_reset(&through_avro), pk_buf_reset(&again);
-        cr_assert_eq(avro_plan_decode(codec->plan, (struct pk_bytes){codec->buf, codec->len}, &arena, &event, &reason,
+        cr_assert_eq(avro_plan_decode(peer->plan, (struct pk_bytes){peer->buf, peer->len}, &arena, &event, &reason,
                                       &err), PK_OK);
         event_encode_canonical(&event, &canonical);
-        cr_assert_eq(avro_plan_decode(codec->plan, (struct pk_bytes){(uint8_t *)canonical.ptr, canonical.len}, &arena,
+        cr_assert_eq(avro_plan_decode(peer->plan, (struct pk_bytes){(uint8_t *)canonical.ptr, canonical.len}, &arena,
                                       &back, &reason, &err), PK_OK, "%s", err.text);
         for (uint32_t k = 1; k < back.attribute_count; k++)
             cr_assert_lt(pk_str_cmp(back.attribute[k - 1].key, back.attribute[k].key), 0);
@@ -661,7 +115,7 @@ Test(decode, writes_the_same_canonical_bytes_as_avro_c_when_keys_are_sorted)
         cr_assert(canonical.len == again.len && memcmp(canonical.ptr, again.ptr, again.len) == 0);
     }
     event_encoder_close(encoder);
-    codec_close(codec);
+    peer_close(peer);
     pk_arena_done(&arena);
     pk_buf_done(&canonical), pk_buf_done(&through_avro), pk_buf_done(&again);
 }
@@ -670,22 +124,22 @@ Test(decode, refuses_every_truncation)
 {
     seed("truncations");
     struct pk_arena arena = {.keep_bytes = 1 << 20};
-    for (size_t w = 0; w < PK_COUNT(writers); w++) {
-        struct codec *codec = codec_open(&writers[w]);
+    for (size_t w = 0; w < PEER_WRITERS; w++) {
+        struct peer *peer = peer_open(w);
         for (int i = 0; i < 15; i++) {
-            codec_random(codec);
-            for (size_t len = 0; len < codec->len; len++) {
+            peer_random(peer, &chance);
+            for (size_t len = 0; len < peer->len; len++) {
                 struct event event;
                 struct pk_err err = {0};
                 enum reject_reason reason;
-                struct pk_bytes body = exact_copy(codec->buf, len);
+                struct pk_bytes body = exact_copy(peer->buf, len);
                 pk_arena_reset(&arena);
-                cr_assert_eq(avro_plan_decode(codec->plan, body, &arena, &event, &reason, &err), PK_REJECT);
-                cr_assert(reason == REJECT_UNDECODABLE, "%zu of %zu: %s", len, codec->len, err.text);
+                cr_assert_eq(avro_plan_decode(peer->plan, body, &arena, &event, &reason, &err), PK_REJECT);
+                cr_assert(reason == REJECT_UNDECODABLE, "%zu of %zu: %s", len, peer->len, err.text);
                 free((void *)body.ptr);
             }
         }
-        codec_close(codec);
+        peer_close(peer);
     }
     pk_arena_done(&arena);
 }
@@ -695,21 +149,21 @@ Test(decode, survives_flipped_bits_and_random_bytes)
     seed("bit flips");
     struct pk_arena arena = {.keep_bytes = 1 << 20};
     struct event_limits limits = {300 * PK_SECOND_US};
-    for (size_t w = 0; w < PK_COUNT(writers); w++) {
-        struct codec *codec = codec_open(&writers[w]);
+    for (size_t w = 0; w < PEER_WRITERS; w++) {
+        struct peer *peer = peer_open(w);
         for (int i = 0; i < 2000; i++) {
             struct event event;
             struct pk_err err = {0};
             enum reject_reason reason;
-            codec_random(codec);
-            for (size_t flips = 1 + below(4); flips && codec->len; flips--)
-                codec->buf[below(codec->len)] ^= (uint8_t)(1u << below(8));
+            peer_random(peer, &chance);
+            for (size_t flips = 1 + chance_below(&chance, 4); flips && peer->len; flips--)
+                peer->buf[chance_below(&chance, (unsigned)peer->len)] ^= (uint8_t)(1u << chance_below(&chance, 8));
             if (i % 10 == 0)
-                for (size_t k = 0; k < codec->len; k++)
-                    codec->buf[k] = (uint8_t)rng();
-            struct pk_bytes body = exact_copy(codec->buf, codec->len);
+                for (size_t k = 0; k < peer->len; k++)
+                    peer->buf[k] = (uint8_t)chance_next(&chance);
+            struct pk_bytes body = exact_copy(peer->buf, peer->len);
             pk_arena_reset(&arena);
-            if (avro_plan_decode(codec->plan, body, &arena, &event, &reason, &err) == PK_OK) {
+            if (avro_plan_decode(peer->plan, body, &arena, &event, &reason, &err) == PK_OK) {
                 struct pk_buf out = {0};
                 (void)event_validate(&event, &limits, PK_NO_TIME, &reason, &err);
                 event_encode_canonical(&event, &out); /* reads every byte of every text */
@@ -717,7 +171,7 @@ Test(decode, survives_flipped_bits_and_random_bytes)
             }
             free((void *)body.ptr);
         }
-        codec_close(codec);
+        peer_close(peer);
     }
     pk_arena_done(&arena);
 }
@@ -927,12 +381,12 @@ Test(decode, refuses_a_writer_whose_field_is_missing_or_of_another_type_and_name
 
 Test(decode, finds_a_field_by_an_alias_of_our_schema_and_fills_our_defaults)
 {
-    json_t *ours = our_schema();
-    json_object_set_new(field_of(ours, "brand", NULL), "aliases", json_loads("[\"company\",\"org\"]", 0, NULL));
-    json_object_set_new(field_of(ours, "sequence", NULL), "default", json_integer(42));
-    json_object_set_new(field_of(ours, "stage", NULL), "type", json_loads("[\"string\",\"null\"]", 0, NULL));
-    json_object_set_new(field_of(ours, "stage", NULL), "default", json_string("use"));
-    json_object_set_new(field_of(ours, "actor", NULL), "default", json_string("BOT"));
+    json_t *ours = peer_our_schema();
+    json_object_set_new(peer_field(ours, "brand", NULL), "aliases", json_loads("[\"company\",\"org\"]", 0, NULL));
+    json_object_set_new(peer_field(ours, "sequence", NULL), "default", json_integer(42));
+    json_object_set_new(peer_field(ours, "stage", NULL), "type", json_loads("[\"string\",\"null\"]", 0, NULL));
+    json_object_set_new(peer_field(ours, "stage", NULL), "default", json_string("use"));
+    json_object_set_new(peer_field(ours, "actor", NULL), "default", json_string("BOT"));
     char *reader = json_dumps(ours, 0);
     struct avro_plan *plan = plan_of(reader, SCHEMA("{\"name\":\"org\",\"type\":\"string\"},"
         "{\"name\":\"event_id\",\"type\":\"string\"},{\"name\":\"source\",\"type\":\"string\"},"
