@@ -12,6 +12,8 @@
 #   kafka.sh elect DIR                    gives every leadership back to the first replica
 #   kafka.sh remove DIR                   stops the nodes and deletes the data
 #   kafka.sh status DIR                   prints the bootstrap address; exit code 1 when not all nodes run
+#   kafka.sh proxied DIR                  prints PORT=TARGET of each node: a second listener that tells its clients to come
+#                                         to PORT, where a fault proxy for TARGET is expected
 #
 # Every node is broker and controller. Nothing is ever deleted by age, because the tests publish old and
 # future times; topics that nobody made come into being with 6 partitions. Needs Java 17 and, for fetch, Maven.
@@ -20,7 +22,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 . "$here/lib.sh"
 
 usage() {
-    sed -n '3,17s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '3,19s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
 }
 [ $# -ge 2 ] || usage
@@ -111,19 +113,22 @@ configure() {
         mkdir -p "$dir/node$n"
         free_port >"$dir/node$n/port"
         free_port >"$dir/node$n/controller"
+        free_port >"$dir/node$n/proxied"
+        free_port >"$dir/node$n/proxy"
         voters+=,$n@127.0.0.1:$(<"$dir/node$n/controller")
     done
     for ((n = 1; n <= count; n++)); do
-        local port controller
+        local port controller proxied
         port=$(<"$dir/node$n/port")
+        proxied=$(<"$dir/node$n/proxied")
         controller=$(<"$dir/node$n/controller")
         cat >"$dir/node$n/server.properties" <<EOF
 process.roles=broker,controller
 node.id=$n
 controller.quorum.voters=${voters#,}
-listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=PLAINTEXT://127.0.0.1:$port
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:$port,PROXIED://127.0.0.1:$proxied,CONTROLLER://127.0.0.1:$controller
+advertised.listeners=PLAINTEXT://127.0.0.1:$port,PROXIED://127.0.0.1:$(<"$dir/node$n/proxy")
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs=$dir/node$n/data
@@ -247,6 +252,13 @@ topic() {
         --topic "$name" --partitions "$partitions" "${arguments[@]}" >/dev/null
 }
 
+proxied() {
+    local n
+    for ((n = 1; n <= $(nodes); n++)); do
+        echo "$(<"$dir/node$n/proxy")=127.0.0.1:$(<"$dir/node$n/proxied")"
+    done
+}
+
 case "$command" in
 fetch) fetch ;;
 start) start "$@" ;;
@@ -273,5 +285,6 @@ remove)
     rm -rf "$dir"
     ;;
 status) all_run && bootstrap ;;
+proxied) proxied ;;
 *) usage ;;
 esac

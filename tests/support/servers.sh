@@ -7,7 +7,8 @@
 #
 # To run tests by hand:  tests/support/servers.sh up build && . build/servers/env && ctest --test-dir build
 # BUILD/servers/env exports POLKU_TEST_DATABASE (conninfo of an owner who may create databases and roles),
-# POLKU_TEST_BROKERS (a real Kafka), POLKU_TEST_BUILD and, where the folder exists, POLKU_TEST_DATA.
+# POLKU_TEST_BROKERS (a real Kafka), POLKU_TEST_PROXIED (`kafka.sh proxied` in one line), POLKU_TEST_BUILD and, where
+# the folder exists, POLKU_TEST_DATA.
 # PostgreSQL runs with fsync, because crash tests must mean something. Exit code 3: PostgreSQL runs, but
 # Kafka could not be fetched; POLKU_TEST_BROKERS is then not set and tests that need it skip.
 set -euo pipefail
@@ -16,7 +17,7 @@ root=$(cd "$here/../.." && pwd -P)
 . "$here/lib.sh"
 
 usage() {
-    sed -n '3,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '3,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
 }
 [ $# -ge 2 ] || usage
@@ -38,7 +39,8 @@ up() {
     {
         printf 'export POLKU_TEST_DATABASE=%q\n' "$database"
         printf 'export POLKU_TEST_BUILD=%q\n' "$build"
-        [ -z "$brokers" ] || printf 'export POLKU_TEST_BROKERS=%q\n' "$brokers"
+        [ -z "$brokers" ] || printf 'export POLKU_TEST_BROKERS=%q\nexport POLKU_TEST_PROXIED=%q\n' "$brokers" \
+            "$("$here/kafka.sh" proxied "$servers/kafka" | paste -sd ' ')"
         [ ! -d "$root/../shared/data" ] || printf 'export POLKU_TEST_DATA=%q\n' "$(cd "$root/../shared/data" && pwd -P)"
     } >"$servers/env"
     return "$fetched"
