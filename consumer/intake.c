@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "intake.h"
+#include "intake_inner.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <librdkafka/rdkafka.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +10,7 @@
 
 enum {
     CLAIM_PAUSE_MIN_US = 500000,
-    CLAIM_PAUSE_MAX_US = 30000000,
+    CLAIM_PAUSE_MAX_US = 5000000,
     LEFTOVER_US = 10000000,  /* how long leftovers of an earlier assignment may be in the queue */
     NOTE_EVERY_US = 10000000,
     WATERMARK_MS = 3000,
@@ -346,15 +345,15 @@ static bool is_next(struct intake *intake, const rd_kafka_message_t *message, st
     return true;
 }
 
-static void fill(struct intake_record *record, const struct part *part, rd_kafka_message_t *message)
+void intake_fill(struct intake_record *record, uint32_t index, const char *topic, rd_kafka_message_t *message)
 {
     /* A producer may have written any number, nanoseconds say: what is past 2200 is no time. */
     static const int64_t TIME_END_MS = INT64_C(7258118400000);
     rd_kafka_timestamp_type_t type;
     int64_t at_ms = rd_kafka_message_timestamp(message, &type);
     *record = (struct intake_record){
-        .index = part->index,
-        .topic = part->topic,
+        .index = index,
+        .topic = topic,
         .partition = part->partition,
         .offset = message->offset,
         .at_us = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE || at_ms < 0 || at_ms >= TIME_END_MS ? PK_NO_TIME
@@ -451,7 +450,7 @@ enum pk_status intake_poll(struct intake *intake, int64_t timeout_us, struct int
     if (message->err) {
         status = take_news(intake, message, err);
     } else if (is_next(intake, message, &part)) {
-        fill(ret, part, message);
+        intake_fill(ret, part->index, part->topic, message);
         intake->counters.records++;
         return PK_OK;
     } else {
@@ -821,16 +820,21 @@ static void quiet(const rd_kafka_t *rk, int level, const char *facility, const c
     (void)rk, (void)level, (void)facility, (void)text; /* what fails comes back as a status */
 }
 
-enum pk_status intake_probe_open(const struct intake_config *config, struct intake_probe **ret_probe, struct pk_err *err)
+enum pk_status intake_reader_client(const struct intake_config *config, rd_kafka_t **ret_rk, struct pk_err *err)
 {
     rd_kafka_conf_t *conf;
-    rd_kafka_t *rk;
     enum pk_status status = make_conf(config, &conf, err);
     if (status != PK_OK)
         return status;
     set(conf, "log.queue", "false", NULL);
     rd_kafka_conf_set_log_cb(conf, quiet);
-    status = make_client(conf, &rk, err);
+    return make_client(conf, ret_rk, err);
+}
+
+enum pk_status intake_probe_open(const struct intake_config *config, struct intake_probe **ret_probe, struct pk_err *err)
+{
+    rd_kafka_t *rk;
+    enum pk_status status = intake_reader_client(config, &rk, err);
     if (status != PK_OK)
         return status;
     *ret_probe = pk_alloc(sizeof **ret_probe);

@@ -5,6 +5,13 @@
 #include <stdlib.h>
 #include <time.h>
 
+/* How many records a batch may have: fewer after PostgreSQL found one too much, more again after some that went well. */
+struct pace {
+    int64_t records;
+    size_t tried;        /* records of the batch that is under way, or failed; 0 = none */
+    int good, good_enough;
+};
+
 struct pipeline {
     const struct pipeline_config *config;
     const volatile sig_atomic_t *stop;
@@ -21,6 +28,9 @@ struct pipeline {
     struct store_position *position;
     size_t positions;
     bool connected;             /* the store's connection may be used */
+    bool claimed;               /* `position` is ours, as far as we know */
+    int64_t looked_at_us;       /* clock when PostgreSQL last said where the positions stand */
+    struct pace pace;
     enum pk_status in_callback; /* what went wrong in a callback, for the loop to look at */
     struct pk_err callback_err;
     struct commit_counters shown;
@@ -94,6 +104,7 @@ static void revoked(void *context, const struct intake_partition *partition, siz
     struct pipeline *p = context;
     (void)partition;
     finish_in_callback(p);
+    p->claimed = false;
     batch_reset(&p->batch[p->filling]);
     log_write(LOG_INFO, "partitions revoked", "count=%zu lost=%d", count, lost);
 }
@@ -108,13 +119,31 @@ static enum pk_status reconnect(struct pipeline *p, struct pk_err *err)
     return status;
 }
 
+static struct store_position *find_position(const struct pipeline *p, const struct store_position *like)
+{
+    for (size_t i = 0; i < p->positions; i++)
+        if (p->position[i].topic == like->topic && p->position[i].partition == like->partition)
+            return &p->position[i];
+    return NULL;
+}
+
+/* After a failover to a standby that lacked the tail, or after `position set`: what was committed once is read again. */
 static void forget_if_gone_back(struct pipeline *p, const struct store_position *before, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        for (size_t j = 0; j < p->positions; j++)
-            if (before[i].topic == p->position[j].topic && before[i].partition == p->position[j].partition &&
-                before[i].next_offset > p->position[j].next_offset)
-                cache_clear(&p->committer.cache);
+    size_t partitions = 0;
+    int64_t records = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct store_position *now = find_position(p, &before[i]);
+        if (!now || before[i].next_offset <= now->next_offset)
+            continue;
+        partitions++;
+        records += before[i].next_offset - now->next_offset;
+    }
+    if (partitions == 0)
+        return;
+    cache_clear(&p->committer.cache);
+    log_write(LOG_WARN, "the database went back, reading again what it lacks", "partitions=%zu records=%" PRId64, partitions,
+              records);
 }
 
 static enum pk_status check_rules(struct pipeline *p, struct pk_err *err)
@@ -152,10 +181,82 @@ static enum pk_status assigned(void *context, struct intake_partition *partition
     p->positions = count;
     forget_if_gone_back(p, before, before_count);
     free(before);
+    p->claimed = true;
+    p->pace.tried = 0;
+    p->looked_at_us = clock_us();
     for (size_t i = 0; i < count; i++)
         partition[i].offset = claim[i].next_offset;
     log_write(LOG_INFO, "partitions claimed", "count=%zu", count);
     return PK_OK;
+}
+
+/* ---- is the database where we left it? ---- */
+
+static enum pk_status compare_position(const struct pipeline *p, const struct store_position *left,
+                                       const struct store_position *now, struct pk_err *err)
+{
+    if (now->epoch == left->epoch && now->next_offset == left->next_offset)
+        return PK_OK;
+    return pk_fail(err, now->epoch > left->epoch ? PK_FENCED : PK_LOST,
+                   "partition %" PRId32 " of %.*s is at offset %" PRId64 ", epoch %" PRId64 "; it was left at offset %" PRId64
+                   ", epoch %" PRId64,
+                   left->partition, PK_STR_ARG(symbol_text(p->config->symbols, left->topic)), now->next_offset, now->epoch,
+                   left->next_offset, left->epoch);
+}
+
+/* A batch that is committed asks so itself, but for its own partitions only, and who has nothing to read commits nothing:
+ * then a failover that lost something, a position that was set, or a connection that is gone would show only with the
+ * next record. Not while a batch is under way. */
+static enum pk_status look_at_positions(struct pipeline *p, struct pk_err *err)
+{
+    if (!p->claimed || p->positions == 0 || clock_us() - p->looked_at_us < p->config->look_every_us)
+        return PK_OK;
+    struct store_position *now = pk_alloc(p->positions * sizeof *now);
+    memcpy(now, p->position, p->positions * sizeof *now);
+    enum pk_status status = store_read_positions(p->store, now, p->positions, err);
+    bool locked = status == PK_STALE; /* a migration has the table */
+    for (size_t i = 0; i < p->positions && status == PK_OK; i++)
+        status = compare_position(p, &p->position[i], &now[i], err);
+    p->looked_at_us = clock_us();
+    free(now);
+    return locked ? PK_OK : status;
+}
+
+/* ---- how many records at once ---- */
+
+enum { GOOD_ENOUGH = 8, GOOD_ENOUGH_MAX = 512 };
+
+static void pace_reset(struct pipeline *p)
+{
+    p->pace = (struct pace){.records = p->config->batch_records, .good_enough = GOOD_ENOUGH};
+}
+
+static void pace_after_success(struct pipeline *p)
+{
+    struct pace *pace = &p->pace;
+    pace->tried = 0;
+    if (pace->records >= p->config->batch_records || ++pace->good < pace->good_enough)
+        return;
+    pace->good = 0;
+    pace->records *= 2;
+    if (pace->records < p->config->batch_records)
+        return;
+    pace_reset(p);
+    log_write(LOG_INFO, "batches are of full size again", "records=%" PRId64, pace->records);
+}
+
+/* The same batch again would take as long again. Each time it happens, more has to go well before larger ones are tried. */
+static void pace_after_failure(struct pipeline *p)
+{
+    struct pace *pace = &p->pace;
+    if (!store_wants_less(p->store) || pace->tried == 0)
+        return;
+    if (pace->tried == 1)
+        log_write(LOG_WARN, "PostgreSQL finds one record too much", "see=statement-timeout");
+    pace->good_enough = PK_MIN(pace->good_enough * 2, (int)GOOD_ENOUGH_MAX);
+    pace->good = 0;
+    pace->records = PK_MAX(PK_MIN((int64_t)pace->tried, pace->records) / 2, INT64_C(1));
+    log_write(LOG_WARN, "batches are smaller from now on", "records=%" PRId64, pace->records);
 }
 
 /* ---- filling a batch ---- */
@@ -197,7 +298,7 @@ static int64_t patience_us(const struct pipeline *p, const struct batch *batch)
 
 static bool is_full(const struct pipeline *p, const struct batch *batch)
 {
-    return (int64_t)batch->item.len >= p->config->batch_records || (int64_t)batch->bytes >= p->config->batch_bytes;
+    return (int64_t)batch->item.len >= p->pace.records || (int64_t)batch->bytes >= p->config->batch_bytes;
 }
 
 static enum pk_status fill(struct pipeline *p, struct pk_err *err)
@@ -257,6 +358,7 @@ static enum pk_status finish(struct pipeline *p, struct pk_err *err)
         return PK_OK;
     enum pk_status status = commit_finish(&p->committer, err);
     if (status == PK_OK) {
+        pace_after_success(p);
         tell_kafka(p);
         log_progress(p, false);
         watch_words(p);
@@ -271,6 +373,7 @@ static enum pk_status start(struct pipeline *p, struct pk_err *err)
         return PK_OK;
     p->filling = !p->filling;
     batch_reset(&p->batch[p->filling]);
+    p->pace.tried = batch->item.len;
     return commit_start(&p->committer, batch, p->position, p->positions, err);
 }
 
@@ -292,12 +395,12 @@ static enum pk_status pass_gaps(struct pipeline *p, struct pk_err *err)
 /* Drops everything that is not committed, and claims again after a pause. A fence usually means that a
  * rebalance is about to reach us, so that pause is longer: claiming at once would take the partitions
  * from their new owner. */
-static enum pk_status recover(struct pipeline *p, enum pk_status status, struct pk_err *err)
+static enum pk_status recover(struct pipeline *p, const char *what, enum pk_status status, struct pk_err *err)
 {
     if (status == PK_STOP || status == PK_REJECT)
         return status;
     int64_t pause_us = status == PK_FENCED ? 6 * PK_SECOND_US : p->config->retry_min_us;
-    log_write(LOG_WARN, "a batch failed and will be read again", "status=%s why=\"%s\"", pk_status_name(status),
+    log_write(LOG_WARN, what, "status=%s why=\"%s\"", pk_status_name(status),
               err->text);
     if (status != PK_FENCED)
         p->connected = false;
@@ -305,6 +408,9 @@ static enum pk_status recover(struct pipeline *p, enum pk_status status, struct 
         struct pk_err ignored = {0};
         commit_finish(&p->committer, &ignored); /* committed or not: the claim will tell */
     }
+    pace_after_failure(p);
+    p->pace.tried = 0;
+    p->claimed = false;
     cache_clear(&p->committer.cache);
     batch_reset(&p->batch[0]);
     batch_reset(&p->batch[1]);
@@ -323,15 +429,18 @@ static bool reached_end(const struct pipeline *p)
 static enum pk_status loop(struct pipeline *p, struct pk_err *err)
 {
     while (!*p->stop && !reached_end(p)) {
+        const char *what = "a batch failed and will be read again";
         enum pk_status status = fill(p, err);
         if (status == PK_OK)
             status = finish(p, err);
+        if (status == PK_OK && (status = look_at_positions(p, err)) != PK_OK)
+            what = "the positions are not as they were left";
         if (status == PK_OK && p->batch[p->filling].item.len)
             status = start(p, err);
         else if (status == PK_OK && intake_at_end(p->intake))
             status = pass_gaps(p, err);
         if (status != PK_OK)
-            status = recover(p, status, err);
+            status = recover(p, what, status, err);
         if (status != PK_OK)
             return status;
     }
@@ -340,12 +449,19 @@ static enum pk_status loop(struct pipeline *p, struct pk_err *err)
 
 /* ---- setting up ---- */
 
+static enum pk_status connect_once(struct pipeline *p, struct pk_err *err)
+{
+    enum pk_status status = p->store ? store_reopen(p->store, err)
+                                     : store_open(&p->config->store, p->config->symbols, &p->store, err);
+    return status == PK_OK ? check_rules(p, err) : status;
+}
+
 static enum pk_status connect_patiently(struct pipeline *p, struct pk_err *err)
 {
     int64_t pause_us = p->config->retry_min_us;
     for (;;) {
-        enum pk_status status = store_open(&p->config->store, p->config->symbols, &p->store, err);
-        if ((status != PK_RETRY && status != PK_LOST) || *p->stop)
+        enum pk_status status = connect_once(p, err);
+        if ((status != PK_RETRY && status != PK_LOST && status != PK_STALE) || *p->stop)
             return status;
         log_write(LOG_WARN, "PostgreSQL is away", "why=\"%s\" next_try_ms=%" PRId64, err->text, pause_us / 1000);
         struct timespec pause = {pause_us / PK_SECOND_US, pause_us % PK_SECOND_US * 1000};
@@ -363,14 +479,13 @@ static enum pk_status set_up(struct pipeline *p, struct pk_err *err)
     p->decoder = (struct decoder){config->schemas, &p->maker, {config->max_ahead_us}, config->rules->horizon_us};
     p->batch[0].arena.keep_bytes = p->batch[1].arena.keep_bytes = 64 << 20;
     p->shown_at_us = clock_us();
+    pace_reset(p);
     enum pk_status status = connect_patiently(p, err);
+    if (p->store)
+        committer_init(&p->committer, &p->meaning, p->store, (size_t)config->cache_bytes);
     if (status != PK_OK)
         return status;
     p->connected = true;
-    committer_init(&p->committer, &p->meaning, p->store, (size_t)config->cache_bytes);
-    status = check_rules(p, err);
-    if (status != PK_OK)
-        return status;
     struct intake_handler handler = {p, assigned, revoked, note};
     return intake_open(&config->intake, &handler, &p->intake, err);
 }

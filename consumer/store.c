@@ -360,6 +360,8 @@ static enum pk_status fail_of(struct store *store, enum statement statement, con
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    static const char *const too_much[] = {"57014", "53200", "25P03"};
+    store->wants_less = state && sqlstate_is(state, too_much, PK_COUNT(too_much));
     if (!state || PQstatus(store->conn) == CONNECTION_BAD)
         return pk_fail(err, PK_LOST, "%s: the connection to PostgreSQL broke: %s", statements[statement].what,
                        text ? text : broken_text(store));
@@ -587,8 +589,9 @@ static enum pk_status connect_server(struct store *store, struct pk_err *err)
 {
     /* What the user writes into the conninfo comes last and wins. */
     const char *const keyword[] = {"connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count",
-                                   "tcp_user_timeout", "application_name", "dbname", NULL};
-    const char *const value[] = {"10", "15", "5", "3", "30000", store->config.application_name, store->config.conninfo, NULL};
+                                   "tcp_user_timeout", "target_session_attrs", "application_name", "dbname", NULL};
+    const char *const value[] = {"10", "15", "5", "3", "30000", store->config.read_write ? "read-write" : NULL,
+                                 store->config.application_name, store->config.conninfo, NULL};
 
     char *error = NULL;
     PQconninfoOption *option = PQconninfoParse(store->config.conninfo, &error);
@@ -733,6 +736,7 @@ enum pk_status store_reopen(struct store *store, struct pk_err *err)
 {
     drop_connection(store);
     store->next_cell = store->end_cell = 0; /* a failover may have taken the block back */
+    store->wants_less = false;
     memset(store->month_known, 0, sizeof store->month_known);
     store->id_of_sym.len = store->sym_of_id.len = store->known = 0;
     return open_session(store, err);
@@ -869,33 +873,95 @@ static enum pk_status evict_former_owners(struct store *store, const struct stor
     return pk_fail(err, PK_STALE, "the positions are locked by another transaction; connections ended: %" PRId64, ended);
 }
 
-enum pk_status store_claim(struct store *store, struct store_position *position, size_t count, struct pk_err *err)
+static void send_claim(struct store *store, const struct store_position *position, const int64_t *next_offset, size_t count,
+                       enum statement statement)
 {
-    enum pk_status status = store_ensure_dictionary(store, err);
-    if (status != PK_OK || count == 0)
-        return status;
     wire_reset(&store->params);
     struct wire_param *topic = wire_array(&store->params, WIRE_INT4), *partition = wire_array(&store->params, WIRE_INT4),
                       *offset = wire_array(&store->params, WIRE_INT8);
     for (size_t i = 0; i < count; i++) {
         wire_add_int4(topic, store_id(store, position[i].topic));
         wire_add_int4(partition, position[i].partition);
-        wire_add_int8(offset, position[i].next_offset);
+        wire_add_int8(offset, next_offset ? next_offset[i] : position[i].next_offset);
     }
-    PGresult *result;
-    store_send(store, STATEMENT_CLAIM);
-    if ((status = store_collect(store, &result, err)) != PK_OK)
-        return status == PK_STALE ? evict_former_owners(store, position, count, err) : status;
+    store_send(store, statement);
+}
+
+/* Rows of (topic, partition, next_offset, epoch), of a claim the slot too. */
+static void take_positions(struct store *store, PGresult *result, struct store_position *position, size_t count)
+{
     for (int row = 0; row < PQntuples(result); row++)
         for (size_t i = 0; i < count; i++)
             if (store_id(store, position[i].topic) == wire_get_int4(result, row, 0) &&
                 position[i].partition == wire_get_int4(result, row, 1)) {
                 position[i].next_offset = wire_get_int8(result, row, 2);
                 position[i].epoch = wire_get_int8(result, row, 3);
-                position[i].slot = wire_get_int4(result, row, 4);
+                if (PQnfields(result) > 4)
+                    position[i].slot = wire_get_int4(result, row, 4);
             }
     PQclear(result);
+}
+
+enum pk_status store_claim(struct store *store, struct store_position *position, size_t count, struct pk_err *err)
+{
+    enum pk_status status = store_ensure_dictionary(store, err);
+    if (status != PK_OK || count == 0)
+        return status;
+    PGresult *result;
+    send_claim(store, position, NULL, count, STATEMENT_CLAIM);
+    if ((status = store_collect(store, &result, err)) != PK_OK)
+        return status == PK_STALE ? evict_former_owners(store, position, count, err) : status;
+    take_positions(store, result, position, count);
     return PK_OK;
+}
+
+enum pk_status store_read_positions(struct store *store, struct store_position *position, size_t count, struct pk_err *err)
+{
+    enum { PATIENCE_MS = 15000 };
+    enum pk_status status = store_ensure_dictionary(store, err);
+    if (status != PK_OK || count == 0)
+        return status;
+    wire_reset(&store->params);
+    struct wire_param *topic = wire_array(&store->params, WIRE_INT4), *partition = wire_array(&store->params, WIRE_INT4);
+    for (size_t i = 0; i < count; i++) {
+        wire_add_int4(topic, store_id(store, position[i].topic));
+        wire_add_int4(partition, position[i].partition);
+    }
+    PGresult *result;
+    int silence_ms = store->silence_ms;
+    store->silence_ms = silence_ms < 0 ? PATIENCE_MS : PK_MIN(silence_ms, (int)PATIENCE_MS);
+    store_send(store, STATEMENT_READ_POSITIONS);
+    status = store_collect(store, &result, err);
+    store->silence_ms = silence_ms;
+    if (status != PK_OK)
+        return status;
+    for (size_t i = 0; i < count; i++)
+        position[i].next_offset = position[i].epoch = 0;
+    take_positions(store, result, position, count);
+    return PK_OK;
+}
+
+enum pk_status store_set_positions(struct store *store, struct store_position *position, const int64_t *next_offset,
+                                   size_t count, struct pk_err *err)
+{
+    enum pk_status status = store_ensure_dictionary(store, err);
+    if (status != PK_OK || count == 0)
+        return status;
+    PGresult *result[2];
+    store->tx = TX_WRITE;
+    store_send_plain(store, STATEMENT_BEGIN_WRITE);
+    send_claim(store, position, next_offset, count, STATEMENT_CLAIM);
+    if ((status = store_collect(store, result, err)) != PK_OK)
+        return status;
+    PQclear(result[0]);
+    take_positions(store, result[1], position, count);
+    for (size_t i = 0; i < count; i++)
+        position[i].epoch--; /* a new one was claimed for the first time just now */
+    send_claim(store, position, next_offset, count, STATEMENT_SET_POSITIONS);
+    store_send_plain(store, STATEMENT_COMMIT);
+    status = store_collect(store, NULL, err);
+    store->tx = TX_NONE;
+    return status;
 }
 
 void store_add_fence(struct store *store, const struct store_span *span, size_t spans, bool alone)
@@ -981,6 +1047,11 @@ enum pk_status store_new_cell(struct store *store, int64_t *ret_cell, struct pk_
     }
     *ret_cell = store->next_cell++;
     return PK_OK;
+}
+
+bool store_wants_less(const struct store *store)
+{
+    return store->wants_less;
 }
 
 /* ---- queries of people ---- */

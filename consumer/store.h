@@ -22,12 +22,13 @@ enum { STORE_SCHEMA = 8 }; /* number of the newest file in sql/migrations that t
 struct store;
 
 struct store_config {
-    const char *conninfo;          /* libpq; the password comes from its passfile or the environment */
+    const char *conninfo;          /* libpq, of store_conninfo(): it may hold the password */
     int64_t statement_timeout_us, lock_timeout_us, idle_timeout_us;
     const char *application_name;
     const volatile sig_atomic_t *stop; /* once it is set, an answer is waited for 2 s more in all, then PK_LOST; may be NULL */
     const char *schema; /* a plain lower-case name; NULL = "polku". Another one (a rebuild) holds everything but what store.c:
                          * shared_names lists, which is in polku for all */
+    bool read_write; /* a server that takes no writes (a standby) is none: the next host of the conninfo is tried, then PK_RETRY */
     bool sole_writer; /* the caller sees to it that no other store writes to `schema`: what moves no position takes no lock K,
                        * neither shared nor exclusive */
 
@@ -58,6 +59,13 @@ enum pk_status store_check_rules(struct store *store, const struct rules *rules,
 /* Claims partitions: epoch + 1, in one transaction, sorted. Fills next_offset (as stored, or the given
  * one where the partition is new), epoch and slot. */
 enum pk_status store_claim(struct store *store, struct store_position *position, size_t count, struct pk_err *err);
+/* As they are stored now; epoch 0 where the database does not know the partition. One short statement, outside of a
+ * transaction; if it is not answered within 15 s the connection counts as lost. */
+enum pk_status store_read_positions(struct store *store, struct store_position *position, size_t count, struct pk_err *err);
+/* Moves partitions to `next_offset`, epoch + 1, in one transaction, new ones included. `position` comes back as it stood
+ * before: epoch 0 where the partition is new. PK_STALE: a consumer holds them in a batch, nothing was changed. */
+enum pk_status store_set_positions(struct store *store, struct store_position *position, const int64_t *next_offset,
+                                   size_t count, struct pk_err *err);
 
 /* ---- loading ---- */
 
@@ -140,6 +148,10 @@ enum pk_status store_save_send(struct store *store, enum store_mode mode, const 
 bool store_save_pump(struct store *store);
 /* Waits for the COMMIT's result. PK_OK means committed, and nothing else does. */
 enum pk_status store_save_finish(struct store *store, struct pk_err *err);
+
+/* The last error says that the batch was too much: PostgreSQL ended a statement for its time (57014) or for want of memory
+ * (53200), or a transaction for its silence (25P03). Fewer records may do. */
+bool store_wants_less(const struct store *store);
 
 /* For `status` and tests: runs one read-only query, text results, row by row. */
 enum pk_status store_query(struct store *store, const char *sql,
