@@ -2,7 +2,7 @@
 # Flags for all targets, and the two helpers that every CMakeLists.txt here uses.
 
 add_compile_options(-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
-                    -Wpointer-arith -Wformat=2 -Wno-missing-field-initializers
+                    -Wpointer-arith -Wformat=2 -Werror=format-security -Wno-missing-field-initializers
                     -Wno-format-truncation # fixed-size error texts are cut on purpose
                     -fno-strict-aliasing -fno-omit-frame-pointer)
 # Empty, so that a file may define it again. memmem and accept4 are declared with it only.
@@ -14,8 +14,14 @@ if(POLKU_SANITIZE)
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined)
   add_link_options(-fsanitize=address,undefined)
 else()
-  add_compile_options(-fstack-protector-strong $<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=2>)
-  add_link_options(-Wl,-z,relro,-z,now)
+  # tests/security/hardening.py reads from the programs that all of this is in them.
+  include(CheckCCompilerFlag)
+  check_c_compiler_flag(-fcf-protection=full POLKU_HAS_CF_PROTECTION) # x86 only
+  add_compile_options($<$<NOT:$<STREQUAL:$<TARGET_PROPERTY:TYPE>,MODULE_LIBRARY>>:-fPIE> -fstack-protector-strong -fstack-clash-protection
+                      $<$<BOOL:${POLKU_HAS_CF_PROTECTION}>:-fcf-protection=full>
+                      $<$<NOT:$<CONFIG:Debug>>:-U_FORTIFY_SOURCE>
+                      $<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=2>)
+  add_link_options($<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:-pie> -Wl,-z,relro,-z,now,-z,noexecstack)
 endif()
 
 # polku_library(NAME SOURCES a.c ... [LINK targets ...])

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 enum { MAX_FILE_BYTES = 1 << 20, MAX_SECRET_BYTES = 64 << 10, HELP_COLUMN = 30, HELP_WIDTH = 100 };
 
@@ -107,6 +108,27 @@ static const char *arena_printf(struct pk_arena *arena, const char *format, ...)
     return pk_arena_str(arena, pk_str(text)).ptr;
 }
 
+/* ---- secrets ---- */
+
+/* By how they end, so that a newer librdkafka's are known too. `sasl.oauthbearer.config` may hold one. */
+bool options_kafka_secret(const char *name)
+{
+    static const char *const end[] = {"password", "secret", "passphrase", "key.pem", "sasl.oauthbearer.config"};
+    for (size_t i = 0; i < PK_COUNT(end); i++)
+        if (ends_with(name, end[i]))
+            return true;
+    return false;
+}
+
+/* Is `name` a secret property with "-file" behind it? */
+static bool kafka_secret_file(const char *name, char ret_property[100])
+{
+    if (!ends_with(name, "-file") || strlen(name) >= 100)
+        return false;
+    snprintf(ret_property, 100, "%.*s", (int)(strlen(name) - strlen("-file")), name);
+    return options_kafka_secret(ret_property);
+}
+
 /* ---- sources ---- */
 
 static void give(struct parser *parser, const struct option *option, const char *from, const char *text)
@@ -119,6 +141,9 @@ static enum pk_status give_kafka(struct parser *parser, const char *from, const 
     name += strlen("kafka.");
     if (*name == '\0')
         return pk_fail(parser->err, PK_REJECT, "%s: kafka. needs the name of a librdkafka property", from);
+    if (options_kafka_secret(name))
+        return pk_fail(parser->err, PK_REJECT, "%s: kafka.%s is a secret; put it into a file and name that with kafka.%s-file",
+                       from, name, name);
     for (size_t i = 0; i < parser->result.kafka.len; i++)
         if (strcmp(parser->result.kafka.ptr[i].name, name) == 0) {
             parser->result.kafka.ptr[i].value = value;
@@ -360,18 +385,53 @@ static void print_number(const struct option *option, int64_t number, char out[3
     snprintf(out, 32, "%" PRId64, number);
 }
 
-static enum pk_status read_secret(struct parser *parser, const struct given *given, const char **ret_text)
+/* Whoever may log in could read it. A group may be meant to: containers get their secrets that way. */
+static void look_who_reads(struct parser *parser, const char *path)
+{
+    struct stat about;
+    if (stat(path, &about) != 0 || !S_ISREG(about.st_mode) || !(about.st_mode & (S_IROTH | S_IWOTH)))
+        return;
+    const char *before = parser->result.exposed;
+    parser->result.exposed = arena_printf(parser->arena, "%s%s%s", before ? before : "", before ? ", " : "", path);
+}
+
+static enum pk_status read_secret(struct parser *parser, const char *from, const char *path, const char **ret_text)
 {
     struct pk_buf text PK_AUTO(pk_buf_done) = {0};
     struct pk_err why;
-    if (read_file(given->text, MAX_SECRET_BYTES, &text, &why) != PK_OK)
-        return pk_fail(parser->err, PK_REJECT, "%s: %.450s", given->from, why.text);
+    if (read_file(path, MAX_SECRET_BYTES, &text, &why) != PK_OK)
+        return pk_fail(parser->err, PK_REJECT, "%s: %.450s", from, why.text);
     while (text.len > 0 && (text.ptr[text.len - 1] == '\n' || text.ptr[text.len - 1] == '\r'))
         text.len--;
     if (text.len == 0)
-        return pk_fail(parser->err, PK_REJECT, "%s: %s is empty", given->from, given->text);
+        return pk_fail(parser->err, PK_REJECT, "%s: %s is empty", from, path);
     *ret_text = pk_arena_str(parser->arena, (struct pk_str){text.ptr, text.len}).ptr;
     explicit_bzero(text.ptr, text.cap);
+    look_who_reads(parser, path);
+    return PK_OK;
+}
+
+/* `kafka.X-file` becomes X with what the file holds; a command that does not use Kafka reads none. */
+static enum pk_status read_kafka_secrets(struct parser *parser)
+{
+    const struct option *brokers = find(parser->set, "brokers");
+    bool used = brokers && belongs(brokers, parser->command);
+    size_t kept = 0;
+    for (size_t i = 0; i < parser->result.kafka.len; i++) {
+        struct kafka_property property = parser->result.kafka.ptr[i];
+        char name[100];
+        if (kafka_secret_file(property.name, name)) {
+            if (!used)
+                continue;
+            const char *from = arena_printf(parser->arena, "kafka.%s", property.name);
+            enum pk_status status = read_secret(parser, from, property.value, &property.value);
+            if (status != PK_OK)
+                return status;
+            property.name = pk_arena_str(parser->arena, pk_str(name)).ptr;
+        }
+        parser->result.kafka.ptr[kept++] = property;
+    }
+    parser->result.kafka.len = kept;
     return PK_OK;
 }
 
@@ -386,7 +446,7 @@ static enum pk_status convert(struct parser *parser, const struct option *option
         ret_value->text = given->text;
         return PK_OK;
     case OPTION_SECRET_FILE:
-        return given->text ? read_secret(parser, given, &ret_value->text) : (ret_value->text = NULL, PK_OK);
+        return given->text ? read_secret(parser, given->from, given->text, &ret_value->text) : (ret_value->text = NULL, PK_OK);
     case OPTION_BOOL:
         problem = given->text ? parse_flag(given->text, &value.flag) : NULL;
         break;
@@ -481,6 +541,8 @@ enum pk_status options_parse(const struct option_set *set, const char *command, 
                                          arena_printf(arena, "default of %s", set->option[i].name)};
     enum pk_status status = parse(&parser, argc, argv);
     if (status == PK_OK && !parser.result.help)
+        status = read_kafka_secrets(&parser);
+    if (status == PK_OK && !parser.result.help)
         status = convert_all(&parser, ret_values);
     if (status != PK_OK) {
         pk_vec_done(&parser.result.kafka);
@@ -549,7 +611,7 @@ void options_help(const struct option_set *set, const char *command, struct pk_b
     }
     if (!config)
         help_line(out, "config", "FILE", "read options from this file: lines of 'name = value', # comments", NULL);
-    help_line(out, "kafka.PROPERTY", "VALUE", "any librdkafka property, passed through", NULL);
+    help_line(out, "kafka.PROPERTY", "VALUE", "any librdkafka property, passed through; a secret one as kafka.PROPERTY-file FILE", NULL);
     help_line(out, "help", "", "show this", NULL);
     pk_buf_printf(out, "Every option can also be set in the environment as %sNAME, capitals and underscores.\n",
                   set->env_prefix);
@@ -571,7 +633,8 @@ void options_example(const struct option_set *set, struct pk_buf *out)
             pk_buf_printf(out, " (%s)", option->commands);
         pk_buf_printf(out, "\n#%s = %s\n", written_name(option, name), option->fallback ? option->fallback : "");
     }
-    pk_buf_text(out, "\n# Any librdkafka property passes through.\n#kafka.security.protocol = ssl\n");
+    pk_buf_text(out, "\n# Any librdkafka property passes through; one that is a secret is read from a file of its own.\n"
+                     "#kafka.security.protocol = sasl_ssl\n#kafka.sasl.password-file = /etc/polku/kafka.password\n");
 }
 
 /* `|` ends a cell of a Markdown table. */

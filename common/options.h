@@ -5,8 +5,11 @@
  * page in docs come from that table. Sources, later wins: the default, a file given by --config
  * (`name = value` lines, # comments), environment POLKU_NAME (dashes become underscores, upper case),
  * --name value or --name=value. Unknown names are errors that name the nearest known one.
- * `kafka.*` (file, argument) passes through to librdkafka untouched. Secret options are read from a
- * file named by `<name>-file`, never from an argument, and are masked wherever options are printed. */
+ * `kafka.*` (file, argument) passes through to librdkafka untouched.
+ *
+ * Secrets come from files of their own only: a secret option, and a property of librdkafka that is one, is given as
+ * `<name>-file` with the name of the file. As a value it is refused, also in the file of options, and the sentence
+ * does not repeat it. */
 #ifndef POLKU_OPTIONS_H
 #define POLKU_OPTIONS_H
 
@@ -39,7 +42,11 @@ struct options_result {
     PK_VEC(struct kafka_property) kafka;
     PK_VEC(const char *) rest; /* positional arguments in order */
     bool help;                 /* --help or -h was given; the values are not filled then */
+    const char *exposed;       /* files of secrets that every user of this machine may read; NULL = none */
 };
+
+/* Is this property of librdkafka, without "kafka.", a secret? */
+bool options_kafka_secret(const char *name);
 
 /* Fills the program's struct `ret_values`. Text lives in `arena`. PK_REJECT with a sentence that names
  * the source ("argument", "POLKU_X", "FILE:LINE"). argv[0] is the first argument, not the program. */

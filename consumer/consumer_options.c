@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "consumer_options.h"
+#include "store_conninfo.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -70,6 +71,8 @@ enum pk_status consumer_options_parse(const char *command, int argc, char *const
         status = read_words(&options, err);
         if (status == PK_OK)
             status = check_together(command, &options, err);
+        if (status == PK_OK)
+            status = store_conninfo(options.database, options.database_password, arena, &options.database, err);
     }
     if (status == PK_OK) {
         *ret = options;

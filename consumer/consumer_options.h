@@ -9,6 +9,7 @@
 #include "rules.h"
 #include "schema_set.h"
 
+/* `database` holds the password of `database_password` too: it is for libpq, never for a sentence. */
 struct consumer_options {
 #define X(member, ctype, name, commands, kind, fallback, min, max, value_name, help) ctype member;
 #include "consumer_options.def"

@@ -9,6 +9,7 @@
 #include "consumer_commands.h"
 #include "log.h"
 #include "nearest.h"
+#include "process.h"
 
 volatile sig_atomic_t consumer_stop, consumer_leave_within;
 
@@ -133,6 +134,13 @@ static void catch_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
+static void tell_of_exposed_secrets(const struct consumer_options *options)
+{
+    if (options->rest.exposed)
+        log_write(LOG_WARN, "every user of this machine may read a secret", "file=\"%s\" do=\"chmod o= FILE\"",
+                  options->rest.exposed);
+}
+
 static int run(const struct command *command, int argc, char *argv[])
 {
     struct pk_arena arena = {0};
@@ -146,8 +154,9 @@ static int run(const struct command *command, int argc, char *argv[])
         code = command_help(command);
     } else {
         log_setup(options.level, options.format, "polku-consumer");
-        if (options.database_password)
-            setenv("PGPASSWORD", options.database_password, 1);
+        if (options.core_files)
+            process_allow_core_files();
+        tell_of_exposed_secrets(&options);
         catch_signals();
         code = command->run(&options);
     }
@@ -162,6 +171,7 @@ int main(int argc, char *argv[])
     /* Records are allocated by the threads of Kafka's client and freed by ours; an arena for each thread would keep what
      * it once held. */
     mallopt(M_ARENA_MAX, 2);
+    process_close();
     const char *name = argc > 1 ? argv[1] : "";
     if (strcmp(name, "--version") == 0) {
         puts("polku-consumer " POLKU_VERSION);

@@ -5,6 +5,7 @@
 
 #include "log.h"
 #include "nearest.h"
+#include "process.h"
 #include "producer_commands.h"
 
 volatile sig_atomic_t producer_stop;
@@ -106,6 +107,10 @@ static int run(const struct command *command, int argc, char *argv[])
         if (status == PK_OK)
             status = set_up_log(&options, &err);
         if (status == PK_OK) {
+            if (options.core_files)
+                process_allow_core_files();
+            if (rest.exposed)
+                log_write(LOG_WARN, "every user of this machine may read a secret", "file=\"%s\" do=\"chmod o= FILE\"", rest.exposed);
             catch_signals();
             code = command->run(&options);
         } else {
@@ -120,6 +125,7 @@ static int run(const struct command *command, int argc, char *argv[])
 
 int main(int argc, char *argv[])
 {
+    process_close();
     if (argc < 2)
         return usage(stderr);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)

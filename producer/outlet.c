@@ -95,8 +95,6 @@ static enum pk_status open_kafka(struct outlet *o, struct pk_err *err)
     snprintf(timeout, sizeof timeout, "%" PRId64, options->delivery_timeout / 1000);
     PK_VEC(struct polku_property) property = {0};
     *pk_vec_push(&property) = (struct polku_property){"message.timeout.ms", timeout};
-    if (options->password)
-        *pk_vec_push(&property) = (struct polku_property){"sasl.password", options->password};
     for (size_t i = 0; i < options->rest.kafka.len; i++)
         *pk_vec_push(&property) =
             (struct polku_property){options->rest.kafka.ptr[i].name, options->rest.kafka.ptr[i].value};

@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -363,6 +364,10 @@ Test(options, mistakes_name_their_source_and_the_nearest_option)
         {"run", ARGS("--config", "/nowhere"), "argument --config: cannot open /nowhere"},
         {"run", ARGS("-x"), "argument -x: options start with two dashes"},
         {"run", ARGS("--kafka."), "argument --kafka.: needs a value"},
+        {"run", ARGS("--kafka.sasl.password=hunter2"), "argument --kafka.sasl.password: kafka.sasl.password is a secret; put it "
+         "into a file and name that with kafka.sasl.password-file"},
+        {"run", ARGS("--kafka.ssl.key.pem", "hunter2"), "argument --kafka.ssl.key.pem: kafka.ssl.key.pem is a secret"},
+        {"run", ARGS("--kafka.sasl.password-file=/nowhere"), "kafka.sasl.password-file: cannot open /nowhere"},
     };
     for (size_t i = 0; i < PK_COUNT(bad); i++) {
         struct values values = {.records = 77};
@@ -371,6 +376,7 @@ Test(options, mistakes_name_their_source_and_the_nearest_option)
         cr_assert_eq(parse_options(bad[i].command, &values, &result, &err, bad[i].argv), PK_REJECT, "%s", bad[i].wanted);
         cr_assert_eq(strncmp(err.text, bad[i].wanted, strlen(bad[i].wanted)), 0, "%s", err.text);
         cr_assert_eq(values.records, 77, "outputs stay untouched on failure");
+        cr_assert_not(strstr(err.text, "hunter2"));
     }
     setenv("POLKU_LINGER", "soon", 1);
     struct pk_err err = {0};
@@ -388,8 +394,50 @@ Test(options, a_secret_comes_from_its_file_without_the_line_end)
     setenv("POLKU_PASSWORD_FILE", path, 1);
     cr_assert_eq(parse_options("run", &values, &result, &err, ARGS(NULL)), PK_OK, "%s", err.text);
     cr_assert_str_eq(values.password, "hunter 2");
+    cr_assert_null(result.exposed, "mkstemp's mode is 0600");
+    result_done(&result);
+
+    chmod(path, 0640);
+    cr_assert_eq(parse_options("run", &values, &result, &err, ARGS(NULL)), PK_OK, "%s", err.text);
+    cr_assert_null(result.exposed, "a group may be meant to read it");
+    result_done(&result);
+
+    chmod(path, 0604);
+    cr_assert_eq(parse_options("run", &values, &result, &err, ARGS(NULL)), PK_OK, "%s", err.text);
+    cr_assert_str_eq(result.exposed, path);
     result_done(&result);
     unlink(path);
+}
+
+Test(options, secrets_of_kafka_come_from_files_too)
+{
+    struct values values = {0};
+    struct options_result result = {0};
+    struct pk_err err = {0};
+    char path[64], config[64], line[300];
+    snprintf(path, sizeof path, "%s", write_temporary("hunter 2\n"));
+    snprintf(line, sizeof line, "kafka.sasl.username = u\nkafka.sasl.password-file = %s\n", path);
+    snprintf(config, sizeof config, "%s", write_temporary(line));
+    cr_assert_eq(parse_options("run", &values, &result, &err, ARGS("--config", config, "--kafka.ssl.key.password-file", path)),
+                 PK_OK, "%s", err.text);
+    cr_assert_eq(result.kafka.len, 3);
+    cr_assert_str_eq(result.kafka.ptr[1].name, "sasl.password");
+    cr_assert_str_eq(result.kafka.ptr[1].value, "hunter 2");
+    cr_assert_str_eq(result.kafka.ptr[2].name, "ssl.key.password");
+    result_done(&result);
+
+    unlink(path);
+    const struct option without_brokers[] = {table[1]};
+    const struct option_set other = {without_brokers, 1, "polku-test", "POLKU_"};
+    cr_assert_eq(options_parse(&other, "run", 2, ARGS("--config", config), &arena, &values, &result, &err), PK_OK,
+                 "not read where Kafka is not used: %s", err.text);
+    cr_assert_eq(result.kafka.len, 1);
+    result_done(&result);
+
+    char *plain = write_temporary("kafka.sasl.password = hunter2\n");
+    cr_assert_eq(parse_options("run", &values, &result, &err, ARGS("--config", plain)), PK_REJECT, "not in the file of options either");
+    cr_assert(strstr(err.text, ":1: kafka.sasl.password is a secret") && !strstr(err.text, "hunter2"), "%s", err.text);
+    unlink(plain), unlink(config);
 }
 
 Test(options, help_says_so_and_asks_for_no_values)

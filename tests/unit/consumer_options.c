@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "consumer_options.h"
+#include "store_conninfo.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -105,4 +106,28 @@ Test(consumer_options, inputs_are_read_together_and_the_key_is_wanted)
     cr_assert_eq(inputs.warnings.list.len, 0, "the default rules use the vocabulary");
     consumer_inputs_done(&inputs);
     refuses(consumer_inputs_load(&options, false, &inputs, &err), "--hash-key-file is missing");
+}
+
+Test(consumer_options, the_password_joins_the_conninfo)
+{
+    const char *text = NULL;
+    cr_assert_eq(store_conninfo("host=db1 dbname=polku", "it's \\ secret", &arena, &text, &err), PK_OK, "%s", err.text);
+    cr_assert(strstr(text, "host='db1'") && strstr(text, "password='it\\'s \\\\ secret'"), "%s", text);
+    cr_assert_eq(store_conninfo("postgresql://polku_app@db1/polku?sslmode=verify-full", "p", &arena, &text, &err), PK_OK);
+    cr_assert(strstr(text, "user='polku_app'") && strstr(text, "sslmode='verify-full'") && strstr(text, "password='p'"), "%s", text);
+    cr_assert_eq(store_conninfo("", NULL, &arena, &text, &err), PK_OK);
+    cr_assert_str_eq(text, "");
+}
+
+Test(consumer_options, a_conninfo_with_a_password_is_refused_and_not_repeated)
+{
+    refuses(PARSE("run", "--database=host=db1 password=hunter2"), "--database-password-file");
+    cr_expect_not(strstr(err.text, "hunter2"));
+    refuses(PARSE("run", "--database=postgresql://me:hunter2@db1/polku"), "--database-password-file");
+    cr_expect_not(strstr(err.text, "hunter2"));
+    refuses(PARSE("run", "--database=postgresql://me:hunter2@[db1/polku"), "no connection string");
+    cr_expect_not(strstr(err.text, "hunter2"), "%s", err.text);
+    refuses(PARSE("run", "--database=host=db1 password=a hunter2"), "no connection string");
+    cr_expect_not(strstr(err.text, "hunter2"), "%s", err.text);
+    refuses(PARSE("run", "--database=host=db1 port"), "port");
 }
