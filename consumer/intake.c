@@ -354,7 +354,7 @@ void intake_fill(struct intake_record *record, uint32_t index, const char *topic
     *record = (struct intake_record){
         .index = index,
         .topic = topic,
-        .partition = part->partition,
+        .partition = message->partition,
         .offset = message->offset,
         .at_us = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE || at_ms < 0 || at_ms >= TIME_END_MS ? PK_NO_TIME
                                                                                                : at_ms * 1000,
