@@ -2,9 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # postgres.sh - a private PostgreSQL cluster in a folder; no system service is touched.
 #
-#   postgres.sh start DIR [--no-fsync]   starts it (makes it first), prints the conninfo of its owner
+#   postgres.sh start DIR [--no-fsync] [--tls CERTIFICATES]
+#                                        starts it (makes it first), prints the conninfo of its owner
 #   postgres.sh stop DIR                 stops it; the data stay
 #   postgres.sh restart DIR MODE         restarts it in the same place; fast: breaks off, immediate: crashes
+#   postgres.sh standby DIR PRIMARY [--no-fsync]   makes it a copy of the running cluster in PRIMARY that follows it
+#                                        asynchronously, starts it, prints its conninfo
+#   postgres.sh promote DIR              makes a standby the primary
+#   postgres.sh crash DIR                kills all its processes with -9; it stays down
 #   postgres.sh remove DIR               stops it and deletes the data
 #   postgres.sh status DIR               prints the conninfo; exit code 1 when it does not run
 #
@@ -12,11 +17,12 @@
 # others) and on a free port of 127.0.0.1 (password in DIR/password). Started by root it runs as the
 # user `postgres`, because PostgreSQL refuses root; where that user cannot reach DIR, the data lie in a
 # folder under /tmp that DIR/place names. start on a running cluster prints its conninfo again.
+# With --tls (a folder of certificates.sh) the port also speaks TLS, and polku_certificate logs in by certificate.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage() {
-    sed -n '3,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '3,19s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
 }
 [ $# -ge 2 ] || usage
@@ -24,14 +30,26 @@ command=$1
 dir=$(absolute "$2")
 shift 2
 mode=fast
+primary=
+if [ "$command" = standby ]; then
+    [ $# -gt 0 ] || usage
+    primary=$(absolute "$1")
+    shift
+fi
 if [ "$command" = restart ] && [ $# -gt 0 ]; then
     mode=$1
     shift
 fi
 fsync=on
+certificates=
 while [ $# -gt 0 ]; do
     case "$1" in
     --no-fsync) fsync=off ;;
+    --tls)
+        need_value "$1" $#
+        certificates=$(absolute "$2")
+        shift
+        ;;
     *) usage ;;
     esac
     shift
@@ -112,6 +130,37 @@ make_cluster() {
     touch "$base/complete"
 }
 
+make_standby() {
+    local base=$1
+    [ ! -e "$base/complete" ] || return 0
+    rm -rf "$base/data"
+    cp "$primary/password" "$dir/password"
+    as_server "${bin}pg_basebackup" -D "$base/data" -R -X stream -c fast -h "$(<"$primary/socket")" -p "$(<"$primary/port")" \
+        -U polku --no-password >"$dir/initdb.log" 2>&1 </dev/null || {
+        tail -n 20 "$dir/initdb.log" >&2
+        die "pg_basebackup failed, see $dir/initdb.log"
+    }
+    touch "$base/complete"
+}
+
+# PostgreSQL wants its key for itself. Certificates of clients are asked for from this user only.
+set_up_tls() {
+    local base=$1 name
+    for name in server.pem server.key ca.pem; do
+        as_server tee "$base/data/$name" >/dev/null <"$certificates/$name"
+        as_server chmod 0600 "$base/data/$name"
+    done
+    as_server grep -q polku_certificate "$base/data/pg_hba.conf" ||
+        as_server sed -i '1i hostssl all polku_certificate 127.0.0.1/32 cert' "$base/data/pg_hba.conf"
+    as_server tee -a "$base/data/polku.conf" >/dev/null <<EOF
+ssl = on
+ssl_cert_file = 'server.pem'
+ssl_key_file = 'server.key'
+ssl_ca_file = 'ca.pem'
+ssl_min_protocol_version = 'TLSv1.2'
+EOF
+}
+
 # The socket's folder has a short path of its own: a socket's path may have 107 bytes at most.
 make_socket_folder() {
     local socket
@@ -141,6 +190,7 @@ log_timezone = 'UTC'
 log_line_prefix = '%m [%p] %q%a '
 log_checkpoints = off
 EOF
+    [ -z "$certificates" ] || set_up_tls "$base"
     as_server "${bin}pg_ctl" start -D "$base/data" -w -t 60 -s -l "$base/server.log" </dev/null >/dev/null 2>&1 9>&-
 }
 
@@ -152,7 +202,11 @@ start() {
     local base port try
     find_place
     base=$(place)
-    make_cluster "$base"
+    if [ -n "$primary" ]; then
+        make_standby "$base"
+    else
+        make_cluster "$base"
+    fi
     make_socket_folder
     for try in {1..5}; do
         wait_until 20 is_buried "$base/data/postmaster.pid" || true
@@ -198,8 +252,27 @@ restart() {
     die "PostgreSQL did not start again, see $base/server.log"
 }
 
+promote() {
+    local base
+    base=$(place) || die "no cluster in $dir"
+    as_server "${bin}pg_ctl" promote -D "$base/data" -w -t 60 -s >/dev/null || die "PostgreSQL in $base is not promoted"
+}
+
+# The parent first, lest it starts others.
+crash() {
+    local base pid children
+    base=$(place) && [ -s "$base/data/postmaster.pid" ] && read -r pid <"$base/data/postmaster.pid" || die "no cluster runs in $dir"
+    children=$(ps -o pid= --ppid "$pid" || true)
+    # shellcheck disable=SC2086 # a list of numbers
+    kill -9 "$pid" $children 2>/dev/null || true
+    wait_until 20 is_buried "$base/data/postmaster.pid" || die "PostgreSQL in $base is not gone"
+}
+
 case "$command" in
 start) start ;;
+standby) start ;;
+promote) promote ;;
+crash) crash ;;
 restart) restart ;;
 stop) stop ;;
 remove)
