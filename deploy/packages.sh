@@ -16,7 +16,7 @@ packages_of() {
             libsodium-dev libyaml-dev libcriterion-dev tzdata python3 python3-yaml
         ;;
     run) echo postgresql-15 postgresql-client-15 kcat tzdata ;;
-    test) echo git ca-certificates openjdk-17-jre-headless maven ;;
+    test) echo git ca-certificates openssl openjdk-17-jre-headless maven ;;
     chroot) echo debootstrap git ;;
     *)
         echo "deploy/packages.sh: no group '$1'; there are build, run, test, chroot" >&2

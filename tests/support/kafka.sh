@@ -4,6 +4,7 @@
 #
 #   kafka.sh fetch CACHE                  copies the jars to CACHE (once); exit code 3: Maven reaches no repository
 #   kafka.sh start DIR CACHE [--nodes N]  starts N nodes (default 1, or 3), prints the bootstrap address
+#      with --secure CERTIFICATES USER=PASSWORDFILE[,...] each node has a second listener: see below
 #   kafka.sh topic DIR NAME PARTITIONS [NAME=VALUE...]    makes a topic, in all its replicas
 #   kafka.sh stop DIR                     stops the nodes; the data stay, and start goes on with them
 #   kafka.sh kill-node DIR N              kill -9 of one node
@@ -17,17 +18,21 @@
 #
 # Every node is broker and controller. Nothing is ever deleted by age, because the tests publish old and
 # future times; topics that nobody made come into being with 6 partitions. Needs Java 17 and, for fetch, Maven.
+#
+# The secure listener (DIR/nodeN/secure holds its port) speaks TLS with the certificate of certificates.sh, for the name
+# `localhost`, and takes the users by SCRAM-SHA-512. They may do nothing until an ACL allows it; the plain listener may do all.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 . "$here/lib.sh"
 
 usage() {
-    sed -n '3,19s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '3,23s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
 }
 [ $# -ge 2 ] || usage
 command=$1
 dir=$(absolute "$2")
+certificates= users=
 shift 2
 
 fetch() {
@@ -113,6 +118,7 @@ configure() {
         mkdir -p "$dir/node$n"
         free_port >"$dir/node$n/port"
         free_port >"$dir/node$n/controller"
+        [ -z "$certificates" ] || free_port >"$dir/node$n/secure"
         free_port >"$dir/node$n/proxied"
         free_port >"$dir/node$n/proxy"
         voters+=,$n@127.0.0.1:$(<"$dir/node$n/controller")
@@ -155,7 +161,14 @@ num.io.threads=4
 background.threads=2
 broker.session.timeout.ms=6000
 EOF
-        jvm 128m kafka.tools.StorageTool format --cluster-id "$(<"$dir/cluster")" \
+        local scram=() user
+        if [ -n "$certificates" ]; then
+            configure_secure "$n"
+            for user in ${users//,/ }; do
+                scram+=(--add-scram "SCRAM-SHA-512=[name=${user%%=*},password=$(<"${user#*=}")]")
+            done
+        fi
+        jvm 128m kafka.tools.StorageTool format "${scram[@]}" --cluster-id "$(<"$dir/cluster")" \
             --config "$dir/node$n/server.properties" >"$dir/node$n/format.log" 2>&1 </dev/null &
     done
     wait
@@ -165,6 +178,25 @@ EOF
             die "Kafka's storage could not be formatted"
         }
     done
+}
+
+configure_secure() {
+    local settings=$dir/node$1/server.properties port
+    port=$(<"$dir/node$1/secure")
+    sed -i -e "s|^listeners=.*|&,SECURE://127.0.0.1:$port|" -e "s|^advertised.listeners=.*|&,SECURE://localhost:$port|" \
+        -e 's|^listener.security.protocol.map=.*|&,SECURE:SASL_SSL|' "$settings"
+    cat >>"$settings" <<EOF
+sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+ssl.keystore.type=PEM
+ssl.keystore.location=$certificates/server-all.pem
+ssl.truststore.type=PEM
+ssl.truststore.location=$certificates/ca.pem
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+connection.failed.authentication.delay.ms=100
+EOF
+    chmod 0600 "$settings"
 }
 
 # In a session of its own, so that the caller's Ctrl-C reaches the caller only.
@@ -184,6 +216,12 @@ start() {
             need_value "$@"
             count=$2
             shift
+            ;;
+        --secure)
+            [ $# -ge 3 ] || usage
+            certificates=$(absolute "$2")
+            users=$3
+            shift 2
             ;;
         *) usage ;;
         esac
