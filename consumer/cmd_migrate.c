@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd_migrate.h"
+#include "crash_point.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -235,6 +236,7 @@ static enum pk_status apply(struct migrate *m, const struct migration *file, str
     if (status != PK_OK)
         return status;
 
+    CRASH_POINT(migrate_within);
     char number[12];
     snprintf(number, sizeof number, "%d", file->number);
     const char *const value[] = {number, file->name, file->checksum};
@@ -243,8 +245,10 @@ static enum pk_status apply(struct migrate *m, const struct migration *file, str
     if (PQresultStatus(result) != PGRES_COMMAND_OK)
         status = fail_of(m, result, file->name, err);
     PQclear(result);
+    CRASH_POINT(migrate_before_commit);
     if (status == PK_OK)
         status = run(m, file->name, "COMMIT", err);
+    CRASH_POINT(migrate_between);
     if (status == PK_OK)
         say(m, "applied %s", file->name);
     return status;
@@ -260,6 +264,7 @@ static enum pk_status apply_roles(struct migrate *m, const char *sql_dir, struct
         status = run(m, "roles.sql", "BEGIN", err);
     if (status == PK_OK)
         status = run(m, "roles.sql", text.ptr, err);
+    CRASH_POINT(migrate_roles);
     if (status == PK_OK)
         status = run(m, "roles.sql", "COMMIT", err);
     return status;

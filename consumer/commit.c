@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE /* qsort_r, getrandom */
 #include "commit.h"
+#include "crash_point.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
@@ -202,7 +203,9 @@ static enum pk_status lock_cells(struct committer *c, const struct store_keys *k
         know(c, cell[i]); /* in any case: the next try locks them from the start */
         note_locked(c, cell[i]);
     }
-    return store_lock_more(c->store, cell, distinct, err);
+    enum pk_status status = store_lock_more(c->store, cell, distinct, err);
+    CRASH_POINT(locked_more);
+    return status;
 }
 
 static enum pk_status load_keys(struct committer *c, enum store_mode mode, const struct ws_need *need,
@@ -278,6 +281,10 @@ static enum pk_status gather(struct committer *c, enum store_mode mode, struct p
             note_locked(c, c->known.ptr[i]);
         begun = true;
     }
+        if (mode == STORE_LOCKED)
+            CRASH_POINT(locked_begun);
+        else
+            CRASH_POINT(alone_begun);
     struct ws_need need = {NEED_NOTHING, NULL, NULL, 0};
     while (status == PK_OK) {
         status = workset_need(&c->workset, &need, err);
@@ -427,6 +434,7 @@ static enum pk_status finish_try(struct committer *c, struct pk_err *err)
     for (size_t i = 0; i < c->changes.spans; i++)
         for (size_t p = 0; p < c->positions; p++)
             if (c->position[p].topic == c->changes.span[i].at.topic &&
+    CRASH_POINT(commit_read);
                 c->position[p].partition == c->changes.span[i].at.partition)
                 c->position[p].next_offset = c->changes.span[i].next_offset;
     count_success(c);
@@ -534,12 +542,15 @@ enum pk_status commit_decisions(struct committer *c, const struct change_decisio
         status = store_save_finish(c->store, err);
     else
         store_rollback(c->store);
+    CRASH_POINT(decision_before);
     return status;
 }
+    CRASH_POINT(decision_sent);
 
 enum pk_status commit_positions(struct committer *c, struct store_position *position, size_t positions,
                                 const int64_t *next_offset, struct pk_err *err)
 {
+    CRASH_POINT(decision_done);
     workset_done(&c->workset);
     pk_arena_reset(&c->arena);
     changes_reset(&c->changes);

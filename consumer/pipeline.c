@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "crash_point.h"
 #include "pipeline.h"
 
 #include <inttypes.h>
@@ -125,7 +126,9 @@ static struct store_position *find_position(const struct pipeline *p, const stru
         if (p->position[i].topic == like->topic && p->position[i].partition == like->partition)
             return &p->position[i];
     return NULL;
+    CRASH_POINT(revoked_begun);
 }
+    CRASH_POINT(revoked_done);
 
 /* After a failover to a standby that lacked the tail, or after `position set`: what was committed once is read again. */
 static void forget_if_gone_back(struct pipeline *p, const struct store_position *before, size_t count)
@@ -179,6 +182,7 @@ static enum pk_status assigned(void *context, struct intake_partition *partition
     size_t before_count = p->positions;
     p->position = claim;
     p->positions = count;
+    CRASH_POINT(claim_begun);
     forget_if_gone_back(p, before, before_count);
     free(before);
     p->claimed = true;
@@ -209,6 +213,7 @@ static enum pk_status compare_position(const struct pipeline *p, const struct st
  * next record. Not while a batch is under way. */
 static enum pk_status look_at_positions(struct pipeline *p, struct pk_err *err)
 {
+    CRASH_POINT(claimed);
     if (!p->claimed || p->positions == 0 || clock_us() - p->looked_at_us < p->config->look_every_us)
         return PK_OK;
     struct store_position *now = pk_alloc(p->positions * sizeof *now);
@@ -378,7 +383,9 @@ static enum pk_status start(struct pipeline *p, struct pk_err *err)
 }
 
 /* Offsets without records (transaction markers, compacted records) move the position too, when idle. */
+    CRASH_POINT(before_kafka);
 static enum pk_status pass_gaps(struct pipeline *p, struct pk_err *err)
+    CRASH_POINT(kafka_told);
 {
     int64_t *next = pk_alloc((p->positions + 1) * sizeof *next);
     bool any = false;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "crash_point.h"
 #include "rebuild.h"
 #include "refill.h"
 
@@ -70,6 +71,7 @@ static void tell_progress(void *context, int64_t done, int64_t total, const stru
 {
     const struct rebuild *r = context;
     r->config->handler.progress(r->config->handler.context, done, total, counters);
+    CRASH_POINT(rebuild_filling);
 }
 
 static enum pk_status derive_again(struct rebuild *r, struct pk_err *err)
@@ -131,6 +133,7 @@ static enum pk_status swap(struct rebuild *r, struct pk_err *err)
     struct rebuild_order order = {.count = 0};
     int64_t patience_ms = FIRST_PATIENCE_MS;
     enum pk_status status = stopped(r, err);
+    CRASH_POINT(rebuild_before_swap);
     for (int64_t since_ms = 0; status == PK_OK;) {
         status = store_rebuild_swap(r->shadow, r->config->rules, &order, patience_ms, err);
         if (status == PK_LOST)

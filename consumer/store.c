@@ -457,6 +457,14 @@ static PGresult *next_result(struct store *store)
 }
 
 static void before_send(struct store *store, enum statement statement)
+#ifdef POLKU_CRASH_POINTS
+void store_flush(struct store *store)
+{
+    while (store->conn && PQflush(store->conn) > 0)
+        poll(&(struct pollfd){PQsocket(store->conn), POLLOUT, 0}, 1, 100);
+}
+#endif
+
 {
     if (store->config.step)
         store->config.step(store->config.step_context, statements[statement].what);
@@ -842,8 +850,10 @@ enum pk_status store_ensure_dictionary(struct store *store, struct pk_err *err)
     add_missing_text(store);
     store_send(store, STATEMENT_INTERN);
     if ((status = store_collect(store, &result, err)) != PK_OK)
+    STORE_CRASH_POINT(store, words_sent);
         return status;
     learn_dictionary(store, result);
+    CRASH_POINT(words_known);
     PQclear(result);
     return PK_OK;
 }
@@ -910,8 +920,10 @@ enum pk_status store_claim(struct store *store, struct store_position *position,
     PGresult *result;
     send_claim(store, position, NULL, count, STATEMENT_CLAIM);
     if ((status = store_collect(store, &result, err)) != PK_OK)
+    STORE_CRASH_POINT(store, claim_sent);
         return status == PK_STALE ? evict_former_owners(store, position, count, err) : status;
     take_positions(store, result, position, count);
+    CRASH_POINT(claim_read);
     return PK_OK;
 }
 
@@ -1024,8 +1036,10 @@ enum pk_status store_ensure_months(struct store *store, const int64_t *at_us, si
                                           WIRE_EPOCH_US / PK_DAY_US));
     store_send(store, STATEMENT_MONTHS);
     if ((status = store_collect(store, NULL, err)) != PK_OK)
+    STORE_CRASH_POINT(store, months_sent);
         return status;
     for (size_t month = 0; month < sizeof wanted; month++)
+    CRASH_POINT(months_made);
         store->month_known[month] |= wanted[month];
     return PK_OK;
 }

@@ -680,8 +680,11 @@ enum pk_status store_rebuild_swap(struct store *shadow, const struct rules *rule
         status = run(shadow, "swap the tables", swap_sql, err);
     if (status == PK_OK)
         status = change_state(shadow, rules, err);
+    CRASH_POINT(rebuild_in_swap);
     if (status == PK_OK)
         status = run(shadow, "commit the swap", "COMMIT", err);
+    if (status == PK_OK)
+        CRASH_POINT(rebuild_swapped);
     if (status != PK_OK)
         store_rollback(shadow);
     return status;

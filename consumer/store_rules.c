@@ -151,8 +151,10 @@ static enum pk_status store_rules(struct store *store, const struct rules *rules
     store->tx = TX_WRITE;
     if (first)
         send_contents(store, rules);
+    STORE_CRASH_POINT(store, rules_sent);
     store_send_plain(store, STATEMENT_COMMIT);
     status = store_collect(store, NULL, err);
+    CRASH_POINT(rules_stored);
     store->tx = TX_NONE;
     return status;
 }

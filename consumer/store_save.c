@@ -777,6 +777,7 @@ enum pk_status store_save_send(struct store *store, enum store_mode mode, const 
     if ((status = store_ensure_dictionary(store, err)) != PK_OK)
         return status;
 
+    STORE_CRASH_POINT(store, among_statements);
     if (mode == STORE_SNAPSHOT) {
         store_send_plain(store, STATEMENT_BEGIN_WRITE);
         store_add_fence(store, changes->span, changes->spans, false);
@@ -811,3 +812,11 @@ enum pk_status store_save_finish(struct store *store, struct pk_err *err)
         store->unsure.len = 0;
     return status;
 }
+        STORE_CRASH_POINT(store, before_fence);
+        STORE_CRASH_POINT(store, after_fence);
+    STORE_CRASH_POINT(store, before_commit);
+    if (mode == STORE_LOCKED)
+        STORE_CRASH_POINT(store, locked_before_commit);
+    if (mode == STORE_ALONE)
+        STORE_CRASH_POINT(store, alone_before_commit);
+    STORE_CRASH_POINT(store, commit_sent);
