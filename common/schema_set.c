@@ -8,8 +8,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
-enum { MAX_SCHEMA_FILE = 1 << 20 };
+enum { MAX_SCHEMA_FILE = 1 << 20, MAX_ASKED = 100000, GRACES = 6, GRACE_SHARE = 10 };
+static const int64_t ASK_AGAIN_US = 30 * PK_SECOND_US; /* for an id that was unknown */
 
 struct known_schema {
     char *name; /* path below the folder, or "built-in" */
@@ -21,9 +23,23 @@ struct known_id {
     const struct avro_plan *plan;
 };
 
+/* An id that the registry was asked for. */
+struct asked_id {
+    struct avro_plan *plan; /* NULL: not known, or no event can be read from it */
+    char *why;              /* no event can be read from it: for good, ids do not change */
+    int64_t first_us;       /* not known: since when it is asked for */
+    int64_t asked_us;       /* the last time */
+    bool given_up;          /* its grace is over */
+};
+
 struct schema_set {
     PK_VEC(struct known_schema) schema;
     PK_VEC(struct known_id) id;
+    bool ids_given; /* by a file; else the id 1 is a guess */
+    struct registry *registry;
+    struct pk_map asked; /* id -> struct asked_id */
+    int64_t grace_us;
+    int64_t budget_us, budget_at_us; /* how long ids may still be waited for in vain, and as of when */
     /* The last answer: nearly every record has the schema of the one before it. */
     struct wire_frame last;
     const struct avro_plan *last_plan;
@@ -131,6 +147,7 @@ static enum pk_status fill(struct schema_set *set, const char *folder, const cha
         *pk_vec_push(&set->id) = (struct known_id){1, set->schema.ptr[0].plan};
         return PK_OK;
     }
+    set->ids_given = true;
     status = read_folder(set, folder, "", err);
     if (status == PK_OK)
         status = read_folder(set, folder, "versions", err);
@@ -155,6 +172,42 @@ enum pk_status schema_set_open(const char *folder, const char *ids_path, struct 
     return PK_OK;
 }
 
+static int64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * PK_SECOND_US + now.tv_nsec / 1000;
+}
+
+static void asked_done(struct asked_id *asked)
+{
+    avro_plan_free(asked->plan);
+    free(asked->why);
+    free(asked);
+}
+
+static void forget_asked(struct schema_set *set)
+{
+    PK_MAP_EACH(&set->asked, entry)
+        asked_done(entry->value);
+    pk_map_clear(&set->asked);
+}
+
+/* Keeps what is known: plans are lent out. */
+static void forget_unknown(struct schema_set *set)
+{
+    struct pk_map kept = {0};
+    PK_MAP_EACH(&set->asked, entry) {
+        struct asked_id *asked = entry->value;
+        if (asked->plan)
+            pk_map_put(&kept, entry->key, asked);
+        else
+            asked_done(asked);
+    }
+    pk_map_done(&set->asked);
+    set->asked = kept;
+}
+
 void schema_set_close(struct schema_set *set)
 {
     if (!set)
@@ -163,9 +216,109 @@ void schema_set_close(struct schema_set *set)
         free(set->schema.ptr[i].name);
         avro_plan_free(set->schema.ptr[i].plan);
     }
+    forget_asked(set);
+    pk_map_done(&set->asked);
+    registry_close(set->registry);
     pk_vec_done(&set->schema);
     pk_vec_done(&set->id);
     free(set);
+}
+
+/* ---- the registry ---- */
+
+void schema_set_use_registry(struct schema_set *set, struct registry *registry, int64_t grace_us)
+{
+    set->registry = registry;
+    set->grace_us = grace_us;
+    set->budget_us = GRACES * grace_us;
+    set->budget_at_us = now_us();
+    if (!set->ids_given)
+        set->id.len = 0;
+}
+
+/* Passes the time until now: the budget for vain waits grows back, and an id that is waited for uses it up. */
+static void spend_budget(struct schema_set *set, int64_t now, int64_t waited_us)
+{
+    set->budget_us = PK_MIN(set->budget_us + (now - set->budget_at_us) / GRACE_SHARE, GRACES * set->grace_us);
+    set->budget_us = PK_MAX(set->budget_us - waited_us, INT64_C(0));
+    set->budget_at_us = now;
+}
+
+static enum pk_status not_known(struct schema_set *set, struct asked_id *asked, uint32_t id, int64_t now, struct pk_err *err)
+{
+    int64_t waited_us = asked->asked_us ? now - asked->asked_us : 0;
+    if (!asked->first_us)
+        asked->first_us = now;
+    asked->asked_us = now;
+    spend_budget(set, now, asked->given_up ? 0 : waited_us);
+    if (now - asked->first_us >= set->grace_us || set->budget_us == 0)
+        asked->given_up = true;
+    if (!asked->given_up)
+        return pk_fail(err, PK_RETRY, "the schema registry does not know the id %" PRIu32 " yet", id);
+    return pk_fail(err, PK_REJECT, "the schema registry does not know the id %" PRIu32, id);
+}
+
+/* The plan, or why there will never be one. */
+static enum pk_status learn(struct asked_id *asked, uint32_t id, struct pk_buf json)
+{
+    struct pk_err why;
+    struct pk_str text_of_schema = {json.ptr ? json.ptr : "", json.len};
+    if (avro_plan_compile((struct pk_str){0}, text_of_schema, &asked->plan, &why) == PK_OK)
+        return PK_OK;
+    struct pk_buf text = {0};
+    pk_buf_printf(&text, "the schema with the id %" PRIu32 " is none of events: %s", id, why.text);
+    free(asked->why);
+    asked->why = text.ptr;
+    return PK_REJECT;
+}
+
+static enum pk_status ask_registry(struct schema_set *set, struct asked_id *asked, uint32_t id, struct pk_err *err)
+{
+    struct pk_buf json PK_AUTO(pk_buf_done) = {0};
+    bool unknown;
+    enum pk_status status = registry_schema(set->registry, id, &json, &unknown, err);
+    if (status == PK_OK && learn(asked, id, json) == PK_OK)
+        return PK_OK;
+    if (status == PK_OK) { /* a copy on the disk may be damaged; what the registry says now is final */
+        registry_forget(set->registry, id);
+        pk_buf_reset(&json);
+        status = registry_schema(set->registry, id, &json, &unknown, err);
+        if (status == PK_OK && learn(asked, id, json) == PK_OK)
+            return PK_OK;
+        if (status == PK_OK)
+            return pk_fail(err, PK_REJECT, "%s", asked->why);
+        free(asked->why);
+        asked->why = NULL;
+    }
+    if (status == PK_REJECT && unknown)
+        return not_known(set, asked, id, now_us(), err);
+    if (status == PK_REJECT) {
+        free(asked->why);
+        asked->why = pk_strdup(err->text);
+    } else {
+        asked->first_us = asked->asked_us = 0; /* being away is no word about the id */
+    }
+    return status;
+}
+
+static enum pk_status find_in_registry(struct schema_set *set, uint32_t id, const struct avro_plan **ret_plan,
+                                       struct pk_err *err)
+{
+    struct asked_id *asked = pk_map_get(&set->asked, pk_hash_of(id));
+    if (asked && asked->why)
+        return pk_fail(err, PK_REJECT, "%s", asked->why);
+    if (asked && !asked->plan && asked->given_up && now_us() - asked->asked_us < ASK_AGAIN_US)
+        return pk_fail(err, PK_REJECT, "the schema registry does not know the id %" PRIu32, id);
+    if (!asked) {
+        if (set->asked.count >= MAX_ASKED)
+            forget_unknown(set);
+        asked = pk_alloc(sizeof *asked);
+        pk_map_put(&set->asked, pk_hash_of(id), asked);
+    }
+    enum pk_status status = asked->plan ? PK_OK : ask_registry(set, asked, id, err);
+    if (status == PK_OK)
+        *ret_plan = asked->plan;
+    return status;
 }
 
 static const struct avro_plan *look_up(const struct schema_set *set, const struct wire_frame *frame)
@@ -189,6 +342,11 @@ enum pk_status schema_set_find(struct schema_set *set, const struct wire_frame *
     bool same = set->last_plan && last->kind == frame->kind && last->schema_id == frame->schema_id &&
                 last->fingerprint == frame->fingerprint;
     const struct avro_plan *plan = same ? set->last_plan : look_up(set, frame);
+    if (!plan && frame->kind == WIRE_CONFLUENT && set->registry) {
+        enum pk_status status = find_in_registry(set, frame->schema_id, &plan, err);
+        if (status != PK_OK)
+            return status;
+    }
     if (!plan && frame->kind == WIRE_CONFLUENT)
         return pk_fail(err, PK_REJECT, "no schema is known under the id %" PRIu32, frame->schema_id);
     if (!plan)

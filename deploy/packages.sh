@@ -3,7 +3,7 @@
 # deploy/packages.sh [--list] GROUP... - the Debian 12 packages that Polku needs, in one place.
 #
 # Groups: build (compile; what the tests are made of), run (PostgreSQL and kcat for the embedded default),
-# test (Java and Maven for a real Kafka), chroot (tests/e2e/bare_root).
+# test (Java and Maven for a real Kafka and schema registry, Python's venv for clients of other makers), chroot (tests/e2e/bare_root).
 # As root it installs what is missing. Otherwise it prints the line that does and stops with exit code 1.
 # --list prints the names only. No system service is created, started or changed.
 set -euo pipefail
@@ -13,7 +13,7 @@ packages_of() {
     case "$1" in
     build)
         echo gcc libc6-dev cmake ninja-build pkg-config librdkafka-dev libavro-dev libpq-dev libjansson-dev \
-            libsodium-dev libyaml-dev libcriterion-dev tzdata python3 python3-yaml
+            libsodium-dev libyaml-dev libcurl4-openssl-dev libcriterion-dev tzdata python3 python3-yaml
         ;;
     run) echo postgresql-15 postgresql-client-15 kcat tzdata ;;
     test) echo git ca-certificates openssl openjdk-17-jre-headless maven ;;
