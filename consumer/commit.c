@@ -280,11 +280,11 @@ static enum pk_status gather(struct committer *c, enum store_mode mode, struct p
         for (size_t i = 0; i < c->known.len; i++)
             note_locked(c, c->known.ptr[i]);
         begun = true;
-    }
         if (mode == STORE_LOCKED)
             CRASH_POINT(locked_begun);
         else
             CRASH_POINT(alone_begun);
+    }
     struct ws_need need = {NEED_NOTHING, NULL, NULL, 0};
     while (status == PK_OK) {
         status = workset_need(&c->workset, &need, err);
@@ -430,11 +430,11 @@ static enum pk_status finish_try(struct committer *c, struct pk_err *err)
         distrust(c);
     if (status != PK_OK)
         return status;
+    CRASH_POINT(commit_read);
     workset_publish(&c->workset, &c->cache, c->changes.token);
     for (size_t i = 0; i < c->changes.spans; i++)
         for (size_t p = 0; p < c->positions; p++)
             if (c->position[p].topic == c->changes.span[i].at.topic &&
-    CRASH_POINT(commit_read);
                 c->position[p].partition == c->changes.span[i].at.partition)
                 c->position[p].next_offset = c->changes.span[i].next_offset;
     count_success(c);
@@ -536,21 +536,21 @@ enum pk_status commit_decisions(struct committer *c, const struct change_decisio
     enum pk_status status = PK_OK;
     while (status == PK_OK && again)
         status = prepare_decisions(c, decision, count, &again, err);
+    CRASH_POINT(decision_before);
     if (status == PK_OK)
         status = store_save_send(c->store, STORE_ALONE, &c->changes, err);
+    CRASH_POINT(decision_sent);
     if (status == PK_OK)
         status = store_save_finish(c->store, err);
     else
         store_rollback(c->store);
-    CRASH_POINT(decision_before);
+    CRASH_POINT(decision_done);
     return status;
 }
-    CRASH_POINT(decision_sent);
 
 enum pk_status commit_positions(struct committer *c, struct store_position *position, size_t positions,
                                 const int64_t *next_offset, struct pk_err *err)
 {
-    CRASH_POINT(decision_done);
     workset_done(&c->workset);
     pk_arena_reset(&c->arena);
     changes_reset(&c->changes);

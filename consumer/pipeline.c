@@ -104,7 +104,9 @@ static void revoked(void *context, const struct intake_partition *partition, siz
 {
     struct pipeline *p = context;
     (void)partition;
+    CRASH_POINT(revoked_begun);
     finish_in_callback(p);
+    CRASH_POINT(revoked_done);
     p->claimed = false;
     batch_reset(&p->batch[p->filling]);
     log_write(LOG_INFO, "partitions revoked", "count=%zu lost=%d", count, lost);
@@ -126,9 +128,7 @@ static struct store_position *find_position(const struct pipeline *p, const stru
         if (p->position[i].topic == like->topic && p->position[i].partition == like->partition)
             return &p->position[i];
     return NULL;
-    CRASH_POINT(revoked_begun);
 }
-    CRASH_POINT(revoked_done);
 
 /* After a failover to a standby that lacked the tail, or after `position set`: what was committed once is read again. */
 static void forget_if_gone_back(struct pipeline *p, const struct store_position *before, size_t count)
@@ -160,6 +160,7 @@ static enum pk_status assigned(void *context, struct intake_partition *partition
     struct pipeline *p = context;
     finish_in_callback(p);
     batch_reset(&p->batch[p->filling]);
+    CRASH_POINT(claim_begun);
     enum pk_status status = reconnect(p, err);
     struct store_position *claim = pk_alloc((count + 1) * sizeof *claim);
     for (size_t i = 0; i < count; i++)
@@ -182,7 +183,6 @@ static enum pk_status assigned(void *context, struct intake_partition *partition
     size_t before_count = p->positions;
     p->position = claim;
     p->positions = count;
-    CRASH_POINT(claim_begun);
     forget_if_gone_back(p, before, before_count);
     free(before);
     p->claimed = true;
@@ -191,6 +191,7 @@ static enum pk_status assigned(void *context, struct intake_partition *partition
     for (size_t i = 0; i < count; i++)
         partition[i].offset = claim[i].next_offset;
     log_write(LOG_INFO, "partitions claimed", "count=%zu", count);
+    CRASH_POINT(claimed);
     return PK_OK;
 }
 
@@ -213,7 +214,6 @@ static enum pk_status compare_position(const struct pipeline *p, const struct st
  * next record. Not while a batch is under way. */
 static enum pk_status look_at_positions(struct pipeline *p, struct pk_err *err)
 {
-    CRASH_POINT(claimed);
     if (!p->claimed || p->positions == 0 || clock_us() - p->looked_at_us < p->config->look_every_us)
         return PK_OK;
     struct store_position *now = pk_alloc(p->positions * sizeof *now);
@@ -353,7 +353,9 @@ static void tell_kafka(struct pipeline *p)
     for (size_t i = 0; i < p->positions; i++)
         at[i] = (struct intake_partition){symbol_text(p->config->symbols, p->position[i].topic).ptr,
                                           p->position[i].partition, p->position[i].next_offset};
+    CRASH_POINT(before_kafka);
     intake_commit(p->intake, at, p->positions);
+    CRASH_POINT(kafka_told);
     free(at);
 }
 
@@ -383,9 +385,7 @@ static enum pk_status start(struct pipeline *p, struct pk_err *err)
 }
 
 /* Offsets without records (transaction markers, compacted records) move the position too, when idle. */
-    CRASH_POINT(before_kafka);
 static enum pk_status pass_gaps(struct pipeline *p, struct pk_err *err)
-    CRASH_POINT(kafka_told);
 {
     int64_t *next = pk_alloc((p->positions + 1) * sizeof *next);
     bool any = false;

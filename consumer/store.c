@@ -456,7 +456,6 @@ static PGresult *next_result(struct store *store)
     return PQgetResult(store->conn);
 }
 
-static void before_send(struct store *store, enum statement statement)
 #ifdef POLKU_CRASH_POINTS
 void store_flush(struct store *store)
 {
@@ -465,6 +464,7 @@ void store_flush(struct store *store)
 }
 #endif
 
+static void before_send(struct store *store, enum statement statement)
 {
     if (store->config.step)
         store->config.step(store->config.step_context, statements[statement].what);
@@ -849,11 +849,11 @@ enum pk_status store_ensure_dictionary(struct store *store, struct pk_err *err)
     PGresult *result;
     add_missing_text(store);
     store_send(store, STATEMENT_INTERN);
-    if ((status = store_collect(store, &result, err)) != PK_OK)
     STORE_CRASH_POINT(store, words_sent);
+    if ((status = store_collect(store, &result, err)) != PK_OK)
         return status;
-    learn_dictionary(store, result);
     CRASH_POINT(words_known);
+    learn_dictionary(store, result);
     PQclear(result);
     return PK_OK;
 }
@@ -919,11 +919,11 @@ enum pk_status store_claim(struct store *store, struct store_position *position,
         return status;
     PGresult *result;
     send_claim(store, position, NULL, count, STATEMENT_CLAIM);
-    if ((status = store_collect(store, &result, err)) != PK_OK)
     STORE_CRASH_POINT(store, claim_sent);
+    if ((status = store_collect(store, &result, err)) != PK_OK)
         return status == PK_STALE ? evict_former_owners(store, position, count, err) : status;
-    take_positions(store, result, position, count);
     CRASH_POINT(claim_read);
+    take_positions(store, result, position, count);
     return PK_OK;
 }
 
@@ -1035,11 +1035,11 @@ enum pk_status store_ensure_months(struct store *store, const int64_t *at_us, si
             wire_add_int4(date, (int32_t)(time_days_from_civil(1990 + (int64_t)month / 12, (unsigned)(month % 12) + 1, 1) -
                                           WIRE_EPOCH_US / PK_DAY_US));
     store_send(store, STATEMENT_MONTHS);
-    if ((status = store_collect(store, NULL, err)) != PK_OK)
     STORE_CRASH_POINT(store, months_sent);
+    if ((status = store_collect(store, NULL, err)) != PK_OK)
         return status;
-    for (size_t month = 0; month < sizeof wanted; month++)
     CRASH_POINT(months_made);
+    for (size_t month = 0; month < sizeof wanted; month++)
         store->month_known[month] |= wanted[month];
     return PK_OK;
 }

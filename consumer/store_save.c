@@ -742,6 +742,7 @@ static void save_all(struct store *store, const struct changes *changes)
     remove_facts(store, changes);
     for (size_t i = 0; i < changes->fact.len; i += PART)
         save_facts(store, changes->fact.ptr + i, PK_MIN(changes->fact.len - i, (size_t)PART));
+    STORE_CRASH_POINT(store, among_statements);
     save_moves(store, changes);
     save_key_states(store, changes);
     save_meetings(store, changes);
@@ -777,14 +778,21 @@ enum pk_status store_save_send(struct store *store, enum store_mode mode, const 
     if ((status = store_ensure_dictionary(store, err)) != PK_OK)
         return status;
 
-    STORE_CRASH_POINT(store, among_statements);
     if (mode == STORE_SNAPSHOT) {
         store_send_plain(store, STATEMENT_BEGIN_WRITE);
+        STORE_CRASH_POINT(store, before_fence);
         store_add_fence(store, changes->span, changes->spans, false);
+        STORE_CRASH_POINT(store, after_fence);
     }
     save_all(store, changes);
+    STORE_CRASH_POINT(store, before_commit);
+    if (mode == STORE_LOCKED)
+        STORE_CRASH_POINT(store, locked_before_commit);
+    if (mode == STORE_ALONE)
+        STORE_CRASH_POINT(store, alone_before_commit);
     store_send_plain(store, STATEMENT_COMMIT);
     store_send_mark(store);
+    STORE_CRASH_POINT(store, commit_sent);
     store->saving = true;
     store_save_pump(store);
     return PK_OK;
@@ -812,11 +820,3 @@ enum pk_status store_save_finish(struct store *store, struct pk_err *err)
         store->unsure.len = 0;
     return status;
 }
-        STORE_CRASH_POINT(store, before_fence);
-        STORE_CRASH_POINT(store, after_fence);
-    STORE_CRASH_POINT(store, before_commit);
-    if (mode == STORE_LOCKED)
-        STORE_CRASH_POINT(store, locked_before_commit);
-    if (mode == STORE_ALONE)
-        STORE_CRASH_POINT(store, alone_before_commit);
-    STORE_CRASH_POINT(store, commit_sent);
