@@ -29,6 +29,9 @@ enum pk_status consumer_options_parse(const char *command, int argc, char *const
 
 struct intake_config consumer_intake_config(const struct consumer_options *options);
 
+/* The folder of schemas and the registry, whichever are given. Connects to nobody. The options live as long as the set. */
+enum pk_status consumer_open_schemas(const struct consumer_options *options, struct schema_set **ret, struct pk_err *err);
+
 /* Everything that `run` derives with, read from the files of the options. */
 struct consumer_inputs {
     struct symbols symbols;

@@ -37,6 +37,15 @@ struct pipeline {
     struct commit_counters shown;
     int64_t shown_at_us;
     size_t words_shown;         /* number of different texts at which the log last spoke of them */
+    struct {                    /* for the schema of one record, as long as the registry does not say what it is */
+        bool paused;
+        int64_t until_us, pause_us, since_us; /* pause_us 0: nothing is waited for */
+        struct intake_partition record;
+    } schema;
+    struct quarantine_limit limit;
+    struct reject_sources reject_sources;
+    int64_t sized_at_us, expired_at_us, full_shown_at_us; /* quarantine: clock when last looked at, cleared out, told to be full */
+    uint64_t counted_shown;
 };
 
 static int64_t clock_us(void)
@@ -108,6 +117,7 @@ static void revoked(void *context, const struct intake_partition *partition, siz
     finish_in_callback(p);
     CRASH_POINT(revoked_done);
     p->claimed = false;
+    p->schema.pause_us = 0; /* what is paused resumes in time; what waited may not be ours any more */
     batch_reset(&p->batch[p->filling]);
     log_write(LOG_INFO, "partitions revoked", "count=%zu lost=%d", count, lost);
 }
@@ -290,6 +300,41 @@ static enum pk_status add_record(struct pipeline *p, struct batch *batch, const 
                      err);
 }
 
+/* The record's schema cannot be had now. It comes again, and whatever is behind it in all partitions waits; what is
+ * before it is committed, and polling keeps the membership. */
+static enum pk_status wait_for_schema(struct pipeline *p, const struct intake_record *record, struct pk_err *err)
+{
+    const int64_t longest_us = PK_MIN(p->config->retry_max_us, 10 * PK_SECOND_US);
+    int64_t now = clock_us();
+    if (p->schema.pause_us == 0)
+        p->schema.since_us = now;
+    p->schema.pause_us = p->schema.pause_us ? PK_MIN(2 * p->schema.pause_us, longest_us) : p->config->retry_min_us;
+    p->schema.until_us = now + p->schema.pause_us;
+    p->schema.record = (struct intake_partition){record->topic, record->partition, record->offset};
+    p->schema.paused = true;
+    log_write(LOG_WARN, "waiting for a schema", "why=\"%s\" topic=%s partition=%" PRId32 " offset=%" PRId64
+              " next_try_ms=%" PRId64, err->text, record->topic, record->partition, record->offset, p->schema.pause_us / 1000);
+    enum pk_status status = intake_pause(p->intake, err);
+    return status == PK_OK ? intake_rewind(p->intake, &p->schema.record, 1, err) : status;
+}
+
+static enum pk_status resume_after_wait(struct pipeline *p, struct pk_err *err)
+{
+    if (!p->schema.paused || clock_us() < p->schema.until_us)
+        return PK_OK;
+    p->schema.paused = false;
+    return intake_resume(p->intake, err);
+}
+
+static void end_wait(struct pipeline *p, const struct intake_record *record)
+{
+    if (p->schema.pause_us == 0 || record->partition != p->schema.record.partition ||
+        record->offset < p->schema.record.offset || strcmp(record->topic, p->schema.record.topic) != 0)
+        return;
+    log_write(LOG_INFO, "waiting for a schema is over", "seconds=%.1f", (double)(clock_us() - p->schema.since_us) / 1e6);
+    p->schema.pause_us = 0;
+}
+
 /* How long the next poll may wait; negative: the batch has waited long enough. While PostgreSQL is at work on the batch
  * before it this one cannot be saved, so it may as well grow. */
 static int64_t patience_us(const struct pipeline *p, const struct batch *batch)
@@ -309,6 +354,9 @@ static bool is_full(const struct pipeline *p, const struct batch *batch)
 static enum pk_status fill(struct pipeline *p, struct pk_err *err)
 {
     struct batch *batch = &p->batch[p->filling];
+    enum pk_status resumed = resume_after_wait(p, err);
+    if (resumed != PK_OK)
+        return resumed;
     for (unsigned polls = 1; !*p->stop && !is_full(p, batch); polls++) {
         /* The clock is asked every so often only, unless there may be something to wait for. */
         int64_t wait_us = batch->item.len && polls % 64 ? 0 : patience_us(p, batch);
@@ -324,10 +372,14 @@ static enum pk_status fill(struct pipeline *p, struct pk_err *err)
             if (batch->item.len == 0)
                 p->first_at_us = clock_us();
             status = add_record(p, batch, &record, err);
+            if (status == PK_OK)
+                end_wait(p, &record);
+            else if (status == PK_RETRY)
+                status = wait_for_schema(p, &record, err);
         }
         bool came = record.message != NULL;
         intake_record_done(&record);
-        if (status != PK_OK)
+        if (status != PK_OK || p->schema.paused)
             return status;
         if (polls % 256 == 0 && commit_under_way(&p->committer))
             store_save_pump(p->store);
@@ -483,7 +535,10 @@ static enum pk_status set_up(struct pipeline *p, struct pk_err *err)
     matcher_init(&p->matcher, config->rules, config->symbols);
     fact_maker_init(&p->maker, config->rules, config->hasher, config->symbols, &p->matcher);
     p->meaning = (struct meaning){config->rules, &p->matcher, config->symbols, config->hasher, &p->maker};
-    p->decoder = (struct decoder){config->schemas, &p->maker, {config->max_ahead_us}, config->rules->horizon_us};
+    p->decoder = (struct decoder){config->schemas, &p->maker, {config->max_ahead_us}, config->rules->horizon_us,
+                                  &p->reject_sources};
+    p->reject_sources = (struct reject_sources){config->symbols, REJECT_SOURCES_MOST};
+    quarantine_limit_init(&p->limit, config->quarantine_rows, config->quarantine_bytes);
     p->batch[0].arena.keep_bytes = p->batch[1].arena.keep_bytes = 64 << 20;
     p->shown_at_us = clock_us();
     pace_reset(p);
