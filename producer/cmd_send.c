@@ -8,6 +8,7 @@
 #include "outlet.h"
 #include "producer_commands.h"
 #include "rejects.h"
+#include "subject.h"
 
 enum { REJECTS_LOGGED = 5, TOKEN_LINE_BITS = 44 };
 
@@ -113,7 +114,7 @@ static void log_report(const struct send *send, enum outlet_kind kind, const str
 
 static int fail(enum pk_status status, const struct pk_err *err)
 {
-    log_write(LOG_ERROR, status == PK_REJECT ? "cannot begin" : "broker out of reach", "error=\"%s\"", err->text);
+    log_write(LOG_ERROR, status == PK_REJECT ? "cannot begin" : "out of reach", "error=\"%s\"", err->text);
     return status == PK_REJECT ? PRODUCER_USAGE : PRODUCER_UNDELIVERED;
 }
 
@@ -157,5 +158,9 @@ int producer_send(const struct producer_options *options)
 
 int producer_check(const struct producer_options *options)
 {
+    struct pk_err err = {0};
+    enum pk_status status = options->registry_url && options->registry_url[0] ? subject_check(options, &err) : PK_OK;
+    if (status != PK_OK)
+        return fail(status, &err);
     return run(options, options->print ? OUTLET_JSON : OUTLET_NOWHERE);
 }

@@ -21,7 +21,7 @@ static const struct command {
 
 static const char exit_codes[] =
     "Exit codes: 0 everything delivered, 1 wrong usage or unreadable input, 2 some lines were rejected,\n"
-    "3 some events were not delivered or no broker answered, 4 interrupted.\n";
+    "3 some events were not delivered or no broker or registry answered, 4 interrupted.\n";
 
 static int usage(FILE *out)
 {

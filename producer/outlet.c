@@ -11,6 +11,7 @@
 #include "log.h"
 #include "publish.h"
 #include "random.h"
+#include "subject.h"
 
 enum { BROKER_ANSWERS_MS = 15000, PROGRESS_US = 250000, FLUSH_STEP_MS = 200, PACE_STEP_US = 20000 };
 
@@ -121,17 +122,25 @@ static enum pk_status read_options(struct outlet *o, struct pk_err *err)
     static const char *const frames[] = {"single-object", "confluent"}, *const ways[] = {"key", "random"},
                              *const when[] = {"auto", "always", "never"};
     const struct producer_options *options = o->config.options;
-    size_t frame = 0, way = 0, shown = 0;
-    enum pk_status status = producer_word("frame", options->frame, frames, PK_COUNT(frames), &frame, err);
+    bool registry = options->registry_url && options->registry_url[0];
+    size_t frame = registry, way = 0, shown = 0;
+    uint32_t schema_id = (uint32_t)options->schema_id;
+    enum pk_status status = PK_OK;
+    if (options->frame)
+        status = producer_word("frame", options->frame, frames, PK_COUNT(frames), &frame, err);
+    if (status == PK_OK && registry && !frame)
+        status = pk_fail(err, PK_REJECT, "--frame single-object has no place for an id of --registry-url; leave one of them out");
     if (status == PK_OK)
         status = producer_word("partition-by", options->partition_by, ways, PK_COUNT(ways), &way, err);
     if (status == PK_OK)
         status = producer_word("progress", options->progress, when, PK_COUNT(when), &shown, err);
     if (status == PK_OK && options->sort && options->shuffle)
         status = pk_fail(err, PK_REJECT, "--sort and --shuffle exclude each other");
+    if (status == PK_OK && registry && o->config.kind == OUTLET_KAFKA)
+        status = subject_schema_id(options, &schema_id, err);
     if (status == PK_OK)
-        status = framer_open(&o->framer, frame ? WIRE_CONFLUENT : WIRE_SINGLE_OBJECT, (uint32_t)options->schema_id,
-                             options->key_namespaces, &o->arena, err);
+        status = framer_open(&o->framer, frame ? WIRE_CONFLUENT : WIRE_SINGLE_OBJECT, schema_id, options->key_namespaces,
+                             &o->arena, err);
     o->framer.canonical = o->config.canonical;
     o->random_partition = way == 1;
     o->partition = (int32_t)options->partition;

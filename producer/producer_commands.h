@@ -11,7 +11,7 @@ enum producer_exit {
     PRODUCER_OK = 0,
     PRODUCER_USAGE = 1,       /* options, mapping, files: nothing or not everything was read */
     PRODUCER_REJECTED = 2,    /* some lines were rejected, the rest was delivered */
-    PRODUCER_UNDELIVERED = 3, /* some events were not delivered, or no broker answered */
+    PRODUCER_UNDELIVERED = 3, /* some events were not delivered, or no broker or registry answered */
     PRODUCER_INTERRUPTED = 4, /* SIGINT or SIGTERM; what was sent before it was delivered */
 };
 
