@@ -94,6 +94,17 @@ static void note(struct intake *intake, uint32_t kind, enum log_level level, con
     intake->handler.note(intake->handler.context, level, sentence, text);
 }
 
+/* What librdkafka does not say. Its SCRAM before 2.6.1 sends a nonce that Kafka 4 does not take. */
+static const char *advice(rd_kafka_resp_err_t err, const char *reason)
+{
+    if (err == RD_KAFKA_RESP_ERR__SSL && strstr(reason, "certificate verify failed"))
+        return "; the broker's certificate must be signed by kafka.ssl.ca.location, and be for the host name in --brokers";
+    if (err == RD_KAFKA_RESP_ERR__AUTHENTICATION && strstr(reason, "SCRAM") && rd_kafka_version() < 0x020601ff)
+        return "; check user and password. With Kafka 4 this librdkafka, older than 2.6.1, cannot do SCRAM at all: use PLAIN over "
+               "TLS, or a client's certificate";
+    return "";
+}
+
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 {
     struct intake *intake = opaque;
@@ -105,7 +116,9 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
         return;
     }
     bool wrong = err == RD_KAFKA_RESP_ERR__AUTHENTICATION || err == RD_KAFKA_RESP_ERR__SSL;
-    note(intake, (uint32_t)code, wrong ? LOG_ERROR : LOG_WARN, "Kafka is not reachable", reason);
+    char text[500];
+    snprintf(text, sizeof text, "%.300s%s", reason, advice(err, reason));
+    note(intake, (uint32_t)code, wrong ? LOG_ERROR : LOG_WARN, "Kafka is not reachable", text);
 }
 
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
