@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # kafka.sh - a real Apache Kafka (KRaft) on 127.0.0.1, from Maven's artifacts, in a folder.
 #
-#   kafka.sh fetch CACHE                  copies the jars to CACHE (once); exit code 3: Maven reaches no repository
+#   kafka.sh fetch CACHE [VERSION]        copies the jars to CACHE (once); exit code 3: Maven reaches no repository
 #   kafka.sh start DIR CACHE [--nodes N]  starts N nodes (default 1, or 3), prints the bootstrap address
 #      with --secure CERTIFICATES USER=PASSWORDFILE[,...] each node has a second listener: see below
 #   kafka.sh topic DIR NAME PARTITIONS [NAME=VALUE...]    makes a topic, in all its replicas
@@ -20,7 +20,7 @@
 # future times; topics that nobody made come into being with 6 partitions. Needs Java 17 and, for fetch, Maven.
 #
 # The secure listener (DIR/nodeN/secure holds its port) speaks TLS with the certificate of certificates.sh, for the name
-# `localhost`, and takes the users by SCRAM-SHA-512. They may do nothing until an ACL allows it; the plain listener may do all.
+# `localhost`, and takes the users by SCRAM-SHA-512 and PLAIN. They may do nothing until an ACL allows it; the plain listener may do all.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 . "$here/lib.sh"
@@ -37,13 +37,13 @@ shift 2
 
 fetch() {
     local pom=$here/kafka/pom.xml
-    if cmp -s "$pom" "$dir/pom.xml"; then
+    if cmp -s "$pom" "$dir/pom.xml"; then # a folder has one version for all times
         return 0
     fi
     command -v mvn >/dev/null || die "Maven is missing: deploy/packages.sh test"
     say "Fetching Apache Kafka with Maven"
     rm -rf "$dir/new" "$dir/libs" "$dir/pom.xml"
-    if ! mvn -B -q -f "$pom" dependency:copy-dependencies -DincludeScope=runtime \
+    if ! mvn -B -q -f "$pom" ${1:+-Dkafka.version="$1"} dependency:copy-dependencies -DincludeScope=runtime \
         -DoutputDirectory="$dir/new" >"$dir/maven.log" 2>&1 </dev/null; then
         grep -m 5 ERROR "$dir/maven.log" >&2 || tail -n 5 "$dir/maven.log" >&2
         say "Maven cannot fetch Apache Kafka, see $dir/maven.log"
@@ -181,12 +181,17 @@ EOF
 }
 
 configure_secure() {
-    local settings=$dir/node$1/server.properties port
+    local settings=$dir/node$1/server.properties port user
     port=$(<"$dir/node$1/secure")
     sed -i -e "s|^listeners=.*|&,SECURE://127.0.0.1:$port|" -e "s|^advertised.listeners=.*|&,SECURE://localhost:$port|" \
         -e 's|^listener.security.protocol.map=.*|&,SECURE:SASL_SSL|' "$settings"
     cat >>"$settings" <<EOF
-sasl.enabled.mechanisms=SCRAM-SHA-512
+sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN
+listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required$(
+        for user in ${users//,/ }; do
+            printf ' user_%s="%s"' "${user%%=*}" "$(<"${user#*=}")"
+        done
+    );
 listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 ssl.keystore.type=PEM
 ssl.keystore.location=$certificates/server-all.pem
@@ -298,7 +303,7 @@ proxied() {
 }
 
 case "$command" in
-fetch) fetch ;;
+fetch) fetch "$@" ;;
 start) start "$@" ;;
 topic) topic "$@" ;;
 stop) stop ;;
