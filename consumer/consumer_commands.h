@@ -26,6 +26,7 @@ int consumer_status(const struct consumer_options *options);
 int consumer_check_config(const struct consumer_options *options);
 int consumer_rebuild(const struct consumer_options *options);
 int consumer_verify(const struct consumer_options *options);
+int consumer_position(const struct consumer_options *options);
 int consumer_identity(const struct consumer_options *options);
 
 #endif

@@ -632,6 +632,8 @@ static enum pk_status set_queue(rd_kafka_conf_t *conf, int64_t queue_bytes, stru
     snprintf(queue, sizeof queue, "%" PRId64, PK_MIN(queue_kib, INT64_C(2097151)));
     snprintf(message, sizeof message, "%" PRId64, PK_MIN(fetch_bytes, INT64_C(1) << 20));
     enum pk_status status = set(conf, "queued.min.messages", "1000000", err);
+    if (status == PK_OK) /* a broker's host that is gone without a word shows while there is nothing to say, too */
+        status = set(conf, "socket.keepalive.enable", "true", err);
     if (status == PK_OK)
         status = set(conf, "queued.max.messages.kbytes", queue, err);
     if (status == PK_OK)
@@ -889,6 +891,22 @@ enum pk_status intake_probe_read(struct intake_probe *probe, int64_t timeout_us,
     else
         pk_vec_done(&all.list);
     return status;
+}
+
+enum pk_status intake_probe_at(struct intake_probe *probe, const struct intake_watermark *mark, int64_t at_us,
+                               int64_t timeout_us, int64_t *ret_offset, struct pk_err *err)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_t *place = rd_kafka_topic_partition_list_add(list, mark->topic, mark->partition);
+    place->offset = at_us < 0 ? 0 : (at_us + 999) / 1000; /* a time goes in, an offset comes out */
+    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(probe->rk, list, (int)(timeout_us / 1000));
+    if (!code)
+        code = place->err;
+    if (!code)
+        *ret_offset = place->offset >= 0 ? place->offset : mark->high;
+    rd_kafka_topic_partition_list_destroy(list);
+    return code ? pk_fail(err, PK_RETRY, "%s[%" PRId32 "]: Kafka does not say what it holds of that time: %s", mark->topic,
+                          mark->partition, rd_kafka_err2str(code)) : PK_OK;
 }
 
 void intake_probe_close(struct intake_probe *probe)

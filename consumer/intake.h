@@ -106,7 +106,7 @@ struct intake_counters {
 };
 struct intake_counters intake_counters(const struct intake *intake);
 
-/* ---- for `status`: what Kafka holds, without joining the group ---- */
+/* ---- for `status` and `position`: what Kafka holds, without joining the group ---- */
 
 struct intake_watermark {
     const char *topic; /* lives as long as the probe */
@@ -121,6 +121,9 @@ enum pk_status intake_probe_open(const struct intake_config *config, struct inta
 /* All partitions of the topics, in order. PK_RETRY if the brokers do not answer. */
 enum pk_status intake_probe_read(struct intake_probe *probe, int64_t timeout_us, struct intake_watermarks *ret,
                                  struct pk_err *err);
+/* The first offset whose record is not earlier than the time, by the timestamps that Kafka has; the end if there is none. */
+enum pk_status intake_probe_at(struct intake_probe *probe, const struct intake_watermark *mark, int64_t at_us,
+                               int64_t timeout_us, int64_t *ret_offset, struct pk_err *err);
 void intake_probe_close(struct intake_probe *probe);
 
 #endif

@@ -24,6 +24,10 @@ static const struct command {
     {"check-config", "read options, rules, schemas and key as run would, and say what is wrong", consumer_check_config},
     {"rebuild", "derive everything again from the stored events, for other rules or a newer program", consumer_rebuild},
     {"verify", "compare everything with everything: counts with rows, rows with events, all with a fresh derivation", consumer_verify},
+    {"position", "show where reading stands, or set it", consumer_position, "show|set [PLACE...]",
+     "  show           what is stored of each partition, and what Kafka holds of it\n"
+     "  set PLACE...   reading goes on from there; consumers may run. A PLACE is TOPIC:PARTITION=WHERE: an offset, earliest,\n"
+     "                 latest, or a time (2026-03-01T00:00:00Z); * as PARTITION means every one\n\n"},
     {"identity", "explain why identifiers are one customer; take them apart, block one, undo that", consumer_identity,
      "ACTION A [B]",
      "  explain A      why A is of the customer that it is of, or of none\n"
