@@ -145,6 +145,35 @@ static enum pk_status load_rules(const struct consumer_options *options, struct 
                       &inputs->warnings, err);
 }
 
+enum pk_status consumer_open_schemas(const struct consumer_options *options, struct schema_set **ret, struct pk_err *err)
+{
+    struct registry *registry = NULL;
+    struct schema_set *set;
+    enum pk_status status = schema_set_open(options->schemas, NULL, &set, err);
+    if (status != PK_OK)
+        return status;
+    if (options->registry_url && options->registry_url[0]) {
+        const struct registry_config config = {
+            .urls = options->registry_url,
+            .user = options->registry_user,
+            .password = options->registry_password,
+            .ca = options->registry_ca,
+            .certificate = options->registry_certificate,
+            .key = options->registry_key,
+            .timeout_us = options->registry_timeout,
+            .cache = options->registry_cache,
+        };
+        status = registry_open(&config, &registry, err);
+        if (status != PK_OK) {
+            schema_set_close(set);
+            return status;
+        }
+        schema_set_use_registry(set, registry, options->registry_grace);
+    }
+    *ret = set;
+    return PK_OK;
+}
+
 enum pk_status consumer_inputs_load(const struct consumer_options *options, bool optional_key,
                                     struct consumer_inputs *ret, struct pk_err *err)
 {
@@ -152,7 +181,7 @@ enum pk_status consumer_inputs_load(const struct consumer_options *options, bool
     symbols_init(&ret->symbols);
     enum pk_status status = load_rules(options, ret, err);
     if (status == PK_OK)
-        status = schema_set_open(options->schemas, NULL, &ret->schemas, err);
+        status = consumer_open_schemas(options, &ret->schemas, err);
     if (status == PK_OK)
         status = load_key(options, optional_key, &ret->hasher, err);
     if (status != PK_OK)
