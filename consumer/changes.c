@@ -5,6 +5,7 @@
 
 #define CHANGES_LISTS(X)                                                                                             \
     X(guard) X(new_cell) X(key) X(key_state) X(meeting_new) X(meeting_first) X(meeting_gone) X(decision) X(sighting) \
+    X(forgotten_key)                                                                                                 \
     X(customer) X(customer_purchases) X(customer_gone) X(replaced) X(fact) X(move) X(journey) X(journey_gone)        \
     X(obligation) X(obligation_gone) X(course_new) X(course) X(course_gone) X(aggregate) X(quarantine)
 
@@ -15,6 +16,8 @@ void changes_reset(struct changes *changes)
 #undef X
     changes->span = NULL;
     changes->spans = 0;
+    changes->forgetting = NULL;
+    changes->forgot = (struct forget_counts){0};
 }
 
 void changes_done(struct changes *changes)

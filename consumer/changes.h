@@ -30,6 +30,7 @@ enum key_flag {
     KEY_ALONE = 16,
     KEY_APART = 32,      /* decisions keep it apart from others */
     KEY_UNIQUE = 64,     /* persons: its namespace is unique (for views) */
+    KEY_FORGOTTEN = 128, /* polku.forgotten has rows about it: docs/semantics.md 3.7 (never taken back) */
     KEY_DECISIONS = KEY_BLOCKED | KEY_ALONE | KEY_APART,
 };
 
@@ -99,6 +100,37 @@ struct change_decision { /* by a person, through a command; docs/semantics.md 3.
     sym_t name_space_a, name_space_b;
     struct pk_str value_a, value_b; /* normalised, where the namespace says `store: clear` and it is known; else null */
     struct pk_str by, note; /* who, why */
+};
+struct change_forgotten { /* a name whose events are forgotten, or (event_hash not zero) one single event that carries it */
+    struct pk_hash name;
+    enum key_kind kind;
+    sym_t name_space; /* 0 for cases */
+    struct pk_hash event_hash;
+    int64_t at_us; /* of a single event */
+};
+struct change_record { /* a row of quarantine */
+    sym_t topic;
+    int32_t partition;
+    int64_t offset;
+    struct pk_str reason;
+};
+struct change_forgetting { /* by a person, through a command; docs/semantics.md 3.7 */
+    int64_t until_us; /* T */
+    bool anonymise;
+    const struct change_forgotten *name;   /* F */
+    size_t names;
+    const struct change_forgotten *event;  /* X */
+    size_t events;
+    const struct change_record *record;    /* to delete from quarantine */
+    size_t records;
+    const struct change_decision *restore; /* decisions in force that name F, to be taken back */
+    size_t restores;
+    struct pk_hash receipt; /* random */
+    struct pk_str by, note; /* who, why */
+};
+struct forget_counts { /* what became of stored rows */
+    uint64_t events, stripped; /* deleted or anonymised; only names taken out */
+    uint64_t journeys, obligations;
 };
 struct change_sighting {
     struct pk_hash key, customer;
@@ -180,6 +212,9 @@ struct changes {
     PK_VEC(struct journey *) journey; /* insert where `old` is NULL, else update; likewise obligations */
     PK_VEC(struct pk_hash) journey_gone;
     PK_VEC(struct obligation *) obligation;
+    const struct change_forgetting *forgetting; /* NULL = none; then nothing is put into quarantine for what is replaced */
+    struct forget_counts forgot;
+    PK_VEC(struct pk_hash) forgotten_key; /* of obligations and crossings that only forgotten events may have had */
     PK_VEC(struct pk_hash) obligation_gone;
     PK_VEC(struct change_course) course_new; /* by (journey, definition) */
     PK_VEC(struct change_course) course;     /* to update */

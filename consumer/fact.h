@@ -79,6 +79,8 @@ struct fact {
         sym_t currency, kind;
     } money;
 
+    bool forgotten; /* docs/semantics.md 3.7: it is no event */
+
     /* what the database holds of it */
     bool stored;
     struct pk_hash stored_journey;  /* zero = none */

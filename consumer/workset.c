@@ -223,7 +223,12 @@ void workset_begin(struct workset *ws, const struct meaning *meaning, struct pk_
                    bool check_all, struct fact **fact, size_t count)
 {
     *ws = (struct workset){.meaning = meaning, .arena = arena, .cache = cache, .check_all = check_all};
-    ws->fact = PK_NEW_ARRAY(arena, struct ws_fact, count + 1);
+    ws_take_facts(ws, fact, count);
+}
+
+void ws_take_facts(struct workset *ws, struct fact **fact, size_t count)
+{
+    ws->fact = PK_NEW_ARRAY(ws->arena, struct ws_fact, count + 1);
     ws->facts = count;
     for (size_t i = 0; i < count; i++) {
         struct ws_fact *entry = &ws->fact[i];
@@ -233,7 +238,7 @@ void workset_begin(struct workset *ws, const struct meaning *meaning, struct pk_
         fact[i]->customer_kind = KEY_PERSON;
         ws_take_keys(ws, entry);
         for (unsigned k = 0; k < entry->names; k++)
-            *PK_PUSH(arena, entry->key[k], ours) = entry;
+            *PK_PUSH(ws->arena, entry->key[k], ours) = entry;
     }
 }
 
@@ -298,6 +303,7 @@ static bool key_from_cache(struct workset *ws, struct ws_key *key)
     key->looked_up = key->in_database = true;
     key->kind = held->kind;
     key->flags = key->stored_flags = held->flags;
+    ws->tombstones |= (held->flags & KEY_FORGOTTEN) != 0;
     key->first_at_us = key->stored_first_at_us = held->first_at_us;
     key->customer = key->stored_customer = held->customer;
     if (held->newest)
@@ -361,6 +367,7 @@ enum pk_status workset_put_keys(struct workset *ws, const struct ws_need *need, 
         find_rules(ws, key);
         key->in_database = true;
         key->flags = key->stored_flags = row[i].flags;
+        ws->tombstones |= (row[i].flags & KEY_FORGOTTEN) != 0;
         key->first_at_us = key->stored_first_at_us = row[i].first_at_us;
         key->customer = key->stored_customer = row[i].customer;
         for (uint32_t u = 0; u < row[i].user_count; u++)
@@ -370,6 +377,37 @@ enum pk_status workset_put_keys(struct workset *ws, const struct ws_need *need, 
             *PK_PUSH(ws->arena, key, apart) = row[i].apart[u];
     }
     return PK_OK;
+}
+
+/* ---- which events are forgotten ---- */
+
+/* Once, as soon as the keys of the batch's facts are known. Later ones do not matter. */
+static bool need_forgotten(struct workset *ws, struct ws_need *ret)
+{
+    size_t most = 0, count = 0;
+    ws->tombstones = false;
+    for (size_t i = 0; i < ws->key_list.len; i++)
+        if (ws->key_list.ptr[i]->stored_flags & KEY_FORGOTTEN)
+            most += ws->key_list.ptr[i]->ours_count;
+    if (most == 0 || ws->forgetting || ws->forgotten_asked)
+        return false;
+    ws->forgotten_asked = true;
+    *ret = (struct ws_need){.kind = NEED_FORGOTTEN,
+                            .hash = pk_arena_alloc(ws->arena, most * sizeof *ret->hash),
+                            .fact = pk_arena_alloc(ws->arena, most * sizeof *ret->fact)};
+    for (size_t i = 0; i < ws->facts; i++) /* the names of one fact are neighbours */
+        for (unsigned k = 0; k < ws->fact[i].names; k++)
+            if (ws->fact[i].key[k]->stored_flags & KEY_FORGOTTEN) {
+                ret->hash[count] = ws->fact[i].key[k]->hash;
+                ret->fact[count++] = ws->fact[i].fact;
+            }
+    ret->count = count;
+    return true;
+}
+
+void workset_put_forgotten(struct workset *ws, bool altered)
+{
+    ws->altered = altered;
 }
 
 /* ---- which events are stored already ---- */
@@ -409,7 +447,7 @@ int ws_compare_stored(const void *left, const void *right)
     return a->at_us != b->at_us ? (a->at_us < b->at_us ? -1 : 1) : pk_hash_cmp(a->event_hash, b->event_hash);
 }
 
-static void displace(struct workset *ws, struct fact *fact, struct ws_fact *winner)
+void ws_displace(struct workset *ws, struct fact *fact, struct ws_fact *winner)
 {
     struct ws_fact *stored = ws_stored(ws, fact);
     stored->displaced = true;
@@ -442,7 +480,7 @@ void workset_put_events(struct workset *ws, const struct ws_need *need, struct f
             return;
         }
         if ((*found)->content_hash > entry->fact->content_hash) {
-            displace(ws, *found, entry);
+            ws_displace(ws, *found, entry);
             continue;
         }
         entry->dropped = true;
@@ -457,7 +495,7 @@ static void settle_displaced(struct workset *ws)
 {
     for (size_t i = 0; i < ws->displaced.len; i++) {
         struct ws_fact *stored = ws->displaced.ptr[i];
-        struct ws_customer *winner = stored->winner->customer;
+        struct ws_customer *winner = stored->winner ? stored->winner->customer : NULL;
         if (pk_hash_zero(stored->fact->stored_customer))
             continue; /* its keys are here: whoever has the obligation that it names loses an act */
         struct ws_customer *loser = ws_customer_of(ws, stored->fact->stored_customer, stored->fact->stored_kind);
@@ -670,7 +708,7 @@ enum pk_status workset_need(struct workset *ws, struct ws_need *ret, struct pk_e
         size_t keys = ws->key_list.len;
         if (ws->contradicted)
             return pk_fail(err, PK_STALE, "an event is stored with another content, or changed hands");
-        if (need_keys(ws, ret))
+        if (need_keys(ws, ret) || (ws->tombstones && need_forgotten(ws, ret)) || ws->altered)
             return PK_OK;
         if (ws->check_all && need_events(ws, ret))
             return PK_OK;

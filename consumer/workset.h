@@ -11,6 +11,7 @@
 #define POLKU_WORKSET_H
 
 #include "cache.h"
+#include "forget.h"
 #include "identity.h"
 
 struct ws_cell {
@@ -65,6 +66,7 @@ struct ws_key {
     struct ws_trace trace;
     bool traced;
     bool decided;                        /* a decision on it is made in this batch */
+    bool forgotten;                      /* a forgetting that names it is */
     bool flipped;                        /* shared or blocked is not what it was: all its events are owned anew */
     struct cache_newest newest;          /* of the events that carry it, those of this batch included as they are gone through */
     bool newest_known, newest_started;
@@ -117,12 +119,13 @@ struct ws_fact {
     bool quick;      /* it borrows, and from whom was known without traces */
     bool had_sighting; /* it borrows, and from one before it */
     bool gone;       /* displaced, and that was followed up */
+    bool weighed;    /* stored, and what a forgetting makes of it was decided */
     bool moved;      /* stored, and belongs to somebody else now */
     bool of_customer;            /* stored, and in its customer's list */
     struct ws_key **person;      /* as fact->person */
     struct ws_key *own;          /* own person, NULL = it borrows */
     bool own_known;
-    struct ws_fact *winner;      /* of a displaced one: the copy of this batch */
+    struct ws_fact *winner;      /* of a displaced one: the copy of this batch; NULL = it is deleted */
     struct ws_meeting *meeting;  /* of two or more persons; NULL until known */
     bool meeting_known;          /* to the cache, and this event is not its first */
     uint8_t key_count;           /* 0 of a stored one until they matter */
@@ -130,13 +133,14 @@ struct ws_fact {
     uint8_t *role, names;        /* names: so many of key are persons, devices, case */
 };
 
-enum ws_need_kind { NEED_NOTHING, NEED_KEYS, NEED_MEETINGS, NEED_SEEN, NEED_CUSTOMERS, NEED_NAMELESS, NEED_EVENTS };
+enum ws_need_kind { NEED_NOTHING, NEED_KEYS, NEED_MEETINGS, NEED_SEEN, NEED_CUSTOMERS, NEED_NAMELESS, NEED_EVENTS,
+                    NEED_FORGOTTEN };
 struct ws_need {
     enum ws_need_kind kind;
-    struct pk_hash *hash;        /* KEYS, MEETINGS (persons), CUSTOMERS, NAMELESS (values of relates_to) */
+    struct pk_hash *hash;        /* KEYS, MEETINGS (persons), CUSTOMERS, NAMELESS (values of relates_to), FORGOTTEN */
     struct pk_hash *meeting;     /* MEETINGS: NULL = all of each person, else only (hash[i], meeting[i]) */
     struct store_window *window; /* SEEN */
-    struct fact **fact;          /* EVENTS */
+    struct fact **fact;          /* EVENTS; FORGOTTEN: of this batch, fact[i] carries the name hash[i] */
     size_t count;
 };
 
@@ -149,6 +153,8 @@ struct workset {
     size_t facts;
     const struct change_decision *decision;
     size_t decisions;
+    const struct change_forgetting *forgetting;
+    struct forget_counts forgot;
     struct pk_map keys, cells, customers;
     struct pk_map stored;   /* (time, event) -> ws_fact of the database */
     struct pk_map meetings; /* id -> ws_meeting */
@@ -172,6 +178,9 @@ struct workset {
     bool identified;          /* the first step is done */
     bool settled;             /* the second too: every fact has its customer */
     bool contradicted;        /* see workset_need */
+    bool forgotten_asked;
+    bool tombstones;          /* some key is KEY_FORGOTTEN, and its rows were not asked for yet */
+    bool altered;             /* facts of this batch turned out to be forgotten: the caller begins anew with what they are now */
     uint64_t fast, slow; /* facts derived either way, for the counters */
 };
 
@@ -180,6 +189,10 @@ void workset_begin(struct workset *ws, const struct meaning *meaning, struct pk_
                    bool check_all, struct fact **fact, size_t count);
 /* Before the first workset_need: decisions to make in this batch (which then has no facts). Borrowed. */
 void workset_decide(struct workset *ws, const struct change_decision *decision, size_t count);
+/* Likewise, in a batch without facts: what becomes of the stored events that carry a name of F up to T, or are in X (`stored`,
+ * as loaded, in any order, perhaps repeated). Those that stay without some of their names become facts of the batch, of which
+ * the caller fills in what is only written. Borrowed. */
+void workset_forget(struct workset *ws, const struct change_forgetting *forgetting, struct fact *stored, size_t count);
 /* What must be loaded next. PK_STALE if the cache and the database contradict each other, or if without
  * check_all a copy of an event turns up that has another content: then a try that checks all is needed. */
 enum pk_status workset_need(struct workset *ws, struct ws_need *ret, struct pk_err *err);
@@ -195,6 +208,8 @@ void workset_put_customers(struct workset *ws, const struct ws_need *need, struc
                            size_t obligations);
 void workset_put_nameless(struct workset *ws, struct fact *fact, size_t facts);
 void workset_put_events(struct workset *ws, const struct ws_need *need, struct fact *fact, size_t facts);
+/* The caller has applied (forget_apply) what is forgotten. `altered`: some fact is not what it was; the workset is then void. */
+void workset_put_forgotten(struct workset *ws, bool altered);
 
 /* How many new cells the batch makes: known once nothing is needed. */
 size_t workset_new_cells(struct workset *ws);

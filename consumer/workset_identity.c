@@ -196,6 +196,8 @@ static void take_decisions(struct workset *ws)
         else
             a->flipped = a->in_database && a->flags != a->stored_flags;
     }
+    if (ws->forgetting)
+        ws_take_forgetting(ws);
     ws->decisions_taken = true;
 }
 
@@ -435,7 +437,9 @@ void ws_save_identity(struct workset *ws, struct changes *changes)
     for (size_t i = 0; i < ws->meeting_list.len; i++)
         save_meeting(ws, ws->meeting_list.ptr[i], changes);
     for (size_t i = 0; i < ws->key_list.len; i++) {
-        const struct ws_key *key = ws->key_list.ptr[i];
+        struct ws_key *key = ws->key_list.ptr[i];
+        if (key->forgotten)
+            ws_bury(key);
         if (key->in_database && (key->flags != key->stored_flags || key->first_at_us != key->stored_first_at_us ||
                                  !pk_hash_eq(key->customer, key->stored_customer)))
             *pk_vec_push(&changes->key_state) =

@@ -24,6 +24,10 @@ struct ws_fact *ws_stored(struct workset *ws, struct fact *fact);
 void ws_take_persons(struct workset *ws, struct ws_fact *entry);
 void ws_take_keys(struct workset *ws, struct ws_fact *entry);
 void ws_add_user(struct workset *ws, struct ws_key *key, struct pk_hash user);
+/* The facts of the batch, in event order. */
+void ws_take_facts(struct workset *ws, struct fact **fact, size_t count);
+/* A stored event goes away; `winner` is the fact of this batch that takes its place, or NULL. */
+void ws_displace(struct workset *ws, struct fact *stored, struct ws_fact *winner);
 void ws_join(struct ws_customer *a, struct ws_customer *b); /* into one group; both go the slow path */
 struct ws_customer *ws_root(struct ws_customer *customer);
 int ws_compare_stored(const void *left, const void *right); /* struct fact *: by the table's key */
@@ -57,6 +61,14 @@ bool ws_identify(struct workset *ws, struct ws_need *ret);
 /* A stored event of these persons goes away: their meetings are counted again. */
 void ws_recount(struct workset *ws, struct ws_fact *gone);
 void ws_save_identity(struct workset *ws, struct changes *changes);
+
+/* ---- workset_forget.c: what is forgotten ---- */
+
+/* The names of the forgetting get their flag. */
+void ws_take_forgetting(struct workset *ws);
+void ws_save_forgetting(struct workset *ws, struct changes *changes);
+/* What is left to say of a person of the forgetting whom no event carries any more: nothing. */
+void ws_bury(struct ws_key *key);
 
 /* ---- workset_owner.c: whose each event is ---- */
 

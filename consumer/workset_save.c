@@ -193,6 +193,9 @@ static size_t count_new_cells(struct workset *ws, const int64_t *id)
             if (key && !key->cell)
                 make_cell(ws, key);
         }
+    for (size_t i = 0; ws->forgetting && i < ws->key_list.len; i++)
+        if (ws->key_list.ptr[i]->forgotten && !ws->key_list.ptr[i]->cell)
+            make_cell(ws, ws->key_list.ptr[i]);
     for (size_t i = 0; i < ws->cell_list.len; i++) {
         struct ws_cell *cell = ws->cell_list.ptr[i];
         if (!cell->is_new)
@@ -252,7 +255,7 @@ static void save_keys(struct workset *ws, struct changes *changes)
         add_users(ws, ws->moved.ptr[i]);
     for (size_t i = 0; i < ws->key_list.len; i++) {
         const struct ws_key *key = ws->key_list.ptr[i];
-        if (!key->in_database && (key->user_count || key->decided))
+        if (!key->in_database && (key->user_count || key->decided || key->forgotten))
             save_new_key(key, changes);
         for (uint32_t u = key->in_database ? key->stored_users : 1; u < key->user_count; u++)
             *pk_vec_push(&changes->sighting) = (struct change_sighting){key->hash, key->user[u]};
@@ -275,11 +278,13 @@ static void quarantine_duplicate(const struct fact *fact, bool with_record, stru
         .partition = fact->partition,
         .offset = fact->offset,
         .reason = REJECT_CONFLICTING_DUPLICATE,
+        .source = fact->source,
         .detail = PK_STR("another copy of the event has the smaller content hash"),
         .received_at_us = fact->received_at_us,
         .key = with_record ? fact->record_key : (struct pk_bytes){0},
         .value = with_record ? fact->record_value : (struct pk_bytes){0},
         .headers = with_record ? fact->record_headers : NULL,
+        .partial = !with_record,
     };
 }
 
@@ -295,7 +300,8 @@ static void save_facts(struct workset *ws, struct metrics *metrics, struct chang
         struct fact *fact = ws->displaced.ptr[i]->fact;
         *pk_vec_push(&changes->replaced) = fact;
         metrics_add_event(metrics, fact, -1);
-        quarantine_duplicate(fact, false, changes);
+        if (!ws->forgetting)
+            quarantine_duplicate(fact, false, changes);
     }
     for (size_t i = 0; i < ws->lost.len; i++)
         quarantine_duplicate(ws->lost.ptr[i], true, changes);
@@ -462,6 +468,8 @@ void workset_save(struct workset *ws, const int64_t *new_cell, struct metrics *m
     save_customers(ws, changes);
     save_keys(ws, changes);
     ws_save_identity(ws, changes);
+    if (ws->forgetting)
+        ws_save_forgetting(ws, changes);
     metrics_collect(metrics, changes);
     sort_changes(changes);
 }

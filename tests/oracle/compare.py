@@ -8,7 +8,7 @@
 
 `oracle` prints the number of rows of each table, and of each table that differs the first differing row, both sides
 field by field; exit code 0 if all are equal, 1 if not. The decisions are those of the database (polku.decision that are
-in force), or with --decisions those of the file. `checksum` prints one line per derived table and one for all
+in force), or with --decisions those of the file; forgettings likewise (polku.forgotten, --forgettings). `checksum` prints one line per derived table and one for all
 of them: equal lines mean equal content, ids included; with --as-of the views too. The database is read by psql in
 one snapshot. Of a link only whether it was refused is compared, not why.
 """
@@ -80,8 +80,22 @@ def decisions_of(rows):
     return oracle.Decisions(found)
 
 
-def oracle_tables(args, names, decisions=None):
-    derived = oracle.derive_from(args, decisions)
+def forgettings_of(rows):
+    """What the query `forgotten` printed."""
+    found = {}
+    for row in rows:
+        number, until, anonymise, name, event, at = row.split('\t')
+        node = found.setdefault(int(number), {'until': int(until), 'mode': 'anonymise' if anonymise == 't' else 'delete',
+                                              'names': [], 'events': []})
+        if event == '\\N':
+            node['names'].append(name)
+        else:
+            node['events'].append({'name': name, 'event': event, 'at': int(at)})
+    return oracle.Forgettings([found[number] for number in sorted(found)])
+
+
+def oracle_tables(args, names, decisions=None, forgettings=None):
+    derived = oracle.derive_from(args, decisions, forgettings)
     if derived.invalid:
         print('note: %d events are not valid and left out, the first is %s' %
               (len(derived.invalid), derived.invalid[0]), file=sys.stderr)
@@ -133,8 +147,9 @@ def table_names(args, known):
 
 def run_oracle(args):
     names = table_names(args, oracle.TABLES)
-    theirs = database_tables(args.database, names + ['decision'], args.as_of)
-    mine = oracle_tables(args, names, None if args.decisions else decisions_of(theirs['decision']))
+    theirs = database_tables(args.database, names + ['decision', 'forgotten'], args.as_of)
+    mine = oracle_tables(args, names, None if args.decisions else decisions_of(theirs['decision']),
+                         None if args.forgettings else forgettings_of(theirs['forgotten']))
     return 0 if all([compare_table(name, mine[name], theirs[name]) for name in names]) else 1
 
 

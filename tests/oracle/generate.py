@@ -422,6 +422,60 @@ class Generator:
         return found
 
 
+    def _forgotten_names(self):
+        """A customer with devices and cases of its own, sometimes others beside, or whatever: any set will do."""
+        events, identity = self.derived.events, self.derived.identity
+        known = {p.hash: (p, 'person') for p in identity.persons.values()}
+        for event in events:
+            known.update({d.hash: (d, 'device') for d in event.devices})
+            if event.case is not None:
+                known[event.case] = (None, 'case')
+        customers = sorted({c for c in identity.customer_of.values() if c is not None})
+        chosen = set()
+        if customers and self.maybe(0.8):
+            customer = self.random.choice(customers)
+            chosen = {p for p, c in identity.customer_of.items() if c == customer}
+            for event in events:
+                if event.customer == customer:
+                    chosen.update(n for n in [d.hash for d in event.devices] + [event.case]
+                                  if n is not None and self.maybe(0.3))
+        for name in self.random.sample(sorted(known), min(len(known), self.random.choice([0, 0, 1, 2]))):
+            chosen.add(name)
+        return {name: known[name] for name in sorted(chosen) if name in known}
+
+    @staticmethod
+    def _told(name, known):
+        identifier, kind = known
+        return dict({'name': name.hex(), 'kind': kind}, **({'namespace': identifier.namespace} if identifier else {}))
+
+    def forgettings(self):
+        """After generate(): in a third of the seeds up to three."""
+        found = []
+        for _ in range(self.random.randrange(1, 4) if self.maybe(0.34) else 0):
+            names, events = self._forgotten_names(), self.derived.events
+            single = []
+            for event in self.random.sample(events, min(len(events), self.random.choice([0, 0, 1, 4]))):
+                carried = [(i.hash, (i, 'person')) for i in event.persons] + [(i.hash, (i, 'device')) for i in event.devices] + \
+                    ([(event.case, (None, 'case'))] if event.case is not None else [])
+                # A name that an earlier forgetting took out of it leads nowhere.
+                struck = {n['name'] for f in found if event.time <= f['until'] for n in f['names']}
+                carried = [(name, known) for name, known in carried if name.hex() not in struck]
+                if carried:
+                    name, known = self.random.choice(carried)
+                    single.append(dict(self._told(name, known), event=event.hash.hex(), at=event.time))
+            until = self.random.choice(events).time if events and self.maybe(0.7) else BASE + 400 * oracle.DAY
+            found.append({'until': until, 'mode': self.random.choice(['delete', 'delete', 'anonymise']),
+                          'names': [self._told(name, known) for name, known in names.items()], 'events': single})
+        return found
+
+    def decisions_and_forgettings(self):
+        """What was decided about a forgotten name is forgotten too: decisions here are about others."""
+        decisions, forgettings = self.decisions(), self.forgettings()
+        names = {n['name'] for f in forgettings for n in f['names']}
+        ends = [{oracle.parse_ledger_id(d[end]).hex() for end in 'ab' if end in d} for d in decisions]
+        return [d for d, end in zip(decisions, ends) if not end & names], forgettings
+
+
 def random_rules(seed):
     """The text of rules_small.yaml with other calendars and definitions."""
     chance = random.Random(seed)

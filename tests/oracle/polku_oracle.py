@@ -300,6 +300,55 @@ class Decisions:
         return cls(read_lines([path]))
 
 
+class Forgettings:
+    """Semantics 3.7: in the order in which they were decided. Nodes have until (microseconds), mode (delete, anonymise),
+    names (hashes, or objects with `name`) and events (objects with name, event, at)."""
+
+    def __init__(self, nodes=()):
+        self.all = []
+        for node in nodes:
+            if not isinstance(node, dict) or node.get('mode') not in ('delete', 'anonymise'):
+                raise InputError('forgettings: %r is none' % (node,))
+            names = {parse_ledger_id(n['name'] if isinstance(n, dict) else n) for n in node['names']}
+            events = {(parse_ledger_id(e['name']), parse_ledger_id(e['event']), e['at']) for e in node['events']}
+            self.all.append((node['until'], names, events, node['mode']))
+
+    @classmethod
+    def load(cls, path):
+        return cls(read_lines([path]))
+
+    def apply(self, event):
+        """-> the event as it is taken; None if it is none."""
+        names = [i.hash for i in event.persons + event.devices] + ([event.case] if event.case else [])
+        weak = [i.hash for i in event.devices] + ([event.case] if event.case else [])
+        struck = set()
+        for until, forgotten, events, mode in self.all:
+            gone = any((name, event.hash, event.time) in events for name in names)
+            if event.time <= until:
+                gone = gone or (event.persons[0].hash in forgotten if event.persons else
+                                any(name in forgotten for name in weak))
+                struck |= forgotten
+            if gone:
+                return None if mode == 'delete' else self._anonymised(event)
+        kept = [i is None or i not in struck for i in event.identifiers]
+        if not all(kept):
+            event.field = dict(event.field, identifiers=[i for i, stays in zip(event.field['identifiers'], kept) if stays])
+            event.identifiers = [i for i, stays in zip(event.identifiers, kept) if stays]
+        event.persons = [i for i in event.persons if i.hash not in struck]
+        event.devices = [i for i in event.devices if i.hash not in struck]
+        if event.case in struck:
+            event.case = None
+        return event
+
+    @staticmethod
+    def _anonymised(event):
+        event.field = dict(event.field, identifiers=[], case_id=None, staff=None, relates_to=None, obligation=None,
+                           handoff=None, product=None, location=None, attributes={})
+        event.case = event.staff = event.relates = event.promise = None
+        event.identifiers, event.persons, event.devices = [], [], []
+        return event
+
+
 Identifier = collections.namedtuple('Identifier', 'hash namespace rule')  # its full namespace; rule is a Namespace
 
 
@@ -615,6 +664,7 @@ class Derived:
         self.customers = {}
         self.identity = None
         self.invalid = []           # (reason, event as read)
+        self.forgotten = 0          # records of events that are deleted: semantics 3.7
         self.conflicts = 0          # records displaced by another content of the same identity
 
 
@@ -635,10 +685,11 @@ def reason_invalid(field, rules):
 
 
 class Deriver:
-    def __init__(self, rules, key, schema=None, decisions=None):
+    def __init__(self, rules, key, schema=None, decisions=None, forgettings=None):
         self.rules, self.hash = rules, Hasher(key)
         self.schema = schema or Schema()
         self.decisions = decisions or Decisions()
+        self.forgettings = forgettings or Forgettings()
         self._identifiers = {}
 
     def derive(self, naturals):
@@ -684,12 +735,19 @@ class Deriver:
                 continue
             identity = (field['source'], field['event_id'], field['occurred_at'])
             content = int.from_bytes(self.hash(self.schema.encode(field))[:8], 'big')
+            event = None
+            if self.forgettings.all:
+                event = self.forgettings.apply(self._event(content, field))
+                if event is None:
+                    result.forgotten += 1
+                    continue
             other = kept.get(identity)
             if other is not None and other[0] != content:
                 result.conflicts += 1
             if other is None or content < other[0]:
-                kept[identity] = (content, field)
-        return sorted((self._event(content, field) for content, field in kept.values()), key=lambda e: e.order)
+                kept[identity] = (content, field, event)
+        return sorted((event or self._event(content, field) for content, field, event in kept.values()),
+                      key=lambda e: e.order)
 
     def _event(self, content, field):
         event = Event()
@@ -1189,16 +1247,19 @@ def add_input_arguments(parser, required=True):
     parser.add_argument('--rules', required=required, help='the rules file (YAML)')
     parser.add_argument('--key-file', required=required, help='file with the hash key, 16..64 bytes in hexadecimal')
     parser.add_argument('--decisions', help='JSON Lines of the decisions in force')
+    parser.add_argument('--forgettings', help='JSON Lines of what was forgotten, in order')
     parser.add_argument('--schema', default=DEFAULT_SCHEMA, help='interaction.avsc')
     parser.add_argument('events', nargs='+' if required else '*',
                         help='JSON Lines files of events, - is standard input')
 
 
-def derive_from(args, decisions=None):
-    """decisions: else those of --decisions, else none."""
+def derive_from(args, decisions=None, forgettings=None):
+    """decisions, forgettings: else those of --decisions and --forgettings, else none."""
     if decisions is None and args.decisions:
         decisions = Decisions.load(args.decisions)
-    return Deriver(Rules.load(args.rules), read_key(args.key_file), Schema(args.schema), decisions).derive(
+    if forgettings is None and args.forgettings:
+        forgettings = Forgettings.load(args.forgettings)
+    return Deriver(Rules.load(args.rules), read_key(args.key_file), Schema(args.schema), decisions, forgettings).derive(
         read_lines(args.events))
 
 

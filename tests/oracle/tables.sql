@@ -67,6 +67,12 @@ SELECT (ARRAY['block', 'unlink', 'apart'])[d.kind + 1], d.a, d.b
 FROM polku.decision d
 WHERE d.restored_at IS NULL
 
+-- table: forgotten
+SELECT f.forgetting_id, (extract(epoch FROM g.until) * 1000000)::bigint, f.anonymise, f.name, f.event_hash,
+       (extract(epoch FROM f.until) * 1000000)::bigint
+FROM polku.forgotten f
+JOIN polku.forgetting g ON g.forgetting_id = f.forgetting_id
+
 -- table: journey
 SELECT j.journey_id, j.customer_id, j.case_key, j.continues, j.crowd,
        (extract(epoch FROM j.first_at) * 1000000)::bigint, (extract(epoch FROM j.last_at) * 1000000)::bigint,

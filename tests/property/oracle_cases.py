@@ -30,7 +30,7 @@ class Derive:
             [program, '--rules', rules, '--key-file', generate.KEY, '--serve'],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding='utf-8')
 
-    def __call__(self, events, decisions, seed, as_of):
+    def __call__(self, events, decisions, forgettings, seed, as_of):
         """Name -> sorted rows; as oracle_compare.derive_in_c."""
         chance = random.Random(seed)
         batch, workers = chance.choice([1, 3, 10, 40, 1000]), chance.randrange(1, 5)
@@ -40,6 +40,9 @@ class Derive:
         for decision in decisions:
             send.write('decision ')
             generate.write([decision], send)
+        for forgetting in forgettings:
+            send.write('forgetting ')
+            generate.write([forgetting], send)
         send.write('end\n')
         send.flush()
         tables, rows = {}, None
@@ -65,12 +68,14 @@ def compare_seed(derive, rules, seed):
     """None if all tables are equal, else sentences."""
     size = random.Random(seed).choice([12, 40, 40, 80, 80, 150])
     generator = generate.Generator(seed, random.Random(seed).choice([2, 3, 6]), size, rules)
-    events, decisions = generator.generate(), generator.decisions()
+    events = generator.generate()
+    decisions, forgettings = generator.decisions_and_forgettings()
     derived = oracle.Deriver(rules, oracle.read_key(generate.KEY),
-                             decisions=oracle.Decisions(decisions)).derive(events)
-    times = [event.time for event in derived.events]
+                             decisions=oracle.Decisions(decisions),
+                             forgettings=oracle.Forgettings(forgettings)).derive(events)
+    times = [event.time for event in derived.events] or [generate.BASE]
     as_of = times[random.Random(seed).randrange(len(times))] + random.Random(seed).choice([0, 1, 30000000, 1 << 50])
-    found = derive(events, decisions, seed, as_of)
+    found = derive(events, decisions, forgettings, seed, as_of)
     for name in oracle_compare.TABLES:
         expected = oracle_compare.expected_lines(derived, name, as_of)
         if expected != found[name]:

@@ -9,6 +9,9 @@ What polku_derive gets: events as JSON Lines; `--decisions FILE` if there are an
 at the end: {"kind": "block"|"unlink"|"apart", "a": hash, "b": hash}, b of `apart` alone, hashes as 32 hex digits or as a
 uuid with dashes; a may be a person, of `block` a device too, or nothing that any event carries. When it takes them (before,
 between or after batches) is its own choice, and it may take and restore others on the way.
+`--forgettings FILE` likewise: {"until": microseconds, "mode": "delete"|"anonymise", "names": [{"name": hash, "kind": "person"|
+"device"|"case", "namespace"}], "events": [the same with "event": hash, "at": microseconds]}. They are made in this order, at
+moments of its own choice, and unless it has seen no conflicting copies all events may come once more at the end.
 What it writes: NAME.tsv for each of TABLES, first line the names of the columns, rows in the text form of COPY, sorted
 by bytes. Two tables are about identity:
 
@@ -61,13 +64,14 @@ def rules_of(seed, folder):
     return path
 
 
-def derive_in_c(program, rules, key, path, decisions, seed, as_of, folder):
-    """decisions: path or None. Name -> sorted rows; the seed also decides how the events reach the consumers."""
+def derive_in_c(program, rules, key, path, decisions, forgettings, seed, as_of, folder):
+    """decisions, forgettings: path or None. Name -> sorted rows; the seed also decides how the events reach the consumers."""
     chance = random.Random(seed)
     command = [program, '--rules', rules, '--key-file', key, '--out-dir', folder, '--as-of', str(as_of),
                '--seed', str(seed + 1), '--batch', str(chance.choice([1, 3, 10, 40, 1000])),
                '--workers', str(chance.randrange(1, 5)), '--cache', str(chance.choice([0, 5000, 1 << 20]))]
-    command += (['--decisions', decisions] if decisions else []) + [path]
+    command += (['--decisions', decisions] if decisions else []) + \
+        (['--forgettings', forgettings] if forgettings else []) + [path]
     run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     if run.returncode != 0:
         raise oracle.InputError('%s: %s' % (' '.join(command), run.stderr.decode().strip()))
@@ -107,16 +111,20 @@ def compare_seed(args, seed, folder):
     rules = oracle.Rules.load(path_of_rules)
     generator = generate.Generator(seed, random.Random(seed).choice([2, 3, 6]), args.events or size,
                                    rules if args.rules_seed is not None else None)
-    events, decisions = generator.generate(), generator.decisions()
-    path, decisions_path = (os.path.join(folder, name) for name in ('events.jsonl', 'decisions.jsonl'))
-    for target, lines in ((path, events), (decisions_path, decisions)):
+    events = generator.generate()
+    decisions, forgettings = generator.decisions_and_forgettings()
+    path, decisions_path, forgettings_path = (os.path.join(folder, name) for name in (
+        'events.jsonl', 'decisions.jsonl', 'forgettings.jsonl'))
+    for target, lines in ((path, events), (decisions_path, decisions), (forgettings_path, forgettings)):
         with open(target, 'w', encoding='utf-8') as file:
             generate.write(lines, file)
     derived = oracle.Deriver(rules, oracle.read_key(generate.KEY),
-                             decisions=oracle.Decisions(decisions)).derive(events)
-    times = [event.time for event in derived.events]
+                             decisions=oracle.Decisions(decisions),
+                             forgettings=oracle.Forgettings(forgettings)).derive(events)
+    times = [event.time for event in derived.events] or [generate.BASE]
     as_of = times[random.Random(seed).randrange(len(times))] + random.Random(seed).choice([0, 1, 30000000, 1 << 50])
-    found = derive_in_c(args.derive, path_of_rules, generate.KEY, path, decisions_path if decisions else None, seed, as_of, folder)
+    found = derive_in_c(args.derive, path_of_rules, generate.KEY, path, decisions_path if decisions else None,
+                        forgettings_path if forgettings else None, seed, as_of, folder)
     for name in TABLES:
         expected = expected_lines(derived, name, as_of)
         if expected != found[name]:

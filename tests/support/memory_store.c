@@ -152,6 +152,7 @@ void memory_store_done(struct memory_store *store)
     pk_vec_done(&store->bucket);
     pk_vec_done(&store->decisions);
     pk_vec_done(&store->quarantine);
+    pk_vec_done(&store->forgotten);
     pk_vec_done(&store->positions);
     pk_arena_done(&store->arena);
     *store = (struct memory_store){0};
@@ -364,6 +365,28 @@ static void load_events(struct memory_worker *w, const struct ws_need *need)
     workset_put_events(&w->workset, need, fact, facts);
 }
 
+/* As the committer does. */
+static void load_forgotten(struct memory_worker *w, const struct ws_need *need)
+{
+    bool altered = false;
+    for (size_t i = 0; i < need->count;) {
+        struct fact *fact = need->fact[i];
+        struct forgotten *row = pk_arena_alloc(&w->arena, (w->store->forgotten.len + 1) * sizeof *row);
+        size_t rows = 0;
+        for (; i < need->count && need->fact[i] == fact; i++)
+            for (size_t k = 0; k < w->store->forgotten.len; k++) {
+                const struct memory_forgotten *stored = &w->store->forgotten.ptr[k];
+                if (pk_hash_eq(stored->row.name, need->hash[i]) &&
+                    (!stored->row.single || pk_hash_eq(stored->event_hash, fact->event_hash)))
+                    row[rows++] = stored->row;
+            }
+        enum forget_outcome outcome = forget_apply(fact, row, rows, &w->altered_arena);
+        w->forgotten += outcome == FORGET_DELETED;
+        altered |= outcome != FORGET_NOTHING;
+    }
+    workset_put_forgotten(&w->workset, altered);
+}
+
 /* What was found through a key is protected by its cell. What is not there yet will be counted when it is inserted. */
 static void note_read(struct memory_worker *w, struct pk_hash name)
 {
@@ -395,6 +418,9 @@ static enum pk_status load(struct memory_worker *w, const struct ws_need *need, 
         break;
     case NEED_EVENTS:
         load_events(w, need);
+        break;
+    case NEED_FORGOTTEN:
+        load_forgotten(w, need);
         break;
     case NEED_NOTHING:
         break;
@@ -488,11 +514,11 @@ static bool protects(const struct check *c, struct pk_hash hash)
 /* Persons have a customer and a first time; only they are shared; devices may lend and be blocked, cases lend. */
 static bool fits_kind(enum key_kind kind, uint32_t flags, int64_t first_at_us, struct pk_hash customer)
 {
-    const uint32_t name_flags = KEY_LENDS | KEY_BLOCKED;
+    const uint32_t name_flags = KEY_LENDS | KEY_BLOCKED | KEY_FORGOTTEN;
     if (kind == KEY_PERSON)
         return !(flags & (KEY_IS_SHARED | KEY_BLOCKED)) || pk_hash_zero(customer);
     if (kind == KEY_DEVICE || kind == KEY_CASE)
-        return !(flags & ~(kind == KEY_CASE ? KEY_LENDS : name_flags)) && first_at_us == PK_NO_TIME && pk_hash_zero(customer);
+        return !(flags & ~(kind == KEY_CASE ? KEY_LENDS | KEY_FORGOTTEN : name_flags)) && first_at_us == PK_NO_TIME && pk_hash_zero(customer);
     return !flags && first_at_us == PK_NO_TIME && pk_hash_zero(customer);
 }
 
@@ -529,7 +555,7 @@ static enum pk_status check_cells_and_keys(struct check *c)
         REQUIRE(state->flags != key->flags || state->first_at_us != key->first_at_us ||
                     !pk_hash_eq(state->customer, key->customer),
                 "the state of a key is written though nothing changed");
-        REQUIRE(!(key->flags & KEY_LENDS & ~state->flags), "a key that lent does not lend any more");
+        REQUIRE(!(key->flags & (KEY_LENDS | KEY_FORGOTTEN) & ~state->flags), "a key that lent, or is forgotten, is so no more");
     }
     return PK_OK;
 }
@@ -1007,6 +1033,69 @@ static void apply_rows(struct memory_store *store, const struct changes *changes
     }
 }
 
+/* ---- forgetting ---- */
+
+static bool is_customer(const struct memory_store *store, struct pk_hash id)
+{
+    return pk_map_get(&store->customers, id) != NULL;
+}
+
+/* Nobody was met with this key whose name is forgotten and who is no customer any more. */
+static void scrub_users(struct memory_store *store, const struct changes *changes, struct memory_key *key)
+{
+    const struct change_forgetting *f = changes->forgetting;
+    bool changed = false;
+    for (size_t i = 0; i < f->names; i++) {
+        struct pk_hash name = f->name[i].name;
+        if (is_customer(store, name))
+            continue;
+        if (pk_hash_eq(key->owner, name)) {
+            key->owner = (struct pk_hash){{0}};
+            changed = true;
+        }
+        for (uint32_t u = 0; u < key->also_count; u++)
+            if (pk_hash_eq(key->also[u], name)) {
+                key->also[u--] = key->also[--key->also_count];
+                changed = true;
+            }
+    }
+    if (changed)
+        key->cell->version = changes->token;
+}
+
+static bool is_related(const struct memory_store *store, struct pk_hash name)
+{
+    PK_MAP_EACH(&store->facts, e)
+    {
+        const struct fact *fact = e->value;
+        if (pk_hash_zero(fact->customer) && pk_hash_eq(fact->relates, name))
+            return true;
+    }
+    return false;
+}
+
+static void apply_forgetting(struct memory_store *store, const struct changes *changes)
+{
+    const struct change_forgetting *f = changes->forgetting;
+    int64_t number = ++store->forgettings;
+    for (size_t i = 0; i < f->names + f->events; i++) {
+        bool single = i >= f->names;
+        const struct change_forgotten *from = single ? &f->event[i - f->names] : &f->name[i];
+        *pk_vec_push(&store->forgotten) = (struct memory_forgotten){
+            .event_hash = from->event_hash,
+            .row = {from->name, single ? from->at_us : f->until_us, number, single, f->anonymise},
+        };
+    }
+    PK_MAP_EACH(&store->keys, e)
+    scrub_users(store, changes, e->value);
+    for (size_t i = 0; i < changes->forgotten_key.len; i++) {
+        struct memory_key *key = pk_map_get(&store->keys, changes->forgotten_key.ptr[i]);
+        bool used = !key || key->also_count || !pk_hash_zero(key->owner) || is_related(store, fact_key(key->hash, key->kind));
+        if (!used)
+            pk_map_remove(&store->keys, key->hash);
+    }
+}
+
 void memory_add_bucket(struct memory_store *store, int32_t slot, const struct change_aggregate *add)
 {
     struct pk_hash key = bucket_key(add, slot);
@@ -1088,6 +1177,8 @@ enum pk_status memory_apply(struct memory_store *store, const struct changes *ch
     apply_facts(store, changes);
     apply_rows(store, changes);
     apply_logs(store, changes);
+    if (changes->forgetting)
+        apply_forgetting(store, changes);
     return PK_OK;
 }
 
@@ -1110,6 +1201,7 @@ void memory_worker_done(struct memory_worker *worker)
     metrics_done(&worker->metrics);
     pk_vec_done(&worker->read);
     pk_arena_done(&worker->arena);
+    pk_arena_done(&worker->altered_arena);
 }
 
 static void quarantine_loser(struct memory_worker *w, const struct fact *fact)
@@ -1131,6 +1223,8 @@ static struct fact **unique_sorted(struct memory_worker *w, size_t *ret_count)
     for (size_t i = 0; i < w->facts; i++) {
         struct fact *fact = w->fact[i];
         size_t same = 0;
+        if (fact->forgotten)
+            continue;
         while (same < count && compare_facts(kept[same], fact) != 0)
             same++;
         if (same == count) {
@@ -1157,7 +1251,7 @@ static void take_span(struct memory_worker *w)
     struct store_span *span = PK_NEW(&w->arena, struct store_span);
     *span = (struct store_span){w->at, w->at.next_offset + (int64_t)w->facts};
     w->changes.span = span;
-    w->changes.spans = w->decisions ? 0 : 1; /* a command has no position */
+    w->changes.spans = w->decisions || w->forgetting ? 0 : 1; /* a command has no position */
     w->changes.slot = w->at.slot;
 }
 
@@ -1166,7 +1260,7 @@ static enum pk_status gather(struct memory_worker *w, struct pk_err *err)
     for (int rounds = 0; rounds < 10000; rounds++) {
         struct ws_need need;
         enum pk_status status = workset_need(&w->workset, &need, err);
-        if (status != PK_OK || need.kind == NEED_NOTHING)
+        if (status != PK_OK || need.kind == NEED_NOTHING || w->workset.altered)
             return status;
         status = load(w, &need, err);
         if (status != PK_OK)
@@ -1177,8 +1271,39 @@ static enum pk_status gather(struct memory_worker *w, struct pk_err *err)
     return pk_fail(err, PK_STOP, "the workset never has enough");
 }
 
+/* The stored events that a forgetting may concern. */
+static void begin_forgetting(struct memory_worker *w)
+{
+    const struct change_forgetting *f = w->forgetting;
+    const struct memory_store *store = w->store;
+    struct fact *fact = PK_NEW_ARRAY(&w->arena, struct fact, store->facts.count + 1);
+    size_t facts = 0;
+    PK_MAP_EACH(&store->facts, e)
+    {
+        const struct fact *row = e->value;
+        bool concerned = false;
+        for (size_t i = 0; i < f->names && row->at_us <= f->until_us; i++)
+            concerned |= carries(row, f->name[i].name);
+        for (size_t i = 0; i < f->events; i++)
+            concerned |= row->at_us == f->event[i].at_us && pk_hash_eq(row->event_hash, f->event[i].event_hash);
+        if (concerned)
+            fact[facts++] = loaded_fact(&w->arena, row);
+    }
+    workset_forget(&w->workset, f, fact, facts);
+    for (size_t i = 0; i < w->workset.facts; i++) {
+        struct fact *copy = w->workset.fact[i].fact;
+        const struct fact *row = memory_find_fact(store, copy->at_us, copy->event_hash);
+        if (!forget_left_whole(copy))
+            continue;
+        copy->product = row->product;
+        copy->location = row->location;
+        copy->attributes = row->attributes;
+    }
+}
+
 static enum pk_status prepare(struct memory_worker *w, bool first, struct pk_err *err)
 {
+again:
     workset_done(&w->workset);
     pk_arena_reset(&w->arena);
     changes_reset(&w->changes);
@@ -1190,6 +1315,8 @@ static enum pk_status prepare(struct memory_worker *w, bool first, struct pk_err
     workset_begin(&w->workset, w->meaning, &w->arena, first ? &w->cache : NULL, !first, fact, count);
     if (w->decisions)
         workset_decide(&w->workset, w->decision, w->decisions);
+    if (w->forgetting)
+        begin_forgetting(w);
     enum pk_status status = gather(w, err);
     if (first && w->workset.contradicted) {
         workset_done(&w->workset);
@@ -1199,6 +1326,8 @@ static enum pk_status prepare(struct memory_worker *w, bool first, struct pk_err
     }
     if (status != PK_OK)
         return status;
+    if (w->workset.altered)
+        goto again;
     size_t cells = workset_new_cells(&w->workset);
     int64_t *cell = PK_NEW_ARRAY(&w->arena, int64_t, cells + 1);
     for (size_t i = 0; i < cells; i++)
@@ -1231,7 +1360,7 @@ static enum pk_status commit(struct memory_worker *w, struct pk_err *err)
     w->fast += w->workset.fast;
     w->slow += w->workset.slow;
     w->batches++;
-    if (w->decisions)
+    if (w->decisions || w->forgetting)
         return PK_OK;
     w->at.next_offset = w->changes.span->next_offset;
     workset_publish(&w->workset, &w->cache, w->changes.token);
@@ -1288,6 +1417,20 @@ enum pk_status memory_decide(struct memory_worker *worker, const struct change_d
     enum pk_status status = prepare(worker, false, err);
     if (status == PK_OK)
         status = commit(worker, err);
+    worker->decision = NULL;
+    worker->decisions = 0;
+    return status;
+}
+
+enum pk_status memory_forget(struct memory_worker *worker, const struct change_forgetting *forgetting, struct pk_err *err)
+{
+    worker->forgetting = forgetting;
+    worker->decision = forgetting->restore;
+    worker->decisions = forgetting->restores;
+    enum pk_status status = prepare(worker, false, err);
+    if (status == PK_OK)
+        status = commit(worker, err);
+    worker->forgetting = NULL;
     worker->decision = NULL;
     worker->decisions = 0;
     return status;

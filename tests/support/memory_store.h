@@ -35,6 +35,10 @@ struct memory_decision {
     struct change_decision row; /* `restore` is never set */
     bool in_force;
 };
+struct memory_forgotten { /* a row of forgotten */
+    struct pk_hash event_hash; /* zero = all events of the name */
+    struct forgotten row;
+};
 struct memory_course {
     struct pk_hash journey, customer;
     struct course course;
@@ -57,6 +61,8 @@ struct memory_store {
     struct pk_map buckets;     /* (bucket, slot) -> index + 1 */
     PK_VEC(struct memory_bucket) bucket;
     PK_VEC(struct memory_decision) decisions;    /* in the order in which they were made */
+    PK_VEC(struct memory_forgotten) forgotten;
+    int64_t forgettings;
     PK_VEC(struct change_quarantine) quarantine; /* without texts and records */
     PK_VEC(struct store_position) positions;
     int64_t last_cell;
@@ -108,6 +114,9 @@ struct memory_worker {
     size_t facts;
     const struct change_decision *decision;
     size_t decisions;
+    const struct change_forgetting *forgetting;
+    struct pk_arena altered_arena; /* new lists of facts, which outlive a try; kept until the end */
+    uint64_t forgotten; /* facts dropped */
     PK_VEC(int64_t) read; /* cells of the keys through which rows were loaded */
     enum pk_status begun;
 };
@@ -122,6 +131,8 @@ enum pk_status memory_begin(struct memory_worker *worker, struct fact **fact, si
 enum pk_status memory_finish(struct memory_worker *worker, struct pk_err *err);
 /* Both. */
 enum pk_status memory_batch(struct memory_worker *worker, struct fact **fact, size_t count, struct pk_err *err);
+/* A command too: forgets (docs/semantics.md 3.7). */
+enum pk_status memory_forget(struct memory_worker *worker, const struct change_forgetting *forgetting, struct pk_err *err);
 /* A command: decisions, made against what is stored now. Its worker has no cache and no other work. */
 enum pk_status memory_decide(struct memory_worker *worker, const struct change_decision *decision, size_t count,
                              struct pk_err *err);

@@ -5,7 +5,8 @@
  * With a seed, batches of several consumers are under way at the same time, decisions are made at random moments (and
  * others are made and taken back), and after every commit the tables are audited. With --serve, cases come one after
  * another on standard input: a line "case SEED BATCH WORKERS CACHE AS_OF" (AS_OF in microseconds), the events, lines
- * "decision {...}", then "end"; each is answered with all tables and a line "== ok" or "== " and what is wrong. */
+ * "decision {...}" and "forgetting {...}", then "end"; each is answered with all tables and a line "== ok" or "== " and what
+ * is wrong. After forgettings all events come once more, as from a replay: nothing comes back. */
 #include "canonical.h"
 #include "chance.h"
 #include "event_json.h"
@@ -26,6 +27,7 @@ static const char help[] =
     "  --workers N       consumers, each with a cache of its own (default 1)\n"
     "  --cache BYTES     of each (default 1 MiB)\n"
     "  --decisions FILE  decisions in force at the end: JSON Lines of kind, a and b\n"
+    "  --forgettings FILE  JSON Lines of until (microseconds), mode, names, events (docs/semantics.md 3.7)\n"
     "  --serve           cases on standard input\n"
     "  --as-of TIME      moment of the table obligation_state, which is left out without it\n"
     "  --table NAME      print this table alone\n"
@@ -34,7 +36,7 @@ static const char help[] =
 enum { MAX_WORKERS = 16 };
 
 struct options {
-    const char *rules, *key_file, *table, *out_dir, *decisions;
+    const char *rules, *key_file, *table, *out_dir, *decisions, *forgettings;
     bool serve;
     uint64_t seed;
     unsigned batch, workers;
@@ -45,6 +47,12 @@ struct options {
 struct planned { /* a decision and when it is made: after so many events */
     struct change_decision decision;
     size_t at, back_at; /* SIZE_MAX: it stays */
+    bool made, back_made, forgotten;
+};
+
+struct forgetting { /* and when it is made */
+    struct change_forgetting row;
+    size_t at;
     bool made;
 };
 
@@ -68,6 +76,7 @@ struct program {
     struct pk_arena events_arena;
     PK_VEC(struct event) events;
     PK_VEC(struct planned) planned;
+    PK_VEC(struct forgetting) forgetting;
     size_t invalid;
     struct memory_store store;
     struct memory_worker worker[MAX_WORKERS], command;
@@ -165,6 +174,58 @@ static enum pk_status take_decision(struct program *p, struct pk_str line, struc
             return PK_OK;
     *pk_vec_push(&p->planned) = (struct planned){.decision = decision, .at = SIZE_MAX, .back_at = SIZE_MAX};
     return PK_OK;
+}
+
+static enum pk_status take_forgotten(struct program *p, json_t *node, bool single, struct change_forgotten *ret,
+                                     struct pk_err *err)
+{
+    static const char *const kinds[] = {"person", "device", "case"};
+    const char *kind = json_string_value(json_object_get(node, "kind"));
+    const char *space = json_string_value(json_object_get(node, "namespace"));
+    bool good = kind && hash_from(json_string_value(json_object_get(node, "name")), &ret->name);
+    for (unsigned i = 0; good && i < PK_COUNT(kinds); i++)
+        if (strcmp(kind, kinds[i]) == 0)
+            ret->kind = (enum key_kind)i;
+    if (good && ret->kind != KEY_CASE)
+        good = space && (ret->name_space = symbol_of(&p->symbols, pk_arena_str(&p->events_arena, pk_str(space))));
+    if (good && single)
+        good = hash_from(json_string_value(json_object_get(node, "event")), &ret->event_hash);
+    ret->at_us = json_integer_value(json_object_get(node, "at"));
+    return good ? PK_OK : pk_fail(err, PK_REJECT, "a forgetting names something without name, kind and namespace");
+}
+
+static enum pk_status take_forgotten_list(struct program *p, json_t *list, bool single, const struct change_forgotten **ret,
+                                          size_t *ret_count, struct pk_err *err)
+{
+    size_t count = json_array_size(list);
+    struct change_forgotten *row = PK_NEW_ARRAY(&p->events_arena, struct change_forgotten, count + 1);
+    for (size_t i = 0; i < count; i++)
+        if (take_forgotten(p, json_array_get(list, i), single, &row[i], err) != PK_OK)
+            return PK_REJECT;
+    *ret = row;
+    *ret_count = count;
+    return PK_OK;
+}
+
+static enum pk_status take_forgetting(struct program *p, struct pk_str line, struct pk_err *err)
+{
+    json_error_t why;
+    json_t *node = json_loadb(line.ptr, line.len, 0, &why);
+    const char *mode = json_string_value(json_object_get(node, "mode"));
+    struct change_forgetting row = {.until_us = json_integer_value(json_object_get(node, "until"))};
+    enum pk_status status = PK_OK;
+    if (!mode)
+        status = pk_fail(err, PK_REJECT, "a forgetting has until, mode, names and events: %.*s", PK_STR_ARG(line));
+    else
+        row.anonymise = strcmp(mode, "anonymise") == 0;
+    if (status == PK_OK)
+        status = take_forgotten_list(p, json_object_get(node, "names"), false, &row.name, &row.names, err);
+    if (status == PK_OK)
+        status = take_forgotten_list(p, json_object_get(node, "events"), true, &row.event, &row.events, err);
+    json_decref(node);
+    if (status == PK_OK)
+        *pk_vec_push(&p->forgetting) = (struct forgetting){.row = row};
+    return status;
 }
 
 static enum pk_status read_lines(struct program *p, const char *path,
@@ -314,12 +375,55 @@ static enum pk_status decide(struct program *p, size_t delivered, struct pk_err 
             struct change_decision decision = plan->decision;
             decision.restore = back;
             plan->made = true;
-            if (back)
+            if (back) {
                 plan->back_at = SIZE_MAX;
+                plan->back_made = true;
+            }
             status = memory_decide(&p->command, &decision, 1, err);
             if (status == PK_OK)
                 status = audit(p, err);
         }
+    }
+    return status;
+}
+
+static bool names(const struct change_forgetting *row, struct pk_hash name)
+{
+    for (size_t i = 0; i < row->names; i++)
+        if (pk_hash_eq(row->name[i].name, name))
+            return true;
+    return false;
+}
+
+/* What was decided about its names before is taken back with it. */
+static enum pk_status forget(struct program *p, struct change_forgetting row, struct pk_err *err)
+{
+    struct pk_arena arena = {0};
+    struct change_decision *restore = PK_NEW_ARRAY(&arena, struct change_decision, p->planned.len + 1);
+    for (size_t i = 0; i < p->planned.len; i++) {
+        struct planned *plan = &p->planned.ptr[i];
+        if (!plan->made || plan->forgotten || !(names(&row, plan->decision.a) || names(&row, plan->decision.b)) ||
+            (plan->back_at == SIZE_MAX && plan->back_made))
+            continue;
+        restore[row.restores] = plan->decision;
+        restore[row.restores++].restore = true;
+        plan->forgotten = true;
+        plan->back_at = SIZE_MAX;
+    }
+    row.restore = restore;
+    enum pk_status status = memory_forget(&p->command, &row, err);
+    pk_arena_done(&arena);
+    return status == PK_OK ? audit(p, err) : status;
+}
+
+static enum pk_status forget_some(struct program *p, size_t delivered, struct pk_err *err)
+{
+    enum pk_status status = PK_OK;
+    for (size_t i = 0; i < p->forgetting.len && status == PK_OK; i++) {
+        if (p->forgetting.ptr[i].made || p->forgetting.ptr[i].at > delivered)
+            continue;
+        p->forgetting.ptr[i].made = true;
+        status = forget(p, p->forgetting.ptr[i].row, err);
     }
     return status;
 }
@@ -351,14 +455,20 @@ static enum pk_status finish_batch(struct program *p, unsigned number, struct pk
     return status == PK_OK ? audit(p, err) : status;
 }
 
-static enum pk_status derive(struct program *p, struct pk_err *err)
+/* Numbered in the order in which they are made: that of the lines. */
+static void plan_forgettings(struct program *p)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < p->forgetting.len; i++) {
+        at += p->options.seed ? chance_below(&p->chance, (unsigned)(p->events.len - at) + 1) : 0;
+        p->forgetting.ptr[i].at = at;
+    }
+}
+
+static enum pk_status deliver(struct program *p, struct pk_err *err)
 {
     const struct options *o = &p->options;
-    p->chance = (struct chance){o->seed};
-    if (o->seed)
-        shuffle(p);
-    plan_decisions(p);
-    enum pk_status status = decide(p, 0, err);
+    enum pk_status status = PK_OK;
     for (size_t from = 0; from < p->events.len && status == PK_OK;) {
         size_t count = o->seed ? 1 + chance_below(&p->chance, o->batch) : o->batch;
         count = PK_MIN(count, p->events.len - from);
@@ -369,6 +479,8 @@ static enum pk_status derive(struct program *p, struct pk_err *err)
         from += count;
         if (status == PK_OK && p->planned.len)
             status = decide(p, from, err);
+        if (status == PK_OK)
+            status = forget_some(p, from, err);
         for (unsigned i = 0; i < o->workers && status == PK_OK; i++)
             if (chance_in(&p->chance, 60))
                 status = finish_batch(p, i, err);
@@ -376,6 +488,25 @@ static enum pk_status derive(struct program *p, struct pk_err *err)
     for (unsigned i = 0; i < o->workers && status == PK_OK; i++)
         status = finish_batch(p, i, err);
     return status;
+}
+
+/* A copy that lost against one that was forgotten then is an event once it is read again, so with conflicting copies there is
+ * always a replay; else in half of the cases. */
+static enum pk_status derive(struct program *p, struct pk_err *err)
+{
+    p->chance = (struct chance){p->options.seed};
+    if (p->options.seed)
+        shuffle(p);
+    plan_decisions(p);
+    plan_forgettings(p);
+    enum pk_status status = decide(p, 0, err);
+    if (status == PK_OK)
+        status = deliver(p, err);
+    if (status != PK_OK || !p->forgetting.len || (!p->store.quarantine.len && chance_in(&p->chance, 50)))
+        return status;
+    if (p->options.seed)
+        shuffle(p);
+    return deliver(p, err);
 }
 
 static void begin_case(struct program *p)
@@ -400,7 +531,7 @@ static void end_case(struct program *p)
         memory_worker_done(&p->command);
     p->command = (struct memory_worker){0};
     memory_store_done(&p->store);
-    p->events.len = p->planned.len = p->invalid = 0;
+    p->events.len = p->planned.len = p->forgetting.len = p->invalid = 0;
     pk_arena_reset(&p->events_arena);
 }
 
@@ -463,7 +594,10 @@ static enum pk_status read_case(struct program *p, char **line, size_t *room, st
         const size_t skip = sizeof prefix - 1;
         if (strncmp(*line, "end", 3) == 0)
             return PK_OK;
-        enum pk_status status = strncmp(*line, prefix, skip) == 0
+        static const char forgets[] = "forgetting ";
+        enum pk_status status = strncmp(*line, forgets, sizeof forgets - 1) == 0
+                                    ? take_forgetting(p, (struct pk_str){*line + sizeof forgets - 1, (size_t)len - (sizeof forgets - 1)}, err)
+                                : strncmp(*line, prefix, skip) == 0
                                     ? take_decision(p, (struct pk_str){*line + skip, (size_t)len - skip}, err)
                                     : take_event(p, (struct pk_str){*line, (size_t)len}, err);
         if (status != PK_OK)
@@ -510,6 +644,7 @@ static enum pk_status read_options(int argc, char **argv, struct options *o, str
         {"as-of", required_argument, NULL, 'a'},   {"table", required_argument, NULL, 't'},
         {"out-dir", required_argument, NULL, 'o'}, {"help", no_argument, NULL, 'h'},
         {"decisions", required_argument, NULL, 'd'}, {"serve", no_argument, NULL, 'S'},
+        {"forgettings", required_argument, NULL, 'f'},
         {0},
     };
     *o = (struct options){.batch = 20, .workers = 1, .cache = 1 << 20, .as_of_us = PK_NO_TIME};
@@ -531,6 +666,8 @@ static enum pk_status read_options(int argc, char **argv, struct options *o, str
             o->out_dir = optarg;
         else if (c == 'd')
             o->decisions = optarg;
+        else if (c == 'f')
+            o->forgettings = optarg;
         else if (c == 'S')
             o->serve = true;
         else if (c == 's')
@@ -569,6 +706,8 @@ static enum pk_status run(struct program *p, int argc, char **argv, struct pk_er
             status = read_lines(p, argv[i], take_event, err);
         if (status == PK_OK && p->options.decisions)
             status = read_lines(p, p->options.decisions, take_decision, err);
+        if (status == PK_OK && p->options.forgettings)
+            status = read_lines(p, p->options.forgettings, take_forgetting, err);
         if (status == PK_OK)
             status = derive(p, err);
         if (status == PK_OK)
@@ -577,6 +716,7 @@ static enum pk_status run(struct program *p, int argc, char **argv, struct pk_er
     }
     pk_vec_done(&p->events);
     pk_vec_done(&p->planned);
+    pk_vec_done(&p->forgetting);
     pk_arena_done(&p->events_arena);
     fact_maker_done(&p->maker);
     matcher_done(&p->matcher);
