@@ -81,11 +81,33 @@ static enum pk_status decode(struct batch *batch, const struct decoder *decoder,
     return status;
 }
 
+static bool may_be_source(struct pk_str text)
+{
+    return text.ptr && text.len > 0 && text.len <= EVENT_MAX_ID && pk_utf8_valid(text.ptr, text.len) &&
+           !memchr(text.ptr, '/', text.len);
+}
+
+/* The event's own word, else the record's header. */
+static sym_t source_of(struct reject_sources *sources, const struct event *event, const struct batch_record *record)
+{
+    struct pk_str text = event->source;
+    for (size_t i = 0; i < record->header_count && !may_be_source(text); i++)
+        if (pk_str_eq(record->header[i].name, PK_STR("source")))
+            text = (struct pk_str){(const char *)record->header[i].value.ptr, record->header[i].value.len};
+    if (!sources || !may_be_source(text))
+        return 0;
+    sym_t known = symbol_find(sources->symbols, text);
+    if (known || sources->left == 0)
+        return known;
+    sources->left--;
+    return symbol_of(sources->symbols, text);
+}
+
 enum pk_status batch_add(struct batch *batch, const struct decoder *decoder, const struct batch_record *record,
                          struct pk_err *err)
 {
     struct pk_bytes value = keep(&batch->arena, record->value);
-    struct event event;
+    struct event event = {0};
     enum reject_reason reason = REJECT_INVALID;
     enum pk_status status = decode(batch, decoder, record, value, &event, &reason, err);
     if (status != PK_OK && status != PK_REJECT)
@@ -113,6 +135,8 @@ enum pk_status batch_add(struct batch *batch, const struct decoder *decoder, con
             .partition = record->partition,
             .offset = record->offset,
             .reason = reason,
+            .source = source_of(decoder->sources, &event, record),
+            .partial = record->more_headers,
             .detail = pk_arena_str(&batch->arena, pk_str(err->text)),
             .received_at_us = record->received_at_us,
             .key = key,

@@ -17,6 +17,7 @@ struct batch_record { /* as it came from Kafka; borrowed */
     struct pk_bytes key, value;
     const struct record_header *header;
     size_t header_count;
+    bool more_headers; /* than fit in there */
 };
 
 struct batch_item {
@@ -34,11 +35,20 @@ struct batch {
     size_t rejects;
 };
 
+/* Who published what is no event: names of systems, in the dictionary as those of events are. Garbage may say anything, so
+ * only what can be the source of an event counts, and only so many that nobody else has used. */
+struct reject_sources {
+    struct symbols *symbols;
+    size_t left; /* new names that may come */
+};
+enum { REJECT_SOURCES_MOST = 1000 };
+
 struct decoder {
     struct schema_set *schemas;
     struct fact_maker *maker;
     struct event_limits limits;
     int64_t horizon_us;
+    struct reject_sources *sources; /* of rejects; NULL: not asked for */
 };
 
 void batch_reset(struct batch *batch); /* memory kept for the next one */

@@ -7,7 +7,7 @@
     X(guard) X(new_cell) X(key) X(key_state) X(meeting_new) X(meeting_first) X(meeting_gone) X(decision) X(sighting) \
     X(forgotten_key)                                                                                                 \
     X(customer) X(customer_purchases) X(customer_gone) X(replaced) X(fact) X(move) X(journey) X(journey_gone)        \
-    X(obligation) X(obligation_gone) X(course_new) X(course) X(course_gone) X(aggregate) X(quarantine)
+    X(obligation) X(obligation_gone) X(course_new) X(course) X(course_gone) X(aggregate) X(quarantine) X(excess)
 
 void changes_reset(struct changes *changes)
 {

@@ -180,10 +180,20 @@ struct change_quarantine {
     int32_t partition;
     int64_t offset;
     enum reject_reason reason;
+    sym_t source; /* publisher; 0 = not known */
     struct pk_str detail;
     int64_t received_at_us;
     struct pk_bytes key, value; /* ptr NULL = null; both NULL for a displaced duplicate of an earlier batch */
     const struct record_headers *headers;
+    bool partial;       /* something of the record is not kept: it is to be read again in Kafka */
+    size_t value_bytes; /* where `value` is left out for its size */
+};
+struct change_excess { /* bad records that are only counted: quarantine_limit.h */
+    sym_t topic;
+    int32_t partition;
+    enum reject_reason reason;
+    sym_t source; /* 0 = not known */
+    int64_t records, bytes, first_offset, last_offset;
 };
 
 /* All that one batch changes. Arrays are sorted by the caller in the order in which rows are locked:
@@ -202,6 +212,9 @@ struct changes {
     PK_VEC(struct change_meeting) meeting_first; /* its first event is another one now */
     PK_VEC(struct change_meeting) meeting_gone;
     PK_VEC(struct change_decision) decision;
+    const struct change_forgetting *forgetting; /* NULL = none; then nothing is put into quarantine for what is replaced */
+    struct forget_counts forgot;
+    PK_VEC(struct pk_hash) forgotten_key; /* of obligations and crossings that only forgotten events may have had */
     PK_VEC(struct change_sighting) sighting;
     PK_VEC(struct change_customer) customer;          /* to insert */
     PK_VEC(struct change_customer) customer_purchases; /* to update: the purchases alone */
@@ -212,15 +225,13 @@ struct changes {
     PK_VEC(struct journey *) journey; /* insert where `old` is NULL, else update; likewise obligations */
     PK_VEC(struct pk_hash) journey_gone;
     PK_VEC(struct obligation *) obligation;
-    const struct change_forgetting *forgetting; /* NULL = none; then nothing is put into quarantine for what is replaced */
-    struct forget_counts forgot;
-    PK_VEC(struct pk_hash) forgotten_key; /* of obligations and crossings that only forgotten events may have had */
     PK_VEC(struct pk_hash) obligation_gone;
     PK_VEC(struct change_course) course_new; /* by (journey, definition) */
     PK_VEC(struct change_course) course;     /* to update */
     PK_VEC(struct change_course_gone) course_gone;
     PK_VEC(struct change_aggregate) aggregate; /* by table, time, dimensions */
     PK_VEC(struct change_quarantine) quarantine;
+    PK_VEC(struct change_excess) excess; /* each partition, publisher and reason once */
 };
 
 void changes_reset(struct changes *changes); /* memory kept */

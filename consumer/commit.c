@@ -37,6 +37,7 @@ static void quarantine_loser(struct committer *c, const struct fact *fact)
         .partition = fact->partition,
         .offset = fact->offset,
         .reason = REJECT_CONFLICTING_DUPLICATE,
+        .source = fact->source,
         .detail = PK_STR("another copy of the event has the smaller content hash"),
         .received_at_us = fact->received_at_us,
         .key = fact->record_key,
@@ -400,6 +401,9 @@ static enum pk_status send_try(struct committer *c, enum store_mode mode, struct
         for (size_t i = c->from; i < c->to; i++)
             if (c->batch->item.ptr[i].reject)
                 *pk_vec_push(&c->changes.quarantine) = *c->batch->item.ptr[i].reject;
+        c->rejects = c->changes.quarantine.len;
+        if (c->limit)
+            quarantine_limit_apply(c->limit, &c->changes);
         status = store_save_send(c->store, mode, &c->changes, err);
     }
     if (status != PK_OK) {
@@ -416,7 +420,7 @@ static void count_success(struct committer *c)
     n->batches++;
     n->records += c->to - c->from;
     n->facts += c->changes.fact.len;
-    n->rejects += c->changes.quarantine.len;
+    n->rejects += c->rejects;
     n->fast += c->workset.fast;
     n->slow += c->workset.slow;
     n->journeys += c->changes.journey.len;
@@ -437,6 +441,8 @@ static enum pk_status finish_try(struct committer *c, struct pk_err *err)
             if (c->position[p].topic == c->changes.span[i].at.topic &&
                 c->position[p].partition == c->changes.span[i].at.partition)
                 c->position[p].next_offset = c->changes.span[i].next_offset;
+    if (c->limit)
+        quarantine_limit_committed(c->limit);
     count_success(c);
     return PK_OK;
 }

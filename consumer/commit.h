@@ -8,6 +8,7 @@
 #define POLKU_COMMIT_H
 
 #include "batch.h"
+#include "quarantine_limit.h"
 #include "store.h"
 #include "workset.h"
 
@@ -24,6 +25,7 @@ struct committer {
     struct store *store;
     struct cache cache;
     struct commit_counters counters;
+    struct quarantine_limit *limit; /* of what is set aside; NULL: everything is stored */
 
     /* the try that is under way */
     struct pk_arena arena;
@@ -36,6 +38,7 @@ struct committer {
     size_t from, to; /* the items of the batch in this try */
     struct store_position *position;
     size_t positions;
+    size_t rejects;  /* of this try, those that are only counted included */
 };
 
 void committer_init(struct committer *committer, const struct meaning *meaning, struct store *store,

@@ -54,7 +54,7 @@ static enum pk_status check_together(const char *command, const struct consumer_
         return pk_fail(err, PK_REJECT, "--topic names no topic");
     if (options->group[0] == '\0')
         return pk_fail(err, PK_REJECT, "--group is empty");
-    if (options->rest.rest.len > 0 && strcmp(command, "identity") != 0 && strcmp(command, "position") != 0)
+    if (options->rest.rest.len > 0 && strcmp(command, "identity") != 0 && strcmp(command, "position") != 0 && strcmp(command, "quarantine") != 0)
         return pk_fail(err, PK_REJECT, "argument '%.100s' is not expected", options->rest.rest.ptr[0]);
     return PK_OK;
 }

@@ -36,6 +36,16 @@ static const struct command {
      "  block A        events are taken as if A did not stand in them\n"
      "  restore A [B]  takes back what is in force on A, or on the pair\n"
      "A and B: NAMESPACE:VALUE (email:aino@example.com, case_id:R-7), or the hash, or its first 8 or more digits.\n\n"},
+    {"quarantine", "what was set aside: count and list it, show a record, delete", consumer_quarantine, "list|show|delete",
+     "  list                          counts by publisher and reason, then the newest records\n"
+     "  show TOPIC:PARTITION:OFFSET   one record: why, its headers, key and value byte by byte, and the event if the schemas\n"
+     "                                at hand can read it. The only command that prints raw identifiers: mind who looks on\n"
+     "  delete                        for good; --older-than 90d, or any other of the filters below\n\n"},
+    {"requeue", "publish again what was set aside, once its cause is repaired", consumer_requeue, NULL,
+     "Publishes records as they were, with their keys, headers and times, and headers that say where they have been; rows of\n"
+     "quarantine stay, marked. What was marked is not published again, and nothing more than five times. An event counts once\n"
+     "however often it is published, so a second try after a crash does no harm. Records set aside as `future` get the present\n"
+     "time: they were ahead of their own. conflicting_duplicate is published only if --reason asks for it: it would lose again.\n\n"},
 };
 
 static const char exit_codes[] =

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "crash_point.h"
 #include "pipeline.h"
+#include "store_quarantine.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -10,7 +11,8 @@
 struct pace {
     int64_t records;
     size_t tried;        /* records of the batch that is under way, or failed; 0 = none */
-    int good, good_enough;
+    int good, good_enough; /* batches that went well, and how many must before larger ones are tried */
+    bool grown;
 };
 
 struct pipeline {
@@ -84,6 +86,23 @@ static void watch_words(struct pipeline *p)
         return;
     p->words_shown = words;
     log_write(LOG_WARN, "very many different words", "count=%zu see=polku.dictionary", words);
+}
+
+/* Whatever is only counted is told: at most once a minute. */
+static void tell_excess(struct pipeline *p)
+{
+    enum { TELL_SECONDS = 60 };
+    const struct quarantine_limit *limit = &p->limit;
+    int64_t now = clock_us();
+    if (limit->counted == p->counted_shown ||
+        (p->full_shown_at_us && now - p->full_shown_at_us < TELL_SECONDS * PK_SECOND_US))
+        return;
+    log_write(LOG_WARN, "quarantine is full, bad records are only counted",
+              "records=%" PRIu64 " for=%s limit=%" PRId64 " see=bi.quarantine_excess", limit->counted - p->counted_shown,
+              limit->by_space ? "quarantine-space" : "quarantine-rows",
+              limit->by_space ? limit->most_bytes : limit->rows_per_minute);
+    p->counted_shown = limit->counted;
+    p->full_shown_at_us = now;
 }
 
 static void note(void *context, enum log_level level, const char *sentence, const char *detail)
@@ -253,6 +272,7 @@ static void pace_after_success(struct pipeline *p)
     if (pace->records >= p->config->batch_records || ++pace->good < pace->good_enough)
         return;
     pace->good = 0;
+    pace->grown = true;
     pace->records *= 2;
     if (pace->records < p->config->batch_records)
         return;
@@ -260,7 +280,7 @@ static void pace_after_success(struct pipeline *p)
     log_write(LOG_INFO, "batches are of full size again", "records=%" PRId64, pace->records);
 }
 
-/* The same batch again would take as long again. Each time it happens, more has to go well before larger ones are tried. */
+/* The same batch again would take as long again. If it was one of those that grew, more has to go well the next time. */
 static void pace_after_failure(struct pipeline *p)
 {
     struct pace *pace = &p->pace;
@@ -268,7 +288,9 @@ static void pace_after_failure(struct pipeline *p)
         return;
     if (pace->tried == 1)
         log_write(LOG_WARN, "PostgreSQL finds one record too much", "see=statement-timeout");
-    pace->good_enough = PK_MIN(pace->good_enough * 2, (int)GOOD_ENOUGH_MAX);
+    if (pace->grown)
+        pace->good_enough = PK_MIN(pace->good_enough * 2, (int)GOOD_ENOUGH_MAX);
+    pace->grown = false;
     pace->good = 0;
     pace->records = PK_MAX(PK_MIN((int64_t)pace->tried, pace->records) / 2, INT64_C(1));
     log_write(LOG_WARN, "batches are smaller from now on", "records=%" PRId64, pace->records);
@@ -277,6 +299,13 @@ static void pace_after_failure(struct pipeline *p)
 /* ---- filling a batch ---- */
 
 enum { HEADERS_MAX = 64 };
+
+static bool has_more_headers(const struct intake_record *record)
+{
+    struct pk_str name;
+    struct pk_bytes value;
+    return intake_record_header(record, HEADERS_MAX, &name, &value);
+}
 
 static enum pk_status add_record(struct pipeline *p, struct batch *batch, const struct intake_record *record,
                                  struct pk_err *err)
@@ -296,6 +325,7 @@ static enum pk_status add_record(struct pipeline *p, struct batch *batch, const 
                          .value = record->value,
                          .header = header,
                          .header_count = headers,
+                         .more_headers = headers == HEADERS_MAX && has_more_headers(record),
                      },
                      err);
 }
@@ -421,6 +451,7 @@ static enum pk_status finish(struct pipeline *p, struct pk_err *err)
         tell_kafka(p);
         log_progress(p, false);
         watch_words(p);
+        tell_excess(p);
     }
     return status;
 }
@@ -434,6 +465,53 @@ static enum pk_status start(struct pipeline *p, struct pk_err *err)
     batch_reset(&p->batch[p->filling]);
     p->pace.tried = batch->item.len;
     return commit_start(&p->committer, batch, p->position, p->positions, err);
+}
+
+/* How much quarantine holds, as others add to it and delete from it too. */
+static enum pk_status look_at_quarantine(struct pipeline *p, int64_t now, struct pk_err *err)
+{
+    enum { LOOK_SECONDS = 10 };
+    if (p->sized_at_us && now - p->sized_at_us < LOOK_SECONDS * PK_SECOND_US)
+        return PK_OK;
+    int64_t bytes;
+    enum pk_status status = store_quarantine_size(p->store, &bytes, err);
+    if (status != PK_OK)
+        return status;
+    p->sized_at_us = now;
+    p->limit.now.bytes = bytes;
+    return PK_OK;
+}
+
+/* Rows of our partitions that were kept long enough, a few at a time. What fails here can wait. */
+static enum pk_status expire_quarantine(struct pipeline *p, int64_t now, struct pk_err *err)
+{
+    enum { EXPIRE_SECONDS = 60, EXPIRE_ROWS = 2000 };
+    if (p->config->quarantine_keep_us == 0 || p->positions == 0 ||
+        (p->expired_at_us && now - p->expired_at_us < EXPIRE_SECONDS * PK_SECOND_US))
+        return PK_OK;
+    int64_t rows = 0;
+    enum pk_status status = store_quarantine_expire(p->store, p->position, p->positions, p->config->quarantine_keep_us,
+                                                    EXPIRE_ROWS, &rows, err);
+    p->expired_at_us = rows < EXPIRE_ROWS ? now : 0;
+    if (status == PK_OK && rows)
+        log_write(LOG_INFO, "old records of quarantine were deleted", "rows=%" PRId64 " older_than_s=%" PRId64, rows,
+                  p->config->quarantine_keep_us / PK_SECOND_US);
+    if (status == PK_STALE || status == PK_RETRY) {
+        log_write(LOG_WARN, "old records of quarantine could not be deleted yet", "why=\"%s\"", err->text);
+        return PK_OK;
+    }
+    return status;
+}
+
+/* Between two batches: nothing is under way. */
+static enum pk_status keep_quarantine(struct pipeline *p, struct pk_err *err)
+{
+    int64_t now = clock_us();
+    if (commit_under_way(&p->committer) || !p->connected)
+        return PK_OK;
+    quarantine_limit_tick(&p->limit, now);
+    enum pk_status status = p->batch[p->filling].rejects || !p->sized_at_us ? look_at_quarantine(p, now, err) : PK_OK;
+    return status == PK_OK ? expire_quarantine(p, now, err) : status;
 }
 
 /* Offsets without records (transaction markers, compacted records) move the position too, when idle. */
@@ -494,6 +572,8 @@ static enum pk_status loop(struct pipeline *p, struct pk_err *err)
             status = finish(p, err);
         if (status == PK_OK && (status = look_at_positions(p, err)) != PK_OK)
             what = "the positions are not as they were left";
+        if (status == PK_OK)
+            status = keep_quarantine(p, err);
         if (status == PK_OK && p->batch[p->filling].item.len)
             status = start(p, err);
         else if (status == PK_OK && intake_at_end(p->intake))
@@ -545,6 +625,7 @@ static enum pk_status set_up(struct pipeline *p, struct pk_err *err)
     enum pk_status status = connect_patiently(p, err);
     if (p->store)
         committer_init(&p->committer, &p->meaning, p->store, (size_t)config->cache_bytes);
+    p->committer.limit = &p->limit;
     if (status != PK_OK)
         return status;
     p->connected = true;
@@ -582,6 +663,9 @@ enum pk_status pipeline_run(const struct pipeline_config *config, const volatile
         log_write(LOG_WARN, "left without PostgreSQL's answer", "status=%s why=\"%s\"", pk_status_name(status), err->text);
         status = PK_OK;
     }
+    p->full_shown_at_us = 0; /* the rest too */
+    if (p->intake)
+        tell_excess(p);
     if (p->intake)
         log_progress(p, true);
     if (!tear_down(p))

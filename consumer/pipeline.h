@@ -22,6 +22,8 @@ struct pipeline_config {
     int64_t linger_us;                  /* how long the first record of a batch waits for others */
     int64_t cache_bytes;
     int64_t max_ahead_us;               /* occurred_at after the Kafka timestamp */
+    int64_t quarantine_rows, quarantine_bytes; /* a minute; in all: quarantine_limit.h */
+    int64_t quarantine_keep_us;         /* rows of quarantine of our partitions are deleted after that; 0 = never */
     int64_t look_every_us;              /* how often a look at the stored positions is due, if nothing is under way */
     int64_t retry_min_us, retry_max_us; /* pauses while PostgreSQL is away */
     int64_t stop_after;                 /* records, 0 = never (tests) */

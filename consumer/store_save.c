@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writing: one batch's changes as one pipeline. */
+#include "quarantine_limit.h"
 #include "store_inner.h"
 
 #include <stdio.h>
@@ -701,7 +702,7 @@ static void headers_json(const struct record_headers *headers, struct pk_buf *js
     pk_buf_text(json, "]");
 }
 
-static size_t save_quarantine_part(struct store *store, const struct change_quarantine *row, size_t count)
+static size_t save_quarantine_part(struct store *store, int32_t slot, const struct change_quarantine *row, size_t count)
 {
     struct pk_buf json PK_AUTO(pk_buf_done) = {0};
     struct wire_params *params = &store->params;
@@ -710,7 +711,9 @@ static size_t save_quarantine_part(struct store *store, const struct change_quar
                       *offset = wire_array(params, WIRE_INT8), *reason = wire_array(params, WIRE_TEXT),
                       *detail = wire_array(params, WIRE_TEXT), *received = wire_array(params, WIRE_TIMESTAMPTZ),
                       *key = wire_array(params, WIRE_BYTEA), *value = wire_array(params, WIRE_BYTEA),
-                      *headers = wire_array(params, WIRE_JSONB);
+                      *headers = wire_array(params, WIRE_JSONB), *source = wire_array(params, WIRE_INT4),
+                      *value_bytes = wire_array(params, WIRE_INT4), *bytes = wire_array(params, WIRE_INT4),
+                      *whole = wire_array(params, WIRE_BOOL);
     size_t i = 0;
     for (; i < count && key->len + value->len + headers->len < QUARANTINE_BYTES; i++) {
         wire_add_int4(topic, store_id(store, row[i].topic));
@@ -727,9 +730,42 @@ static size_t save_quarantine_part(struct store *store, const struct change_quar
         } else {
             wire_add_null(headers);
         }
+        store_write_sym(store, source, row[i].source);
+        if (row[i].value.ptr || row[i].value_bytes)
+            wire_add_int4(value_bytes, (int32_t)(row[i].value.ptr ? row[i].value.len : row[i].value_bytes));
+        else
+            wire_add_null(value_bytes);
+        wire_add_int4(bytes, (int32_t)quarantine_bytes(&row[i]));
+        wire_add_bool(whole, !row[i].partial);
     }
+    wire_int4(params, slot);
     store_send(store, STATEMENT_ADD_QUARANTINE);
     return i;
+}
+
+static void save_excess(struct store *store, const struct changes *changes)
+{
+    if (changes->excess.len == 0)
+        return;
+    struct wire_params *params = &store->params;
+    wire_reset(params);
+    struct wire_param *topic = wire_array(params, WIRE_INT4), *partition = wire_array(params, WIRE_INT4),
+                      *reason = wire_array(params, WIRE_TEXT), *source = wire_array(params, WIRE_INT4),
+                      *records = wire_array(params, WIRE_INT8), *bytes = wire_array(params, WIRE_INT8),
+                      *first = wire_array(params, WIRE_INT8), *last = wire_array(params, WIRE_INT8);
+    for (size_t i = 0; i < changes->excess.len; i++) {
+        const struct change_excess *row = &changes->excess.ptr[i];
+        wire_add_int4(topic, store_id(store, row->topic));
+        wire_add_int4(partition, row->partition);
+        wire_add_text(reason, pk_str(reject_name(row->reason)));
+        wire_add_int4(source, row->source ? store_id(store, row->source) : 0);
+        wire_add_int8(records, row->records);
+        wire_add_int8(bytes, row->bytes);
+        wire_add_int8(first, row->first_offset);
+        wire_add_int8(last, row->last_offset);
+    }
+    wire_int4(params, changes->slot);
+    store_send(store, STATEMENT_ADD_EXCESS);
 }
 
 /* ---- the whole ---- */
@@ -759,8 +795,11 @@ static void save_all(struct store *store, const struct changes *changes)
     save_all_courses(store, changes);
     save_aggregates(store, changes);
     for (size_t i = 0; i < changes->quarantine.len;)
-        i += save_quarantine_part(store, changes->quarantine.ptr + i, changes->quarantine.len - i);
+        i += save_quarantine_part(store, changes->slot, changes->quarantine.ptr + i, changes->quarantine.len - i);
+    save_excess(store, changes);
     save_times(store, changes);
+    if (changes->forgetting)
+        store_save_forgetting(store, changes);
 }
 
 enum pk_status store_save_send(struct store *store, enum store_mode mode, const struct changes *changes,

@@ -49,6 +49,17 @@ static void grow(struct symbols *symbols)
     free(old);
 }
 
+sym_t symbol_find(const struct symbols *symbols, struct pk_str text)
+{
+    if (!text.ptr)
+        return 0;
+    uint32_t hash = text_hash(text);
+    for (size_t at = hash & (symbols->cap - 1); symbols->slot[at].sym; at = (at + 1) & (symbols->cap - 1))
+        if (symbols->slot[at].hash == hash && pk_str_eq(symbols->text.ptr[symbols->slot[at].sym], text))
+            return symbols->slot[at].sym;
+    return 0;
+}
+
 sym_t symbol_of(struct symbols *symbols, struct pk_str text)
 {
     if (!text.ptr)

@@ -20,6 +20,7 @@ struct symbols {
 void symbols_init(struct symbols *symbols);
 void symbols_done(struct symbols *symbols);
 sym_t symbol_of(struct symbols *symbols, struct pk_str text); /* 0 for null text; interns what is new */
+sym_t symbol_find(const struct symbols *symbols, struct pk_str text); /* 0 if it is not there */
 static inline struct pk_str symbol_text(const struct symbols *symbols, sym_t sym)
 {
     return symbols->text.ptr[sym];

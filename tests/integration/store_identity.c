@@ -645,7 +645,7 @@ static const char shadow[] =
     "CREATE SCHEMA shadow;"
     "DO $$ DECLARE r record; BEGIN"
     " FOR r IN SELECT relname, relkind FROM pg_class WHERE relnamespace = 'polku'::regnamespace AND relkind IN ('r', 'p') AND relname NOT IN"
-    "  ('dictionary', 'stream_position', 'quarantine', 'schema_migration') AND NOT relispartition LOOP"
+    "  ('dictionary', 'stream_position', 'quarantine', 'quarantine_excess', 'quarantine_size', 'schema_migration') AND NOT relispartition LOOP"
     "  EXECUTE format('CREATE TABLE shadow.%1$I (LIKE polku.%1$I INCLUDING ALL) %2$s', r.relname,"
     "   CASE r.relkind WHEN 'p' THEN 'PARTITION BY RANGE (occurred_at)' ELSE '' END);"
     " END LOOP;"

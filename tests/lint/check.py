@@ -26,7 +26,7 @@ IMPURE_CALLS = re.compile(
 # Foreign libraries are met in few places: header pattern -> files that may include it.
 HOMES = {
     "libpq-fe.h": ["consumer/store*", "consumer/migrate*", "consumer/cmd_*", "tests/*"],
-    "librdkafka/*": ["consumer/intake*", "consumer/cmd_*", "producer/publish*", "tests/*"],
+    "librdkafka/*": ["consumer/intake*", "consumer/republish*", "consumer/cmd_*", "producer/publish*", "tests/*"],
     "avro.h": ["common/*", "tests/*"],
     "avro/*": ["common/*", "tests/*"],
     "yaml.h": ["common/*", "tests/*"],

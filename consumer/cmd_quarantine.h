@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cmd_quarantine.h - what the commands quarantine and requeue share. */
+#ifndef POLKU_CMD_QUARANTINE_H
+#define POLKU_CMD_QUARANTINE_H
+
+#include "consumer_commands.h"
+#include "republish.h"
+#include "store_quarantine.h"
+
+/* From --reason, --publisher, --of-topic, --since, --until, --older-than, --requeued. PK_REJECT with what is wrong. */
+enum pk_status quarantine_filter_of(const struct consumer_options *options, struct quarantine_filter *ret, struct pk_err *err);
+enum pk_status quarantine_open(const struct consumer_options *options, struct symbols *symbols, struct store **ret_store,
+                               struct pk_err *err);
+struct republish_config quarantine_kafka(const struct consumer_options *options);
+/* The exit code of a command that ended so; logs what failed. */
+int quarantine_exit(const char *sentence, enum pk_status status, const struct pk_err *err);
+
+#endif
