@@ -286,14 +286,15 @@ static void pace_after_failure(struct pipeline *p)
     struct pace *pace = &p->pace;
     if (!store_wants_less(p->store) || pace->tried == 0)
         return;
-    if (pace->tried == 1)
-        log_write(LOG_WARN, "PostgreSQL finds one record too much", "see=statement-timeout");
     if (pace->grown)
         pace->good_enough = PK_MIN(pace->good_enough * 2, (int)GOOD_ENOUGH_MAX);
     pace->grown = false;
     pace->good = 0;
     pace->records = PK_MAX(PK_MIN((int64_t)pace->tried, pace->records) / 2, INT64_C(1));
-    log_write(LOG_WARN, "batches are smaller from now on", "records=%" PRId64, pace->records);
+    if (pace->tried == 1)
+        log_write(LOG_WARN, "PostgreSQL finds one record too much", "see=statement-timeout");
+    else
+        log_write(LOG_WARN, "batches are smaller from now on", "records=%" PRId64, pace->records);
 }
 
 /* ---- filling a batch ---- */

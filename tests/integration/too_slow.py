@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PostgreSQL becomes so slow that a batch runs into --statement-timeout: batches are halved until they pass, to one record if
+need be, and are of full size again some time after it is quick again.
+
+A trigger sleeps for every event that is inserted.
+"""
+
+from harness import Run, oracle_checksums, rules_of, wait_for
+
+RULES = rules_of('olist')
+EVENTS, BATCH = 3000, 128
+
+
+def sizes(consumer):
+    return [line['records'] for line in consumer.said('batches are smaller from now on')]
+
+
+with Run('too_slow', data=['olist']) as run:
+    events = run.events('olist', EVENTS)
+    topic, db = run.topic(1), run.database()
+    seed = str(run.random.randrange(1, 1 << 31))
+    topic.publish('--shuffle', seed, events)
+    db.rows('CREATE TABLE public.slow (seconds float8 NOT NULL)')
+    db.rows('INSERT INTO public.slow VALUES (3)')
+    db.rows("CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN PERFORM pg_sleep(seconds) FROM public.slow; RETURN NEW; END'")
+    db.rows('CREATE TRIGGER slow BEFORE INSERT ON polku.interaction FOR EACH ROW EXECUTE FUNCTION public.slow()')
+
+    consumer = run.consumer(db, topic, RULES, '--batch-records', str(BATCH), '--statement-timeout', '1s', '--lock-timeout',
+                            '500ms').start()
+    wait_for('one record is too much', lambda: run.alive() and consumer.said('PostgreSQL finds one record too much'))
+    run.expect('3 s for an event: each try is half as large', [64, 32, 16, 8, 4, 2, 1], sizes(consumer)[:7])
+    run.expect('nothing is committed', 0, db.position(topic))
+
+    db.rows('UPDATE public.slow SET seconds = 0.02')
+    before = len(sizes(consumer))
+    wait_for('larger batches were tried', lambda: run.alive() and len(sizes(consumer)) > before)
+    run.expect('20 ms for an event: they grow until 64 take too long', 32, sizes(consumer)[-1])
+
+    db.rows('DROP TRIGGER slow ON polku.interaction')
+    wait_for('batches are of full size again', lambda: run.alive() and consumer.said('batches are of full size again'))
+    topic.drain(db)
+    consumer.stop()
+    run.expect_that('no connection broke, nobody else took the partitions', all(
+        line['status'] == 'retry' and '57014' in line['why'] for line in consumer.said('a batch failed and will be read again')),
+        '%d batches ran into the limit' % len(consumer.said('a batch failed and will be read again')))
+    run.expect('every record was read', EVENTS, db.position(topic))
+    run.expect_checksums('the tables and those of the oracle', oracle_checksums(RULES, events), db)
