@@ -106,7 +106,7 @@ static struct fact **unique_sorted(struct committer *c, size_t *ret_count)
     struct twin *twins = pk_arena_alloc(&c->arena, (most + 1) * sizeof *twins), *end = twins;
     struct pk_map seen = {0};
     for (size_t i = c->from; i < c->to; i++)
-        if (c->batch->item.ptr[i].fact)
+        if (c->batch->item.ptr[i].fact && !c->batch->item.ptr[i].fact->forgotten)
             add_unique(c, &seen, &end, c->batch->item.ptr[i].fact);
     pk_map_done(&seen);
 
@@ -225,6 +225,34 @@ static enum pk_status load_keys(struct committer *c, enum store_mode mode, const
     return status != PK_OK ? status : workset_put_keys(&c->workset, need, keys.key, keys.count, err);
 }
 
+static int by_place(const void *left, const void *right)
+{
+    const struct store_forgotten *a = left, *b = right;
+    return (a->place > b->place) - (a->place < b->place);
+}
+
+/* Facts that are forgotten become what they are then, for good: a forgetting is never taken back. */
+static enum pk_status load_forgotten(struct committer *c, const struct ws_need *need, struct pk_err *err)
+{
+    struct store_forgotten *found = NULL;
+    size_t count = 0;
+    bool altered = false;
+    enum pk_status status =
+        store_load_forgotten(c->store, need->hash, need->fact, need->count, &c->arena, &found, &count, err);
+    if (status != PK_OK)
+        return status;
+    qsort(found, count, sizeof *found, by_place);
+    struct forgotten *row = pk_arena_alloc(&c->arena, (count + 1) * sizeof *row);
+    for (size_t from = 0, to; from < count; from = to) { /* the names of one fact are neighbours */
+        struct fact *fact = need->fact[found[from].place];
+        for (to = from; to < count && need->fact[found[to].place] == fact; to++)
+            row[to - from] = found[to].row;
+        altered |= forget_apply(fact, row, to - from, &c->batch->arena) != FORGET_NOTHING;
+    }
+    workset_put_forgotten(&c->workset, altered);
+    return PK_OK;
+}
+
 static enum pk_status load(struct committer *c, enum store_mode mode, const struct ws_need *need, struct pk_err *err)
 {
     struct store_facts facts = {0};
@@ -263,6 +291,8 @@ static enum pk_status load(struct committer *c, enum store_mode mode, const stru
         if (status == PK_OK)
             workset_put_events(&c->workset, need, facts.fact, facts.count);
         return status;
+    case NEED_FORGOTTEN:
+        return load_forgotten(c, need, err);
     case NEED_NOTHING:
         break;
     }
@@ -289,7 +319,7 @@ static enum pk_status gather(struct committer *c, enum store_mode mode, struct p
     struct ws_need need = {NEED_NOTHING, NULL, NULL, 0};
     while (status == PK_OK) {
         status = workset_need(&c->workset, &need, err);
-        if (status != PK_OK || need.kind == NEED_NOTHING)
+        if (status != PK_OK || need.kind == NEED_NOTHING || c->workset.altered)
             break;
         if (!begun)
             status = store_begin(c->store, STORE_SNAPSHOT, NULL, 0, NULL, 0, err);
@@ -388,6 +418,11 @@ static enum pk_status prepare_try(struct committer *c, enum store_mode mode, boo
         workset_begin(&c->workset, c->meaning, &c->arena, &c->cache, true, fact, count);
         status = gather(c, mode, err);
     }
+    if (status == PK_OK && c->workset.altered) { /* some facts are forgotten: begin anew with what they are */
+        store_rollback(c->store);
+        *ret_again = true;
+        return PK_OK;
+    }
     return status != PK_OK ? status : save_workset(c, mode, ret_again, err);
 }
 
@@ -420,6 +455,8 @@ static void count_success(struct committer *c)
     n->batches++;
     n->records += c->to - c->from;
     n->facts += c->changes.fact.len;
+    for (size_t i = c->from; i < c->to; i++)
+        n->forgotten += c->batch->item.ptr[i].fact && c->batch->item.ptr[i].fact->forgotten;
     n->rejects += c->rejects;
     n->fast += c->workset.fast;
     n->slow += c->workset.slow;
@@ -551,6 +588,94 @@ enum pk_status commit_decisions(struct committer *c, const struct change_decisio
     else
         store_rollback(c->store);
     CRASH_POINT(decision_done);
+    return status;
+}
+
+/* The stored events that it may concern. */
+static enum pk_status load_concerned(struct committer *c, const struct change_forgetting *f, struct store_facts *ret,
+                                     struct pk_err *err)
+{
+    struct store_window *window = PK_NEW_ARRAY(&c->arena, struct store_window, f->names + 1);
+    struct fact *key = PK_NEW_ARRAY(&c->arena, struct fact, f->events + 1), **single;
+    struct store_facts seen = {0}, found = {0};
+    single = PK_NEW_ARRAY(&c->arena, struct fact *, f->events + 1);
+    for (size_t i = 0; i < f->names; i++)
+        window[i] = (struct store_window){f->name[i].name, INT64_MIN, f->until_us};
+    for (size_t i = 0; i < f->events; i++) {
+        key[i].at_us = f->event[i].at_us;
+        key[i].event_hash = f->event[i].event_hash;
+        single[i] = &key[i];
+    }
+    enum pk_status status = store_load_seen(c->store, window, f->names, &c->arena, &seen, err);
+    if (status == PK_OK)
+        status = store_find_events(c->store, single, f->events, &c->arena, &found, err);
+    if (status != PK_OK)
+        return status;
+    *ret = (struct store_facts){PK_NEW_ARRAY(&c->arena, struct fact, seen.count + found.count + 1), seen.count + found.count};
+    if (seen.count)
+        memcpy(ret->fact, seen.fact, seen.count * sizeof *ret->fact);
+    if (found.count)
+        memcpy(ret->fact + seen.count, found.fact, found.count * sizeof *ret->fact);
+    return PK_OK;
+}
+
+/* Copies of stored events need what only the rows have; but for those that are anonymised, which lose it. */
+static enum pk_status load_written(struct committer *c, struct pk_err *err)
+{
+    struct fact **whole = PK_NEW_ARRAY(&c->arena, struct fact *, c->workset.facts + 1);
+    size_t count = 0;
+    for (size_t i = 0; i < c->workset.facts; i++)
+        if (forget_left_whole(c->workset.fact[i].fact))
+            whole[count++] = c->workset.fact[i].fact;
+    return store_load_written(c->store, whole, count, &c->arena, err);
+}
+
+static enum pk_status gather_forgetting(struct committer *c, commit_forget_plan plan, void *context, struct pk_err *err)
+{
+    struct change_forgetting *f = PK_NEW(&c->arena, struct change_forgetting);
+    struct store_facts concerned = {0};
+    enum pk_status status = store_begin(c->store, STORE_ALONE, NULL, 0, NULL, 0, err);
+    if (status == PK_OK) /* a rebuild may have come between */
+        status = check_rules(c, err);
+    if (status == PK_OK)
+        status = plan(context, &c->arena, f, err);
+    if (status == PK_OK)
+        status = load_concerned(c, f, &concerned, err);
+    if (status != PK_OK)
+        return status;
+    workset_decide(&c->workset, f->restore, f->restores);
+    workset_forget(&c->workset, f, concerned.fact, concerned.count);
+    status = load_written(c, err);
+    struct ws_need need = {.kind = NEED_KEYS};
+    while (status == PK_OK && need.kind != NEED_NOTHING) {
+        status = workset_need(&c->workset, &need, err);
+        if (status == PK_OK && need.kind != NEED_NOTHING)
+            status = load(c, STORE_ALONE, &need, err);
+    }
+    return status;
+}
+
+enum pk_status commit_forget(struct committer *c, commit_forget_plan plan, void *context, struct pk_err *err)
+{
+    bool again = true;
+    enum pk_status status = PK_OK;
+    while (status == PK_OK && again) {
+        again = false;
+        reset_try(c);
+        c->known.len = 0;
+        c->changes.slot = COMMAND_SLOT;
+        status = store_ensure_dictionary(c->store, err);
+        workset_begin(&c->workset, c->meaning, &c->arena, NULL, true, NULL, 0);
+        if (status == PK_OK)
+            status = gather_forgetting(c, plan, context, err);
+        if (status == PK_OK)
+            status = save_workset(c, STORE_ALONE, &again, err);
+    }
+    if (status == PK_OK)
+        status = store_save_send(c->store, STORE_ALONE, &c->changes, err);
+    if (status == PK_OK)
+        return store_save_finish(c->store, err);
+    store_rollback(c->store);
     return status;
 }
 

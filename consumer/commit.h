@@ -18,6 +18,7 @@ struct commit_counters {
     uint64_t retries[5];              /* tries that failed, by their number from 1 */
     uint64_t journeys, obligations;   /* rows written */
     uint64_t keys_loaded, customers_loaded;
+    uint64_t forgotten;               /* facts that are no events any more: docs/semantics.md 3.7 */
 };
 
 struct committer {
@@ -60,6 +61,13 @@ static inline bool commit_under_way(const struct committer *committer)
  * again in the same transaction. At most one of each hash. Not while a batch is under way. */
 enum pk_status commit_decisions(struct committer *committer, const struct change_decision *decision, size_t count,
                                 struct pk_err *err);
+/* What is to be forgotten: found within the transaction, alone among writers, so it is still so when it is done. Everything in
+ * `ret` lives in `arena` or longer. Another status than PK_OK ends it. */
+typedef enum pk_status (*commit_forget_plan)(void *context, struct pk_arena *arena, struct change_forgetting *ret,
+                                             struct pk_err *err);
+/* Forgets (docs/semantics.md 3.7), and everything that was derived from it, in one transaction. What became of it is in
+ * changes.forgot. Not while a batch is under way. */
+enum pk_status commit_forget(struct committer *committer, commit_forget_plan plan, void *context, struct pk_err *err);
 /* Positions alone: offsets without events (control records, compacted gaps). */
 enum pk_status commit_positions(struct committer *committer, struct store_position *position, size_t positions,
                                 const int64_t *next_offset, struct pk_err *err);

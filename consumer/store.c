@@ -263,7 +263,7 @@ static void add_piece(struct pk_buf *sql, struct pk_str name)
 
 /* What is in schema polku, whatever schema a store writes to: arrival, dictionary, numbers of cells. */
 static const char *const shared_names[] = {
-    "claim", "dictionary", "fence", "guard_cell_id", "intern", "quarantine", "quarantine_excess", "quarantine_size",
+    "claim", "dictionary", "fence", "forgetting", "forgotten", "guard_cell_id", "intern", "quarantine", "quarantine_excess", "quarantine_size",
     "stream_position",
 };
 

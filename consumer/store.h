@@ -14,6 +14,7 @@
 #define POLKU_STORE_H
 
 #include "changes.h"
+#include "forget.h"
 
 #include <signal.h>
 
@@ -128,6 +129,18 @@ enum pk_status store_find_events(struct store *store, struct fact *const *fact, 
                                  struct store_facts *ret, struct pk_err *err);
 
 /* ---- before a batch: each a short transaction of its own, sorted; call outside store_begin ---- */
+struct store_forgotten {
+    struct forgotten row;
+    size_t place; /* index in `fact` */
+};
+/* What is forgotten about the names name[i] of fact[i], by place. */
+enum pk_status store_load_forgotten(struct store *store, const struct pk_hash *name, struct fact *const *fact, size_t count,
+                                    struct pk_arena *arena, struct store_forgotten **ret, size_t *ret_count,
+                                    struct pk_err *err);
+/* Fills in product, location and attributes of stored events, which no other load does. */
+enum pk_status store_load_written(struct store *store, struct fact *const *fact, size_t count, struct pk_arena *arena,
+                                  struct pk_err *err);
+
 
 /* Makes the monthly partitions that are missing. */
 enum pk_status store_ensure_months(struct store *store, const int64_t *at_us, size_t count, struct pk_err *err);

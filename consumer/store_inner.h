@@ -66,6 +66,12 @@ enum pk_status store_collect(struct store *store, PGresult **ret_result, struct 
 void store_send_mark(struct store *store);
 enum pk_status store_read_results(struct store *store, PGresult **ret_result, struct pk_err *err);
 
+/* The round trip of a load, within a transaction: begin, send, end with `count` results. */
+enum pk_status store_begin_load(struct store *store, struct pk_err *err);
+enum pk_status store_end_load(struct store *store, PGresult **ret_result, size_t count, struct pk_err *err);
+/* store_forget.c: the last of a forgetting's changes. */
+void store_save_forgetting(struct store *store, const struct changes *changes);
+
 /* PK_LOST after the connection broke, PK_STOP while a save is under way. */
 enum pk_status store_ready(struct store *store, struct pk_err *err);
 /* The transaction has failed: symbols that got their ids in it have none. */

@@ -69,7 +69,7 @@ enum pk_status store_end_read(struct store *store, struct pk_err *err)
 }
 
 /* Begins the round trip of a load. */
-static enum pk_status begin_load(struct store *store, struct pk_err *err)
+enum pk_status store_begin_load(struct store *store, struct pk_err *err)
 {
     enum pk_status status = store_ready(store, err);
     if (status != PK_OK)
@@ -82,7 +82,7 @@ static enum pk_status begin_load(struct store *store, struct pk_err *err)
 }
 
 /* Ends it; `count` results of the loads. */
-static enum pk_status end_load(struct store *store, PGresult **ret_result, size_t count, struct pk_err *err)
+enum pk_status store_end_load(struct store *store, PGresult **ret_result, size_t count, struct pk_err *err)
 {
     PGresult *result[5];
     size_t skip = store->tx == TX_READ_WANTED;
@@ -368,12 +368,12 @@ static enum pk_status check_symbols(struct store *store, bool *again, struct pk_
 enum pk_status store_load_keys(struct store *store, const struct pk_hash *hash, size_t count, struct pk_arena *arena,
                                struct store_keys *ret, struct pk_err *err)
 {
-    enum pk_status status = begin_load(store, err);
+    enum pk_status status = store_begin_load(store, err);
     if (status != PK_OK)
         return status;
     PGresult *result;
     send_hashes(store, STATEMENT_LOAD_KEYS, hash, count);
-    if ((status = end_load(store, &result, 1, err)) != PK_OK)
+    if ((status = store_end_load(store, &result, 1, err)) != PK_OK)
         return status;
 
     struct store_keys keys;
@@ -395,7 +395,7 @@ enum pk_status store_load_meetings(struct store *store, const struct pk_hash *ha
         *ret = (struct store_meetings){0};
         return PK_OK;
     }
-    enum pk_status status = begin_load(store, err);
+    enum pk_status status = store_begin_load(store, err);
     if (status != PK_OK)
         return status;
     if (meeting) {
@@ -410,7 +410,7 @@ enum pk_status store_load_meetings(struct store *store, const struct pk_hash *ha
         send_hashes(store, STATEMENT_LOAD_MEETINGS, hash, count);
     }
     PGresult *result;
-    if ((status = end_load(store, &result, 1, err)) != PK_OK)
+    if ((status = store_end_load(store, &result, 1, err)) != PK_OK)
         return status;
 
     struct store_meetings meetings;
@@ -430,7 +430,7 @@ enum pk_status store_load_customers(struct store *store, const struct pk_hash *c
                                     struct store_journeys *ret_journeys, struct store_obligations *ret_obligations,
                                     struct pk_err *err)
 {
-    enum pk_status status = begin_load(store, err);
+    enum pk_status status = store_begin_load(store, err);
     if (status != PK_OK)
         return status;
     PGresult *result[4];
@@ -438,7 +438,7 @@ enum pk_status store_load_customers(struct store *store, const struct pk_hash *c
     send_hashes(store, STATEMENT_LOAD_JOURNEYS, customer, count);
     send_hashes(store, STATEMENT_LOAD_OBLIGATIONS, customer, count);
     send_hashes(store, STATEMENT_LOAD_COURSES, customer, count);
-    if ((status = end_load(store, result, 4, err)) != PK_OK)
+    if ((status = store_end_load(store, result, 4, err)) != PK_OK)
         return status;
 
     struct store_facts facts;
@@ -464,7 +464,7 @@ enum pk_status store_load_customers(struct store *store, const struct pk_hash *c
 static enum pk_status load_facts(struct store *store, struct pk_arena *arena, struct store_facts *ret, struct pk_err *err)
 {
     PGresult *result;
-    enum pk_status status = end_load(store, &result, 1, err);
+    enum pk_status status = store_end_load(store, &result, 1, err);
     if (status != PK_OK)
         return status;
     struct store_facts facts;
@@ -495,7 +495,7 @@ enum pk_status store_load_seen(struct store *store, const struct store_window *w
         *ret = (struct store_facts){0};
         return PK_OK;
     }
-    enum pk_status status = begin_load(store, err);
+    enum pk_status status = store_begin_load(store, err);
     if (status != PK_OK)
         return status;
     wire_reset(&store->params);
@@ -513,7 +513,7 @@ enum pk_status store_load_seen(struct store *store, const struct store_window *w
 enum pk_status store_load_nameless(struct store *store, const struct pk_hash *relates, size_t count,
                                    struct pk_arena *arena, struct store_facts *ret, struct pk_err *err)
 {
-    enum pk_status status = begin_load(store, err);
+    enum pk_status status = store_begin_load(store, err);
     if (status != PK_OK)
         return status;
     send_hashes(store, STATEMENT_LOAD_NAMELESS, relates, count);
@@ -527,7 +527,7 @@ enum pk_status store_find_events(struct store *store, struct fact *const *fact, 
         *ret = (struct store_facts){0};
         return PK_OK;
     }
-    enum pk_status status = begin_load(store, err);
+    enum pk_status status = store_begin_load(store, err);
     if (status != PK_OK)
         return status;
     wire_reset(&store->params);

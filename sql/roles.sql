@@ -84,7 +84,7 @@ BEGIN
         GRANT SELECT, INSERT ON polku.forgetting, polku.forgotten TO polku_writer;
         GRANT SELECT, INSERT, UPDATE, DELETE ON polku.interaction, polku.journey, polku.obligation, polku.course, polku.customer,
             polku.identifier, polku.sighting, polku.guard_cell, polku.identity_meeting TO polku_writer;
-        GRANT SELECT, INSERT, UPDATE ON polku.decision TO polku_writer;
+        GRANT SELECT, INSERT, UPDATE, DELETE ON polku.decision TO polku_writer;
         GRANT USAGE ON SEQUENCE polku.guard_cell_id, polku.stream_slot TO polku_writer;
         GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA polku, bi TO polku_writer;
     END IF;

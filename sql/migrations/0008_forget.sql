@@ -43,3 +43,27 @@ COMMENT ON COLUMN polku.forgotten.forgetting_id IS 'forgetting.';
 COMMENT ON COLUMN polku.forgotten.name IS 'Keyed hash of an identifier or a case; of a single event one of its names.';
 COMMENT ON COLUMN polku.forgotten.event_hash IS 'A single event that carries the name; null: all that 3.7 says of a name in F.';
 COMMENT ON COLUMN polku.forgotten.anonymise IS 'forgetting.anonymise.';
+
+COMMENT ON COLUMN polku.identifier.flags IS 'Sum of: 1 shared, 2 its component is oversize, 4 some event without own person carries it (or did), 8 blocked, 16 unlinked, 32 kept apart from others (8, 16, 32: decisions in force), 64 its namespace is unique, 128 polku.forgotten has rows about it.';
+
+-- Keys were met with customers who are gone: nothing may say so. The caller is alone among writers; whoever has such a key in
+-- memory finds another version of its cell. Keys of obligations that nobody else has are gone too.
+CREATE FUNCTION polku.forget_keys(names uuid[], keys uuid[], key_names uuid[], new_version bigint)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    gone uuid[] := ARRAY(SELECT n FROM unnest(names) n WHERE NOT EXISTS (SELECT FROM polku.customer c WHERE c.customer_id = n));
+BEGIN
+    WITH met AS (DELETE FROM polku.sighting s WHERE s.customer_id = ANY (gone) RETURNING s.key),
+    first AS (UPDATE polku.identifier i SET owner_id = NULL WHERE i.owner_id = ANY (gone) RETURNING i.cell_id)
+    UPDATE polku.guard_cell g SET version = new_version
+    WHERE g.cell_id IN (SELECT f.cell_id FROM first f UNION
+                        SELECT i.cell_id FROM met m JOIN polku.identifier i ON i.hash = m.key);
+    UPDATE polku.identifier i SET value = NULL WHERE i.hash = ANY (names) AND i.value IS NOT NULL AND i.first_at IS NULL;
+    DELETE FROM polku.identifier i USING unnest(keys, key_names) AS k (key, name)
+    WHERE i.hash = k.key AND i.owner_id IS NULL
+      AND NOT EXISTS (SELECT FROM polku.sighting s WHERE s.key = i.hash)
+      AND NOT EXISTS (SELECT FROM polku.interaction e
+                      WHERE e.relates_to = k.name AND e.relates_to IS NOT NULL AND e.customer_id IS NULL);
+END $$;
+COMMENT ON FUNCTION polku.forget_keys(uuid[], uuid[], uuid[], bigint) IS
+    'Takes customers that are gone out of identifier and sighting, clear values of forgotten names, and keys of obligations that no event has.';
