@@ -16,10 +16,11 @@ packages_of() {
             libsodium-dev libyaml-dev libcurl4-openssl-dev libcriterion-dev tzdata python3 python3-yaml
         ;;
     run) echo postgresql-15 postgresql-client-15 kcat tzdata ;;
-    test) echo git ca-certificates openssl openjdk-17-jre-headless maven ;;
+    test) echo git ca-certificates openssl openjdk-17-jre-headless maven python3-venv ;;
+    fuzz) echo clang libclang-rt-14-dev ;;
     chroot) echo debootstrap git ;;
     *)
-        echo "deploy/packages.sh: no group '$1'; there are build, run, test, chroot" >&2
+        echo "deploy/packages.sh: no group '$1'; there are build, run, test, fuzz, chroot" >&2
         exit 2
         ;;
     esac
