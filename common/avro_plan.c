@@ -447,44 +447,49 @@ static const struct tree_field *find_written(const struct tree_node *writer, con
     return field;
 }
 
-static const struct event_slot *slot_of(const struct tree_node *writer, const struct tree_node *reader,
-                                        const struct tree_field *written, const struct event_slot slot[], size_t count,
-                                        const struct tree_field **ret_ours)
+/* Which of the writer's fields goes into each slot; looked up once, for a writer may have thousands of fields. */
+struct written {
+    const struct tree_field *ours, *theirs; /* theirs NULL: our default */
+};
+
+static enum pk_status find_all_written(struct compiler *c, const struct tree_node *writer, const struct tree_node *reader,
+                                       const struct event_slot slot[], size_t count, struct written *written)
 {
     for (size_t i = 0; i < count; i++) {
         const struct tree_field *ours = find_field(reader, pk_str(slot[i].name));
-        if (ours && find_written(writer, ours) == written) {
-            *ret_ours = ours;
-            return &slot[i];
-        }
+        if (!ours)
+            return pk_fail(c->err, PK_REJECT, "our schema lacks the field '%s'", slot[i].name);
+        written[i] = (struct written){ours, find_written(writer, ours)};
+        if (!ours->fallback && !written[i].theirs)
+            return pk_fail(c->err, PK_REJECT, "the writer's schema lacks the field '%s%s%s', which has no default",
+                           c->field ? c->field : "", c->field ? "." : "", slot[i].name);
     }
-    return NULL;
+    return PK_OK;
+}
+
+static enum pk_status read_field(struct compiler *c, const struct tree_field *field, const struct event_slot slot[],
+                                 size_t count, const struct written *written)
+{
+    for (size_t i = 0; i < count; i++)
+        if (written[i].theirs == field)
+            return read_value(c, field->type, without_null(written[i].ours->type), &slot[i]);
+    skip(c, field->type);
+    return PK_OK;
 }
 
 static enum pk_status read_record(struct compiler *c, const struct tree_node *writer, const struct tree_node *reader,
                                   const struct event_slot slot[], size_t count)
 {
     const char *outer = c->field;
-    for (size_t i = 0; i < count; i++) {
-        const struct tree_field *ours = find_field(reader, pk_str(slot[i].name));
-        if (!ours)
-            return pk_fail(c->err, PK_REJECT, "our schema lacks the field '%s'", slot[i].name);
-        if (!ours->fallback && !find_written(writer, ours))
-            return pk_fail(c->err, PK_REJECT, "the writer's schema lacks the field '%s%s%s', which has no default",
-                           outer ? outer : "", outer ? "." : "", slot[i].name);
-    }
-    enum pk_status status = PK_OK;
+    struct written *written = PK_NEW_ARRAY(&c->plan->arena, struct written, count);
+    enum pk_status status = find_all_written(c, writer, reader, slot, count, written);
     for (size_t i = 0; i < writer->count && status == PK_OK; i++) {
-        const struct tree_field *written = &writer->field[i], *ours;
-        const struct event_slot *into = slot_of(writer, reader, written, slot, count, &ours);
+        const struct tree_field *field = &writer->field[i];
         struct pk_buf path PK_AUTO(pk_buf_done) = {0};
-        pk_buf_printf(&path, "%s%s%s", outer ? outer : "", outer ? "." : "", written->name.ptr);
+        pk_buf_printf(&path, "%s%s%s", outer ? outer : "", outer ? "." : "", field->name.ptr);
         c->field = pk_arena_str(&c->plan->arena, (struct pk_str){path.ptr, path.len}).ptr;
-        if (into)
-            status = read_value(c, written->type, without_null(ours->type), into);
-        else
-            skip(c, written->type);
-        if (c->op.len > MAX_OPS)
+        status = read_field(c, field, slot, count, written);
+        if (status == PK_OK && c->op.len > MAX_OPS)
             status = pk_fail(c->err, PK_REJECT, "the writer's schema is too large at the field '%s'", c->field);
     }
     c->field = outer;
@@ -740,6 +745,17 @@ static inline int64_t zigzag(uint64_t raw)
     return (int64_t)(raw >> 1) ^ -(int64_t)(raw & 1);
 }
 
+/* The branch of a union of two: 0 or 1, in one byte by all writers that we know, in more by right. */
+static inline const uint8_t *branch_of_two(const uint8_t *at, const uint8_t *end, uint64_t *ret)
+{
+    uint64_t raw;
+    at = varint(at, end, &raw);
+    if (!at || raw & ~UINT64_C(2))
+        return NULL;
+    *ret = raw >> 1;
+    return at;
+}
+
 /* A length and that many bytes; NULL if they are not there. */
 static inline const uint8_t *text(const uint8_t *at, const uint8_t *end, struct pk_str *ret)
 {
@@ -947,20 +963,20 @@ static bool run(struct decoder *d, uint32_t program, char *base)
         case OP_NULLABLE_TEXTS: {
             struct pk_str *into = (struct pk_str *)member;
             const struct op *last = op + op->count - 1;
-            const uint8_t null = (uint8_t)(op->arg << 1);
+            const uint64_t null = op->arg;
             for (;; op++, into++) {
                 if (at == end)
                     return fail(d, op, at, cut);
-                uint8_t branch = *at;
-                if (branch & ~2)
+                next = branch_of_two(at, end, &raw);
+                if (!next)
                     return fail(d, op, at, no_branch);
-                if (branch == null) {
+                at = next;
+                if (raw == null) {
                     *into = (struct pk_str){0};
-                    at++;
                 } else {
-                    next = text(at + 1, end, into);
+                    next = text(at, end, into);
                     if (!next)
-                        return fail(d, op, at + 1, no_text);
+                        return fail(d, op, at, no_text);
                     at = next;
                 }
                 if (op == last)
@@ -971,9 +987,11 @@ static bool run(struct decoder *d, uint32_t program, char *base)
         case OP_NULLABLE_TEXT:
             if (at == end)
                 return fail(d, op, at, cut);
-            if (*at >> 1 > 1 || *at & 1)
+            next = branch_of_two(at, end, &raw);
+            if (!next)
                 return fail(d, op, at, no_branch);
-            if (*at++ >> 1 == op->arg) {
+            at = next;
+            if (raw == op->arg) {
                 *(struct pk_str *)member = (struct pk_str){0};
                 break;
             }

@@ -63,6 +63,25 @@ static bool is_dotted_name(struct pk_str name)
     return is_plain_name(name);
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return pk_str_cmp(*(const struct pk_str *)a, *(const struct pk_str *)b);
+}
+
+/* A name that stands twice in the list, absent if there is none. Lists of a registry's schemas may be long. */
+static struct pk_str find_twice(const struct pk_str *name, size_t count)
+{
+    struct pk_str *sorted = pk_alloc(count * sizeof *sorted), twice = {0};
+    if (count)
+        memcpy(sorted, name, count * sizeof *sorted);
+    qsort(sorted, count, sizeof *sorted, by_name);
+    for (size_t i = 1; i < count && !twice.ptr; i++)
+        if (pk_str_eq(sorted[i - 1], sorted[i]))
+            twice = sorted[i];
+    free(sorted);
+    return twice;
+}
+
 /* The text of a member, absent if there is none or it is no text. */
 static struct pk_str text_of(const json_t *object, const char *key)
 {
@@ -203,10 +222,9 @@ static enum pk_status parse_symbols(struct parser *parser, const json_t *json, s
     if (!json_is_array(symbols) || json_array_size(symbols) == 0)
         return pk_fail(parser->err, PK_REJECT, "%s: an enum without symbols", scope.path);
     enum pk_status status = parse_names(parser, symbols, scope.path, &node->symbol, &node->count);
-    for (size_t i = 0; i < node->count && status == PK_OK; i++)
-        for (size_t k = 0; k < i; k++)
-            if (pk_str_eq(node->symbol[k], node->symbol[i]))
-                return pk_fail(parser->err, PK_REJECT, "%s: the symbol '%.100s' twice", scope.path, node->symbol[i].ptr);
+    struct pk_str twice = status == PK_OK ? find_twice(node->symbol, node->count) : (struct pk_str){0};
+    if (twice.ptr)
+        return pk_fail(parser->err, PK_REJECT, "%s: the symbol '%.100s' twice", scope.path, twice.ptr);
     node->fallback_symbol = text_of(json, "default");
     return status;
 }

@@ -10,6 +10,37 @@ const char *pk_status_name(enum pk_status status)
     return (size_t)status < PK_COUNT(name) ? name[status] : "?";
 }
 
+/* Bytes of the character at p, 0 if it is none; NUL is none. */
+static size_t utf8_char(const uint8_t *p, const uint8_t *end)
+{
+    if (*p < 0x80)
+        return *p != 0;
+    size_t bytes = *p >= 0xF0 ? 4 : *p >= 0xE0 ? 3 : 2;
+    if (*p < 0xC2 || *p > 0xF4 || (size_t)(end - p) < bytes)
+        return 0;
+    uint8_t low = *p == 0xE0 ? 0xA0 : *p == 0xF0 ? 0x90 : 0x80;
+    uint8_t high = *p == 0xED ? 0x9F : *p == 0xF4 ? 0x8F : 0xBF;
+    if (p[1] < low || p[1] > high)
+        return 0;
+    for (size_t i = 2; i < bytes; i++)
+        if ((p[i] & 0xC0) != 0x80)
+            return 0;
+    return bytes;
+}
+
+/* A sentence quotes what others wrote and is cut where its room ends, maybe within a character. It may become a row of
+ * PostgreSQL, which takes UTF-8 only: what is none becomes a question mark. */
+static void make_utf8(char *text)
+{
+    uint8_t *end = (uint8_t *)text + strlen(text);
+    for (uint8_t *p = (uint8_t *)text; p < end;) {
+        size_t bytes = utf8_char(p, end);
+        if (bytes == 0)
+            *p = '?';
+        p += bytes ? bytes : 1;
+    }
+}
+
 enum pk_status pk_fail(struct pk_err *err, enum pk_status status, const char *format, ...)
 {
     if (err) {
@@ -17,6 +48,7 @@ enum pk_status pk_fail(struct pk_err *err, enum pk_status status, const char *fo
         va_start(args, format);
         vsnprintf(err->text, sizeof err->text, format, args);
         va_end(args);
+        make_utf8(err->text);
     }
     return status;
 }
@@ -39,23 +71,10 @@ bool pk_utf8_valid(const void *text, size_t len)
             p += 8;
         if (p == end)
             break;
-        if (*p == 0)
+        size_t bytes = utf8_char(p, end);
+        if (bytes == 0)
             return false;
-        if (*p < 0x80) {
-            p++;
-            continue;
-        }
-        int more = *p >= 0xF0 ? 3 : *p >= 0xE0 ? 2 : 1;
-        if (*p < 0xC2 || *p > 0xF4 || end - p <= more)
-            return false;
-        uint8_t low = *p == 0xE0 ? 0xA0 : *p == 0xF0 ? 0x90 : 0x80;
-        uint8_t high = *p == 0xED ? 0x9F : *p == 0xF4 ? 0x8F : 0xBF;
-        if (p[1] < low || p[1] > high)
-            return false;
-        for (int i = 2; i <= more; i++)
-            if ((p[i] & 0xC0) != 0x80)
-                return false;
-        p += more + 1;
+        p += bytes;
     }
     return true;
 }

@@ -30,7 +30,7 @@ enum pk_status {
 const char *pk_status_name(enum pk_status status);
 
 struct pk_err {
-    char text[512]; /* a sentence: what, where, what to do; never a raw identifier of a customer */
+    char text[512]; /* a sentence in UTF-8: what, where, what to do; never a raw identifier of a customer */
 };
 
 /* Sets the text and returns `status`, so that a check reads `return pk_fail(err, PK_REJECT, ...)`.

@@ -93,6 +93,17 @@ static void view_cells(struct csv *csv)
     }
 }
 
+/* Cells stand joined: no character may begin in one and end in the next. */
+static bool cells_are_text(const struct csv *csv)
+{
+    if (!pk_utf8_valid(csv->text.ptr ? csv->text.ptr : "", csv->text.len))
+        return false;
+    for (size_t i = 0; i < csv->cell.len; i++)
+        if (csv->cell.ptr[i].len && ((uint8_t)csv->cell.ptr[i].ptr[0] & 0xC0) == 0x80)
+            return false;
+    return true;
+}
+
 /* Passes over the line on which a broken row begins. */
 static enum input_result broken(struct csv *csv, struct csv_row *ret_row, struct pk_err *err, const char *why)
 {
@@ -137,7 +148,7 @@ enum input_result csv_next(struct csv *csv, struct csv_row *ret_row, struct pk_e
             pk_fail(err, PK_REJECT, "the row has %zu cells, the header %zu", csv->cell.len, csv->column_count);
             return INPUT_BROKEN;
         }
-        if (!pk_utf8_valid(csv->text.ptr ? csv->text.ptr : "", csv->text.len)) {
+        if (!cells_are_text(csv)) {
             pk_fail(err, PK_REJECT, "the row is not UTF-8, or holds a NUL");
             return INPUT_BROKEN;
         }

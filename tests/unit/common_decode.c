@@ -14,6 +14,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* ---- what lives as long as a test ---- */
 
@@ -457,6 +458,41 @@ Test(decode, compiles_a_schema_of_types_that_multiply_in_little_room)
     struct pk_buf body PK_AUTO(pk_buf_done) = {0};
     put_minimal(&body), put_long(&body, 5);
     cr_assert_eq(decode_with(plan, &body, &event, &err), PK_OK, "%s", err.text);
+    avro_plan_free(plan);
+}
+
+/* A schema may come from a registry: the work for it must not grow with the square of its size. */
+Test(decode, compiles_a_schema_of_very_many_fields_and_symbols_in_little_time)
+{
+    struct pk_buf schema PK_AUTO(pk_buf_done) = {0};
+    pk_buf_text(&schema, "{\"type\":\"record\",\"name\":\"Interaction\",\"fields\":[" MINIMAL AT);
+    for (int i = 0; i < 10000; i++)
+        pk_buf_printf(&schema, ",{\"name\":\"x%d\",\"type\":\"int\"}", i);
+    pk_buf_text(&schema, ",{\"name\":\"e\",\"type\":{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"S\"");
+    for (int i = 0; i < 60000; i++)
+        pk_buf_printf(&schema, ",\"s%d\"", i);
+    pk_buf_text(&schema, "]}}]}");
+    clock_t start = clock();
+    avro_plan_free(plan_of(NULL, schema.ptr));
+    double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+    cr_assert_lt(seconds, 6, "%.1f s", seconds);
+}
+
+Test(decode, reads_a_branch_that_is_written_in_more_bytes_than_it_needs)
+{
+    static const char optional[] = ",{\"name\":\"topic\",\"type\":[\"null\",\"string\"]}"
+                                   ",{\"name\":\"cause\",\"type\":[\"null\",\"string\"]}"
+                                   ",{\"name\":\"unit\",\"type\":[\"string\",\"null\"]}]}";
+    struct pk_buf schema PK_AUTO(pk_buf_done) = {0}, body PK_AUTO(pk_buf_done) = {0};
+    pk_buf_text(&schema, "{\"type\":\"record\",\"name\":\"Interaction\",\"fields\":[" MINIMAL AT);
+    pk_buf_text(&schema, optional);
+    struct avro_plan *plan = plan_of(NULL, schema.ptr);
+    struct event event;
+    struct pk_err err = {0};
+    put_minimal(&body), put_long(&body, 5);
+    pk_buf_add(&body, "\x80\x00\x82\x80\x00\x02!\x82\x00", 9);
+    cr_assert_eq(decode_with(plan, &body, &event, &err), PK_OK, "%s", err.text);
+    cr_assert(!event.topic.ptr && !event.unit.ptr && pk_str_eq(event.cause, PK_STR("!")));
     avro_plan_free(plan);
 }
 

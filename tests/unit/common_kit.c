@@ -26,6 +26,21 @@ Test(kit, fail_sets_the_text_and_returns_the_status)
     cr_assert_str_eq(pk_status_name((enum pk_status)99), "?");
 }
 
+Test(kit, a_sentence_is_utf8_whatever_it_quotes_and_wherever_it_is_cut)
+{
+    struct pk_err err;
+    pk_fail(&err, PK_REJECT, "a \xff b \xe4\xba c %s", "京");
+    cr_assert_str_eq(err.text, "a ? b ?? c 京");
+    char text[600];
+    for (size_t i = 0; i + 3 < sizeof text; i += 3)
+        memcpy(text + i, "京", 4);
+    for (int before = 0; before < 3; before++) {
+        pk_fail(&err, PK_REJECT, "%.*s%s", before, "xx", text);
+        cr_assert(pk_utf8_valid(err.text, strlen(err.text)), "%d: %s", before, err.text);
+        cr_assert_eq(strlen(err.text), sizeof err.text - 1);
+    }
+}
+
 Test(kit, text_compares_as_bytes_and_null_comes_first)
 {
     cr_assert_lt(pk_str_cmp(PK_STR("a"), PK_STR("b")), 0);

@@ -102,6 +102,16 @@ Test(csv, refuses_text_that_is_not_utf8_or_holds_a_nul)
     csv_close(&csv);
 }
 
+Test(csv, a_character_does_not_begin_in_one_cell_and_end_in_the_next)
+{
+    OPEN("a,b,c\n\xe4,\xba\xac,x\n\xe4,\"\",\xba\xac\n\xe4\xba\xac,\xc3\xa4,x\n");
+    cr_assert_eq(csv_next(&csv, &row, &err), INPUT_BROKEN);
+    cr_assert(strstr(err.text, "UTF-8"), "%s", err.text);
+    cr_assert_eq(csv_next(&csv, &row, &err), INPUT_BROKEN);
+    cr_assert_eq(csv_next(&csv, &row, &err), INPUT_RECORD);
+    csv_close(&csv);
+}
+
 Test(csv, a_file_needs_a_header_with_distinct_names)
 {
     cr_assert_eq(open_text("", 0), PK_REJECT);
