@@ -18,7 +18,8 @@ import tempfile
 PURE = ["identity", "journey", "obligation", "metric", "derive", "workset", "fact", "match", "symbol", "cache", "changes",
         "calendar", "course", "strand", "quarantine_limit"]
 IMPURE_HEADERS = ["libpq-fe.h", "libpq/*", "librdkafka/*", "avro.h", "avro/*", "time.h", "sys/time.h", "pthread.h",
-                  "unistd.h", "poll.h", "signal.h", "sys/socket.h", "microhttpd.h", "curl/*", "log.h", "intake*.h"]
+                  "unistd.h", "poll.h", "signal.h", "sys/socket.h", "microhttpd.h", "curl/*", "log.h", "intake*.h",
+                  "crash_point.h"]
 IMPURE_CALLS = re.compile(
     r"\b(time|clock|clock_gettime|gettimeofday|localtime\w*|gmtime\w*|printf|fprintf|vfprintf|puts|fputs|putchar|perror|"
     r"fopen|fwrite|syslog|getenv|log_\w+|store_\w+|intake_\w+|PQ\w+|rd_kafka_\w+|avro_\w+)\s*\(")
