@@ -89,6 +89,7 @@ static enum pk_status open_run(struct run *run, bool decides, struct pk_err *err
         .lock_timeout_us = options->lock_timeout,
         .idle_timeout_us = options->idle_timeout,
         .application_name = options->client_id,
+        .read_write = decides,
         .stop = &consumer_stop,
     };
     struct fact_hasher *hasher = &run->inputs.hasher;

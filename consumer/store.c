@@ -921,8 +921,11 @@ enum pk_status store_claim(struct store *store, struct store_position *position,
     PGresult *result;
     send_claim(store, position, NULL, count, STATEMENT_CLAIM);
     STORE_CRASH_POINT(store, claim_sent);
-    if ((status = store_collect(store, &result, err)) != PK_OK)
-        return status == PK_STALE ? evict_former_owners(store, position, count, err) : status;
+    status = store_collect(store, &result, err);
+    if (status == PK_STALE || (status == PK_RETRY && store->wants_less)) /* it waited for as long as it may, by either limit */
+        return evict_former_owners(store, position, count, err);
+    if (status != PK_OK)
+        return status;
     CRASH_POINT(claim_read);
     take_positions(store, result, position, count);
     return PK_OK;

@@ -2,8 +2,12 @@
 """PostgreSQL becomes so slow that a batch runs into --statement-timeout: batches are halved until they pass, to one record if
 need be, and are of full size again some time after it is quick again.
 
-A trigger sleeps for every event that is inserted.
+A trigger sleeps for every event that is inserted. In the end the server says nothing at all any more (SIGSTOP of the one
+process of it that serves the consumer, which has nothing to read): the consumer leaves it and connects anew.
 """
+
+import os
+import signal
 
 from harness import Run, oracle_checksums, rules_of, wait_for
 
@@ -40,6 +44,16 @@ with Run('too_slow', data=['olist']) as run:
     db.rows('DROP TRIGGER slow ON polku.interaction')
     wait_for('batches are of full size again', lambda: run.alive() and consumer.said('batches are of full size again'))
     topic.drain(db)
+
+    server = db.number("SELECT pid FROM pg_stat_activity WHERE application_name = '%s' AND state = 'idle'" % consumer.name)
+    claims = db.positions(topic)[0][1]
+    os.kill(server, signal.SIGSTOP)
+    try:
+        wait_for('it claims again', lambda: run.alive() and db.positions(topic)[0][1] > claims, 60)
+    finally:
+        os.kill(server, signal.SIGCONT)
+    run.expect_that('a server that says nothing is left', consumer.said('the positions are not as they were left'),
+                    consumer.said('the positions are not as they were left')[-1]['why'])
     consumer.stop()
     run.expect_that('no connection broke, nobody else took the partitions', all(
         line['status'] == 'retry' and '57014' in line['why'] for line in consumer.said('a batch failed and will be read again')),
