@@ -36,6 +36,10 @@ static const struct command {
      "  block A        events are taken as if A did not stand in them\n"
      "  restore A [B]  takes back what is in force on A, or on the pair\n"
      "A and B: NAMESPACE:VALUE (email:aino@example.com, case_id:R-7), or the hash, or its first 8 or more digits.\n\n"},
+    {"forget", "forget a customer: delete the events or take everybody out of them, for good", consumer_forget, "A",
+     "A: NAMESPACE:VALUE (email:aino@example.com), or the hash, or its first 8 or more digits, of any identifier of the customer.\n"
+     "Everything that was derived from the events is derived again without them, in one transaction; replays bring nothing\n"
+     "back. --dry-run shows whom it would be about. There is no way to undo it.\n\n"},
     {"quarantine", "what was set aside: count and list it, show a record, delete", consumer_quarantine, "list|show|delete",
      "  list                          counts by publisher and reason, then the newest records\n"
      "  show TOPIC:PARTITION:OFFSET   one record: why, its headers, key and value byte by byte, and the event if the schemas\n"

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* forget: a customer is forgotten, with a receipt (docs/semantics.md 3.7, docs/privacy.md). */
+#define _GNU_SOURCE /* getrandom */
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "commit.h"
+#include "consumer_commands.h"
+#include "event_avro.h"
+#include "forget_plan.h"
+#include "store_quarantine.h"
+
+enum { MOST_TRIES = 5, LONGEST_BY = 200, LONGEST_NOTE = 2000, PAGE = 500 };
+
+struct run {
+    const struct consumer_options *options;
+    struct consumer_inputs inputs;
+    struct matcher matcher;
+    struct fact_maker maker;
+    struct meaning meaning;
+    struct store *store;
+    struct pk_arena arena;
+    struct explain_source source;
+    const char *text;
+    bool anonymise;
+
+    struct forget_plan plan; /* as it was shown, and quarantine was looked through with */
+    PK_VEC(struct change_record) record;
+    int64_t unread; /* records of quarantine that cannot be decoded */
+    struct pk_hash receipt;
+    int64_t at_us;
+    bool changed; /* the customer is not what it was when the plan was made */
+};
+
+static int64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * PK_SECOND_US + now.tv_nsec / 1000;
+}
+
+/* ---- what is asked, and of whom ---- */
+
+static enum pk_status read_arguments(struct run *run, struct pk_err *err)
+{
+    const struct consumer_options *o = run->options;
+    if (o->rest.rest.len != 1)
+        return pk_fail(err, PK_REJECT, "forget takes one identifier, not %zu: polku-consumer forget --help", o->rest.rest.len);
+    run->text = o->rest.rest.ptr[0];
+    if (strcmp(o->mode, "delete") != 0 && strcmp(o->mode, "anonymise") != 0)
+        return pk_fail(err, PK_REJECT, "--mode: '%.40s' is neither delete nor anonymise", o->mode);
+    run->anonymise = strcmp(o->mode, "anonymise") == 0;
+    if (!pk_utf8_valid(o->by, strlen(o->by)) || !pk_utf8_valid(o->note, strlen(o->note)))
+        return pk_fail(err, PK_REJECT, "--by or --note is not UTF-8");
+    if (strlen(o->by) > LONGEST_BY || strlen(o->note) > LONGEST_NOTE)
+        return pk_fail(err, PK_REJECT, "--by is longer than %d bytes, or --note than %d", LONGEST_BY, LONGEST_NOTE);
+    return PK_OK;
+}
+
+static enum pk_status open_run(struct run *run, struct pk_err *err)
+{
+    const struct consumer_options *options = run->options;
+    const struct store_config store = {
+        .conninfo = options->database,
+        .statement_timeout_us = options->statement_timeout,
+        .lock_timeout_us = options->lock_timeout,
+        .idle_timeout_us = options->idle_timeout,
+        .application_name = options->client_id,
+        .stop = &consumer_stop,
+    };
+    struct fact_hasher *hasher = &run->inputs.hasher;
+    const struct pk_str check = PK_STR("polku hash key check");
+    matcher_init(&run->matcher, &run->inputs.rules, &run->inputs.symbols);
+    fact_maker_init(&run->maker, &run->inputs.rules, hasher, &run->inputs.symbols, &run->matcher);
+    run->meaning = (struct meaning){&run->inputs.rules, &run->matcher, &run->inputs.symbols, hasher, &run->maker};
+    enum pk_status status = store_open(&store, &run->inputs.symbols, &run->store, err);
+    if (status == PK_OK)
+        status = store_check_rules(run->store, &run->inputs.rules, fact_hash(hasher, &check, 1), err);
+    run->source = (struct explain_source){&run->inputs.rules, hasher, &run->inputs.symbols, run->store, &run->arena};
+    return status;
+}
+
+static void close_run(struct run *run)
+{
+    store_close(run->store);
+    fact_maker_done(&run->maker);
+    matcher_done(&run->matcher);
+    pk_vec_done(&run->record);
+    pk_arena_done(&run->arena);
+    consumer_inputs_done(&run->inputs);
+}
+
+static enum pk_status look(struct run *run, struct pk_err *err)
+{
+    enum pk_status status = explain_begin(&run->source, err);
+    if (status == PK_OK)
+        status = forget_plan_make(&run->source, &run->maker, run->text, run->anonymise, now_us(), false, &run->arena,
+                                  &run->plan, err);
+    if (status == PK_OK)
+        return store_end_read(run->store, err);
+    store_rollback(run->store);
+    return status;
+}
+
+/* ---- quarantine ---- */
+
+static struct pk_hash hash_of(const struct run *run, struct pk_str name_space, struct pk_str value, struct pk_arena *arena)
+{
+    bool reserved = pk_str_eq(name_space, PK_STR("case_id"));
+    const struct rules_namespace *rules = reserved ? NULL : fact_namespace(&run->inputs.rules, name_space);
+    struct pk_str normal;
+    if (!value.ptr || (!rules && !reserved) || !fact_normalise(value, rules, &run->inputs.rules, arena, &normal))
+        return (struct pk_hash){{0}};
+    return fact_hash(&run->inputs.hasher, (struct pk_str[]){name_space, normal}, 2);
+}
+
+static bool is_name(const struct change_forgetting *f, struct pk_hash hash)
+{
+    for (size_t i = 0; i < f->names && !pk_hash_zero(hash); i++)
+        if (pk_hash_eq(f->name[i].name, hash))
+            return true;
+    return false;
+}
+
+/* Valid or not: it names the customer, or is a copy of one of its events. */
+static bool names_customer(const struct run *run, const struct event *event, struct pk_arena *arena)
+{
+    const struct forget_plan *plan = &run->plan;
+    for (size_t i = 0; i < event->identifier_count; i++)
+        if (is_name(&plan->forgetting, hash_of(run, event->identifier[i].name_space, event->identifier[i].value, arena)))
+            return true;
+    if (is_name(&plan->forgetting, hash_of(run, PK_STR("case_id"), event->case_id, arena)))
+        return true;
+    const struct pk_str part[] = {event->source, event->event_id};
+    const struct pk_hash hash = fact_hash(&run->inputs.hasher, part, 2);
+    return plan->events && bsearch(&hash, plan->event, plan->events, sizeof hash, forget_plan_compare);
+}
+
+static enum pk_status look_at_record(struct run *run, const struct quarantine_row *row, struct pk_arena *arena,
+                                     struct pk_err *err)
+{
+    struct event event;
+    enum reject_reason reason;
+    if (!row->value.ptr)
+        return PK_OK;
+    enum pk_status status = event_decode(run->inputs.schemas, row->value, arena, &event, &reason, err);
+    if (status == PK_REJECT)
+        run->unread++;
+    else if (status != PK_OK)
+        return status;
+    else if (names_customer(run, &event, arena))
+        *pk_vec_push(&run->record) = (struct change_record){
+            .topic = symbol_of(&run->inputs.symbols, row->at.topic),
+            .partition = row->at.partition,
+            .offset = row->at.offset,
+            .reason = pk_arena_str(&run->arena, row->at.reason),
+        };
+    return PK_OK;
+}
+
+static enum pk_status look_through_quarantine(struct run *run, struct pk_err *err)
+{
+    const struct quarantine_filter any = {.since_us = PK_NO_TIME, .until_us = PK_NO_TIME};
+    struct pk_arena page PK_AUTO(pk_arena_done) = {0}, last PK_AUTO(pk_arena_done) = {0};
+    struct quarantine_place after = {0};
+    struct quarantine_rows rows = {.count = PAGE};
+    enum pk_status status = PK_OK;
+    run->record.len = 0;
+    run->unread = 0;
+    for (bool first = true; status == PK_OK && rows.count == PAGE && !consumer_stop; first = false) {
+        pk_arena_reset(&page);
+        status = store_quarantine_rows(run->store, &any, first ? NULL : &after, false, true, PAGE, &page, &rows, err);
+        for (size_t i = 0; i < rows.count && status == PK_OK; i++)
+            status = look_at_record(run, &rows.row[i], &page, err);
+        if (status != PK_OK || rows.count == 0)
+            break;
+        after = rows.row[rows.count - 1].at;
+        pk_arena_reset(&last);
+        after.topic = pk_arena_str(&last, after.topic);
+        after.reason = pk_arena_str(&last, after.reason);
+    }
+    return status;
+}
+
+/* ---- forgetting ---- */
+
+static struct pk_str decided_by(struct run *run)
+{
+    if (run->options->by[0])
+        return pk_str(run->options->by);
+    const struct passwd *user = getpwuid(getuid());
+    char number[32];
+    snprintf(number, sizeof number, "uid %ju", (uintmax_t)getuid());
+    return pk_arena_str(&run->arena, pk_str(user ? user->pw_name : number));
+}
+
+/* Within the transaction: nobody else writes. */
+static enum pk_status plan_again(void *context, struct pk_arena *arena, struct change_forgetting *ret, struct pk_err *err)
+{
+    struct run *run = context;
+    struct explain_source source = run->source;
+    struct forget_plan plan;
+    source.arena = arena;
+    run->at_us = now_us();
+    enum pk_status status =
+        forget_plan_make(&source, &run->maker, run->text, run->anonymise, run->at_us, true, arena, &plan, err);
+    if (status != PK_OK)
+        return status;
+    run->changed = !forget_plan_same(&plan, &run->plan);
+    if (run->changed)
+        return pk_fail(err, PK_STALE, "events of this customer came in all the time");
+    *ret = plan.forgetting;
+    ret->record = run->record.ptr;
+    ret->records = run->record.len;
+    ret->receipt = run->receipt;
+    ret->by = decided_by(run);
+    if (run->options->note[0])
+        ret->note = pk_str(run->options->note);
+    return PK_OK;
+}
+
+static enum pk_status forget_once(struct run *run, struct committer *committer, struct pk_err *err)
+{
+    run->changed = false;
+    enum pk_status status = look_through_quarantine(run, err);
+    if (status == PK_OK)
+        status = commit_forget(committer, plan_again, run, err);
+    if (status == PK_STALE && run->changed) { /* quarantine must be looked through with what it is now */
+        struct pk_err why = *err;
+        enum pk_status looked = look(run, err);
+        if (looked != PK_OK)
+            return looked;
+        *err = why;
+    }
+    return status;
+}
+
+static enum pk_status forget_it(struct run *run, struct committer *committer, struct pk_err *err)
+{
+    if (getrandom(&run->receipt, sizeof run->receipt, 0) != sizeof run->receipt)
+        return pk_fail(err, PK_STOP, "the system gives no random bytes");
+    enum pk_status status = PK_RETRY;
+    for (int try = 0; try < MOST_TRIES && (status == PK_RETRY || status == PK_STALE) && !consumer_stop; try++) {
+        if (try > 0 && !run->changed)
+            sleep(1);
+        status = forget_once(run, committer, err);
+    }
+    struct pk_err why = *err;
+    if (status == PK_LOST)
+        return pk_fail(err, status, "whether it was forgotten is unknown, ask again: %.400s", why.text);
+    if (status == PK_RETRY || status == PK_STALE)
+        return pk_fail(err, status, "nothing was forgotten, other writers were at work all the time: %.400s", why.text);
+    return status;
+}
+
+/* ---- what is told ---- */
+
+static void add_number(struct pk_buf *out, uint64_t number, const char *one, const char *many)
+{
+    pk_buf_printf(out, "%" PRIu64 " %s", number, number == 1 ? one : many);
+}
+
+static void add_names(struct pk_buf *out, const struct forget_plan *plan)
+{
+    add_number(out, plan->persons, "identifier", "identifiers");
+    pk_buf_text(out, ", ");
+    add_number(out, plan->devices, "device", "devices");
+    pk_buf_text(out, ", ");
+    add_number(out, plan->cases, "case", "cases");
+}
+
+static void add_subject(struct pk_buf *out, const struct forget_plan *plan)
+{
+    const struct forget_subject *subject = &plan->subject;
+    explain_add_name(out, &subject->name);
+    if (subject->unknown)
+        pk_buf_text(out, " is not known: nothing is stored of it. It is remembered, so that events up to now are forgotten "
+                         "should they come later.\n");
+    else if (pk_hash_zero(subject->customer))
+        pk_buf_text(out, " is of no customer: it is forgotten alone.\n");
+    else
+        pk_buf_printf(out, " is of customer %08" PRIx32 ": ", pk_get_be32(subject->customer.byte)), add_names(out, plan),
+            pk_buf_printf(out, ", %zu events.\n", plan->events);
+    if (plan->kept) {
+        add_number(out, plan->kept, "device or case", "devices or cases");
+        pk_buf_text(out, " of these events stay known: others were seen there too. Of what happened there only this customer's "
+                         "part is forgotten.\n");
+    }
+}
+
+static void add_uuid(struct pk_buf *out, struct pk_hash hash)
+{
+    for (int i = 0; i < 16; i++)
+        pk_buf_printf(out, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", hash.byte[i]);
+}
+
+static void add_what_stays(struct pk_buf *out, const struct run *run, const struct change_forgetting *f)
+{
+    pk_buf_text(out, "What stays:\n  keyed hashes of ");
+    add_number(out, f->names, "name", "names");
+    if (f->events) {
+        pk_buf_text(out, " and of ");
+        add_number(out, f->events, "event", "events");
+    }
+    pk_buf_text(out, ", without which a replay would bring everything back\n");
+    if (run->anonymise)
+        pk_buf_text(out, "  the events, without anybody: counted, with publisher, event id, time, place in the organisation, topic, "
+                         "rating and amount\n");
+    if (run->unread)
+        pk_buf_printf(out, "  %" PRId64 " records of quarantine that no schema at hand can read: nobody knows whom they name "
+                           "(polku-consumer quarantine)\n", run->unread);
+    pk_buf_text(out, "  the records in Kafka's topics, until their retention is over\n"
+                     "  backups, archived WAL and replicas that lag behind, as long as they are kept\n"
+                     "  dead rows in the files of PostgreSQL, until VACUUM has passed (autovacuum, or VACUUM by hand)\n");
+}
+
+static void print_receipt(const struct run *run, const struct changes *changes)
+{
+    struct pk_buf out PK_AUTO(pk_buf_done) = {0};
+    const struct change_forgetting *f = changes->forgetting;
+    pk_buf_text(&out, "Receipt ");
+    add_uuid(&out, f->receipt);
+    pk_buf_text(&out, run->anonymise ? ": anonymised at " : ": deleted at ");
+    explain_add_time(&out, run->at_us);
+    pk_buf_text(&out, " by ");
+    explain_add_text(&out, f->by);
+    pk_buf_text(&out, "\n  names: ");
+    add_names(&out, &run->plan);
+    pk_buf_printf(&out, "\n  events: %" PRIu64 " %s, %" PRIu64 " of others lost such a name\n", changes->forgot.events,
+                  run->anonymise ? "anonymised" : "deleted", changes->forgot.stripped);
+    pk_buf_printf(&out, "  journeys gone: %" PRIu64 ", obligations gone: %" PRIu64 "\n", changes->forgot.journeys,
+                  changes->forgot.obligations);
+    pk_buf_printf(&out, "  records deleted from quarantine: %zu, decisions about identity deleted: %zu\n", f->records,
+                  f->restores);
+    pk_buf_text(&out, "  forgotten up to ");
+    explain_add_time(&out, f->until_us);
+    pk_buf_text(&out, ", whenever such an event comes again; after that it is a new customer\n");
+    add_what_stays(&out, run, f);
+    fputs(out.ptr, stdout);
+}
+
+static void print_plan(const struct run *run)
+{
+    struct pk_buf out PK_AUTO(pk_buf_done) = {0};
+    add_subject(&out, &run->plan);
+    fputs(out.ptr, stdout);
+    fflush(stdout);
+}
+
+static enum pk_status forget_action(struct run *run, struct pk_err *err)
+{
+    struct committer committer;
+    enum pk_status status = look(run, err);
+    if (status != PK_OK)
+        return status;
+    print_plan(run);
+    if (run->options->dry_run) {
+        puts("Nothing was done (--dry-run).");
+        return PK_OK;
+    }
+    committer_init(&committer, &run->meaning, run->store, 1 << 20);
+    status = forget_it(run, &committer, err);
+    if (status == PK_OK)
+        print_receipt(run, &committer.changes);
+    committer_done(&committer);
+    return status;
+}
+
+int consumer_forget(const struct consumer_options *options)
+{
+    struct run run = {.options = options};
+    struct pk_err err = {0};
+    enum pk_status status = read_arguments(&run, &err);
+    if (status == PK_OK)
+        status = consumer_inputs_load(options, false, &run.inputs, &err);
+    if (status == PK_OK) {
+        status = open_run(&run, &err);
+        if (status == PK_OK)
+            status = forget_action(&run, &err);
+        close_run(&run);
+    }
+    if (status == PK_REJECT)
+        fprintf(stderr, "polku-consumer: %s\n", err.text);
+    else if (status != PK_OK)
+        consumer_log_failure("forget was not done", &err);
+    return status == PK_OK ? CONSUMER_OK : status == PK_REJECT ? CONSUMER_USAGE : CONSUMER_STOPPED;
+}
