@@ -121,6 +121,7 @@ class Chaos:
     def __init__(self, run, servers, db, topic):
         self.run, self.servers, self.db, self.topic, self.random = run, servers, db, topic, run.random
         self.counts = collections.Counter()
+        self.started = {}     # consumer -> when
         self.busy = set()     # what a fault has hold of
         self.later = []       # (time, number, what it lets go, action)
         self.number = 0
@@ -174,8 +175,14 @@ class Chaos:
         heapq.heappush(self.later, (time.monotonic() + seconds, self.number, name, undo))
         return True
 
-    def consumer(self):
-        free = [c for c in self.crew if c.name not in self.busy and c.is_running()]
+    def start(self, consumer):
+        consumer.start()
+        self.started[consumer.name] = time.monotonic()
+
+    def consumer(self, age=0):
+        """One that nothing happens to, and that was started `age` seconds ago or earlier."""
+        free = [c for c in self.crew if c.name not in self.busy and c.is_running()
+                and self.started[c.name] + age <= time.monotonic()]
         return self.random.choice(free) if free else None
 
     def proxy(self):
@@ -186,17 +193,17 @@ class Chaos:
         victim = self.consumer()
         if victim:
             victim.kill()
-            return self.hold(victim.name, self.random.uniform(0, 2), victim.start)
+            return self.hold(victim.name, self.random.uniform(0, 2), lambda: self.start(victim))
 
     def stop_consumer(self):
-        victim = self.consumer()
+        victim = self.consumer(2)  # right after its start the signal still kills
         if victim:
             victim.signal(15)
 
             def again():
                 if victim.process.wait(60) != 0:
                     raise Failure('%s left with %d after SIGTERM' % (victim.name, victim.process.returncode))
-                victim.start()
+                self.start(victim)
             return self.hold(victim.name, self.random.uniform(1, 3), again)
 
     def freeze_consumer(self):
@@ -394,7 +401,7 @@ try:
         publisher = Publisher(run, topic, path)
         publisher.start()
         for consumer in chaos.crew:
-            consumer.start()
+            chaos.start(consumer)
         took = chaos.spread(publisher)
         wait_for('everything is published', lambda: chaos.run.alive() and (publisher.error or not publisher.is_alive()), PATIENCE, 0.2)
         if publisher.error:
