@@ -39,7 +39,8 @@ with Run('too_slow', data=['olist']) as run:
     db.rows('UPDATE public.slow SET seconds = 0.02')
     before = len(sizes(consumer))
     wait_for('larger batches were tried', lambda: run.alive() and len(sizes(consumer)) > before)
-    run.expect('20 ms for an event: they grow until 64 take too long', 32, sizes(consumer)[-1])
+    run.expect_that('20 ms for an event: they grow until 64 take too long, or 32 on a busy machine', sizes(consumer)[-1] in (16, 32),
+                    sizes(consumer)[-1])
 
     db.rows('DROP TRIGGER slow ON polku.interaction')
     wait_for('batches are of full size again', lambda: run.alive() and consumer.said('batches are of full size again'))
