@@ -458,7 +458,7 @@ Test(store_commit, a_slow_statement_is_retried_and_a_wrong_one_stops)
     GIVES(PK_STOP, store_query(store, "SELECT nonsense", take, text, &err));
     cr_assert(strstr(err.text, "42703"), "%s", err.text);
 
-    const struct store_config hasty = {.conninfo = s.conninfo, .statement_timeout_us = 50000};
+    const struct store_config hasty = {.conninfo = s.conninfo, .statement_timeout_us = 300000};
     struct store *other;
     OK(store_open(&hasty, &s.symbols, &other, &err));
     GIVES(PK_RETRY, store_query(other, "SELECT pg_sleep(30)::text, NULL", take, text, &err));
