@@ -4,6 +4,7 @@
  * First published, then marked: whoever is killed in between publishes some of them twice, which is harmless, as an event
  * counts once however often it is published. */
 #include "cmd_quarantine.h"
+#include "crash_point.h"
 
 #include <inttypes.h>
 #include <pwd.h>
@@ -152,7 +153,9 @@ static enum pk_status publish(struct requeue *r, struct quarantine_rows *rows, s
         count++;
     }
     struct pk_err mark_err;
+    CRASH_POINT(requeue_sent);
     enum pk_status status = count ? store_quarantine_mark(r->store, marked, count, r->by, &mark_err) : PK_OK;
+    CRASH_POINT(requeue_done);
     if (status != PK_OK)
         return pk_fail(err, status, "%zu records were published but not marked (published again they do no harm): %.380s", count,
                        mark_err.text);

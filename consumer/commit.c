@@ -671,11 +671,15 @@ enum pk_status commit_forget(struct committer *c, commit_forget_plan plan, void 
         if (status == PK_OK)
             status = save_workset(c, STORE_ALONE, &again, err);
     }
+    CRASH_POINT(forget_before);
     if (status == PK_OK)
         status = store_save_send(c->store, STORE_ALONE, &c->changes, err);
+    CRASH_POINT(forget_sent);
     if (status == PK_OK)
-        return store_save_finish(c->store, err);
-    store_rollback(c->store);
+        status = store_save_finish(c->store, err);
+    else
+        store_rollback(c->store);
+    CRASH_POINT(forget_done);
     return status;
 }
 

@@ -169,6 +169,8 @@ ALONE = ['alone_begun', 'alone_before_commit']
 REVOKED = ['revoked_begun', 'revoked_done']
 REBUILD = ['rebuild_filling', 'rebuild_before_swap', 'rebuild_in_swap', 'rebuild_swapped']
 DECISION = ['decision_before', 'decision_sent', 'decision_done']
+FORGET = ['forget_before', 'forget_sent', 'forget_done']
+REQUEUE = ['requeue_sent', 'requeue_done']
 MIGRATE = ['migrate_within', 'migrate_before_commit', 'migrate_between', 'migrate_roles']
 
 
@@ -182,15 +184,15 @@ def first_start(group):
     wait_for('the other one is up', lambda: group.run.alive() and group.other.is_up())
 
 
-def command(group, verb, point, *arguments):
+def command(group, point, *arguments):
     """A command of the test build, stopped at the point."""
     begun = time.monotonic()
-    done = subprocess.run([crash_program(), verb, *arguments], env=with_point(point, 1), stdout=subprocess.PIPE,
+    done = subprocess.run([crash_program(), *arguments], env=with_point(point, 1), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, check=False)
     if point:
         last = done.stderr.decode().rstrip().rpartition('\n')[2]
         if done.returncode != -signal.SIGKILL or last != 'crash point ' + point:
-            raise Failure('%s ended with %d before %s: %s' % (verb, done.returncode, point, done.stderr.decode()[-2000:]))
+            raise Failure('%s ended with %d before %s: %s' % (arguments[0], done.returncode, point, done.stderr.decode()[-2000:]))
         group.points.hits[point] += 1
         group.points.took[point] += time.monotonic() - begun
     return done
@@ -200,31 +202,62 @@ def derive_options(group):
     return '--database', group.db.conninfo, '--rules', RULES, '--hash-key-file', KEY_FILE
 
 
-def decisions(group):
-    """unlink, stopped; then again until it is in force, by whichever of the two."""
-    run, db = group.run, group.db
-
-    def in_force(who):
-        return db.number("SELECT count(*) FROM polku.decision WHERE a = '%s' AND restored_at IS NULL" % who)
-    for point in group.points.missing(*DECISION):
-        for _ in range(HITS):
-            candidates = db.rows("""SELECT i.hash FROM polku.identifier i WHERE i.customer_id IS NOT NULL
-                AND (SELECT count(*) FROM polku.identifier o WHERE o.customer_id = i.customer_id) > 1
-                AND NOT EXISTS (SELECT FROM polku.decision d WHERE i.hash IN (d.a, d.b)) ORDER BY 1""")
-            if not candidates:
-                group.stream.publish()
-                group.stream.drain(db)
-                continue
-            who = run.random.choice(candidates)[0]
-            command(group, 'identity', point, 'unlink', who, '--by', 'crash', *derive_options(group))
-            if point != 'decision_before':
-                wait_for('the decision is in force', lambda: in_force(who) == 1)
-            elif in_force(who):
-                run.expect('nothing is decided before the changes are sent', 0, in_force(who))
-            else:
-                wait_for('its locks are gone', lambda: command(
-                    group, 'identity', None, 'unlink', who, '--by', 'crash', *derive_options(group)).returncode == 0)
+def each_hit(group, names):
+    for point in names:
+        for _ in range(HITS if point in group.points.hits else 0):
             group.points.restarts[point] += 1
+            yield point
+
+
+def fetch(group, what, sql):
+    """A row, if need be of a set that is still to come."""
+    def look():
+        rows = group.db.rows(sql)
+        if not rows:
+            group.feed()
+        return rows
+    return group.run.random.choice(wait_for(what, look))[0]
+
+
+SOMEBODY = """SELECT i.hash FROM polku.identifier i WHERE i.customer_id IS NOT NULL
+    AND (SELECT count(*) FROM polku.identifier o WHERE o.customer_id = i.customer_id) > 1
+    AND NOT EXISTS (SELECT FROM polku.decision d WHERE i.hash IN (d.a, d.b))
+    AND NOT EXISTS (SELECT FROM polku.forgotten f WHERE f.name = i.hash) ORDER BY 1"""
+
+
+def change_of_one(group, names, arguments, done):
+    """A command that changes one customer, stopped; then again unless it is done: `done` asks that of the database."""
+    for point in each_hit(group, names):
+        who = fetch(group, 'there is somebody', SOMEBODY)
+        whole = [word.format(who) for word in arguments] + ['--by', 'crash', *derive_options(group)]
+        command(group, point, *whole)
+        if point != names[0]:
+            wait_for('%s is done' % arguments[0], lambda who=who: group.db.number(done.format(who)) > 0)
+            continue
+        if group.db.number(done.format(who)):
+            group.run.expect('%s before its changes are sent' % arguments[0], 'nothing is changed', 'it is done')
+        wait_for('its locks are gone', lambda whole=whole: command(group, None, *whole).returncode == 0)
+
+
+def decisions(group):
+    change_of_one(group, DECISION, ('identity', 'unlink', '{}'),
+                  "SELECT count(*) FROM polku.decision WHERE a = '{}' AND restored_at IS NULL")
+
+
+def forgettings(group):
+    change_of_one(group, FORGET, ('forget', '{}'), "SELECT count(*) FROM polku.forgotten WHERE name = '{}'")
+
+
+def requeues(group):
+    """What lost against another copy of its event, published again, loses again."""
+    waiting = "SELECT count(*) FROM polku.quarantine WHERE reason = 'conflicting_duplicate' AND requeued_at IS NULL HAVING count(*) > 0"
+    arguments = ('requeue', '--reason', 'conflicting_duplicate', '--database', group.db.conninfo, '--brokers', group.run.brokers)
+    for point in each_hit(group, REQUEUE):
+        before = int(fetch(group, 'there are records in quarantine', waiting))
+        command(group, point, *arguments)
+        if point == 'requeue_sent' and group.db.number(waiting) < before:
+            group.run.expect('records that are marked before they are', 0, before - group.db.number(waiting))
+    command(group, None, *arguments)
 
 
 def rebuild(group, point):
@@ -365,7 +398,7 @@ def main():
         for _ in range(3):
             group.stream.publish()
         group.settle(FIRST_START)
-        for work, names in ((decisions, DECISION), (rebuilds, REBUILD), (lambda g: g.hit_all(CLAIMS), CLAIMS),
+        for work, names in ((decisions, DECISION), (forgettings, FORGET), (requeues, REQUEUE), (rebuilds, REBUILD), (lambda g: g.hit_all(CLAIMS), CLAIMS),
                             (lambda g: g.hit_all(BATCH), BATCH), (met, MET), (alone, ALONE), (revoked, REVOKED)):
             if any(name in points.hits for name in names):
                 work(group)

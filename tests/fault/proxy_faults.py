@@ -88,9 +88,8 @@ def moved(proxy, before):
 
 def delay(trial, proxy, side):
     random, before = trial.run.random, proxy.status()
-    proxy('delay %d%s' % (random.randint(20, 300), random.choice(['', ' up', ' down'])))
-    trial.until('bytes pass late', lambda: moved(proxy, before))
-    wait_for('everything is read, late', trial.read_all)
+    proxy('delay %d%s' % (random.randint(10, 200), random.choice(['', ' up', ' down'])))
+    trial.until('a batch passes late', lambda: moved(proxy, before) and (side == 'Kafka' or proxy.status()['commits'] > before['commits']))
     proxy('pass')
 
 
@@ -98,7 +97,8 @@ def slow(trial, proxy, side):
     before = proxy.status()
     proxy('slow %d%s' % (trial.run.random.randint(3000, 30000), trial.run.random.choice(['', ' up', ' down'])))
     trial.until('bytes pass slowly', lambda: moved(proxy, before))
-    wait_for('everything is read, slowly', trial.read_all)
+    # So slowly that statements run into their timeout: it need not come to an end before the line is faster again.
+    time.sleep(trial.run.random.uniform(0, 3))
     proxy('pass')
 
 
