@@ -46,6 +46,15 @@ static enum pk_status read_words(struct consumer_options *options, struct pk_err
     return status;
 }
 
+static bool takes_arguments(const char *command)
+{
+    static const char *const those[] = {"identity", "forget", "position", "quarantine"};
+    for (size_t i = 0; i < PK_COUNT(those); i++)
+        if (strcmp(command, those[i]) == 0)
+            return true;
+    return false;
+}
+
 static enum pk_status check_together(const char *command, const struct consumer_options *options, struct pk_err *err)
 {
     if (options->retry_min > options->retry_max)
@@ -54,7 +63,7 @@ static enum pk_status check_together(const char *command, const struct consumer_
         return pk_fail(err, PK_REJECT, "--topic names no topic");
     if (options->group[0] == '\0')
         return pk_fail(err, PK_REJECT, "--group is empty");
-    if (options->rest.rest.len > 0 && strcmp(command, "identity") != 0 && strcmp(command, "position") != 0 && strcmp(command, "quarantine") != 0)
+    if (options->rest.rest.len > 0 && !takes_arguments(command))
         return pk_fail(err, PK_REJECT, "argument '%.100s' is not expected", options->rest.rest.ptr[0]);
     return PK_OK;
 }
