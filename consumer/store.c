@@ -626,6 +626,24 @@ static enum pk_status connect_server(struct store *store, struct pk_err *err)
     return PK_OK;
 }
 
+/* The last result of some statements without parameters, before the connection is in pipeline mode. NULL if it broke, or the
+ * server takes connections and says nothing: PQexec would wait for that without end. */
+static PGresult *ask(struct store *store, const char *sql)
+{
+    PGresult *last = NULL;
+    if (!PQsendQuery(store->conn, sql))
+        return NULL;
+    while (wait_result(store)) {
+        PGresult *result = PQgetResult(store->conn);
+        if (!result)
+            return last;
+        PQclear(last);
+        last = result;
+    }
+    PQclear(last);
+    return NULL;
+}
+
 static enum pk_status fail_plain(struct store *store, PGresult *result, const char *what, struct pk_err *err)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
@@ -653,7 +671,7 @@ static enum pk_status set_session(struct store *store, struct pk_err *err)
                   "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off",
                   store->config.statement_timeout_us / 1000, store->config.lock_timeout_us / 1000,
                   store->config.idle_timeout_us / 1000);
-    PGresult *result = PQexec(store->conn, sql.ptr);
+    PGresult *result = ask(store, sql.ptr);
     if (PQresultStatus(result) != PGRES_COMMAND_OK)
         return fail_plain(store, result, "set up the session", err);
     PQclear(result);
@@ -663,7 +681,7 @@ static enum pk_status set_session(struct store *store, struct pk_err *err)
 
 static enum pk_status check_schema(struct store *store, struct pk_err *err)
 {
-    PGresult *result = PQexec(store->conn, "SELECT pg_catalog.to_regclass('polku.schema_migration') IS NOT NULL");
+    PGresult *result = ask(store, "SELECT pg_catalog.to_regclass('polku.schema_migration') IS NOT NULL");
     if (PQresultStatus(result) != PGRES_TUPLES_OK)
         return fail_plain(store, result, "look for the schema", err);
     bool found = PQgetvalue(result, 0, 0)[0] == 't';
@@ -671,7 +689,7 @@ static enum pk_status check_schema(struct store *store, struct pk_err *err)
     if (!found)
         return pk_fail(err, PK_STOP, "the database has no schema polku: run polku-consumer migrate");
 
-    result = PQexec(store->conn, "SELECT coalesce(max(number), 0) FROM polku.schema_migration");
+    result = ask(store, "SELECT coalesce(max(number), 0) FROM polku.schema_migration");
     if (PQresultStatus(result) != PGRES_TUPLES_OK)
         return fail_plain(store, result, "read the schema's number", err);
     int number = atoi(PQgetvalue(result, 0, 0));
@@ -686,7 +704,7 @@ static enum pk_status check_schema(struct store *store, struct pk_err *err)
     struct pk_buf sql PK_AUTO(pk_buf_done) = {0};
     pk_buf_printf(&sql, "SELECT '%1$s.promise'::regtype::oid, '%1$s.target'::regtype::oid, '%1$s.rating'::regtype::oid,"
                         " '%1$s.money'::regtype::oid", schema_of(store));
-    result = PQexec(store->conn, sql.ptr);
+    result = ask(store, sql.ptr);
     if (PQresultStatus(result) != PGRES_TUPLES_OK)
         return fail_plain(store, result, "look for the schema's types", err);
     uint32_t *const type[] = {&store->promise_type, &store->target_type, &store->rating_type, &store->money_type};
@@ -712,6 +730,8 @@ static enum pk_status prepare_statements(struct store *store, struct pk_err *err
 
 static enum pk_status open_session(struct store *store, struct pk_err *err)
 {
+    enum { PATIENCE_MS = 15000 }; /* until set_session knows better */
+    store->silence_ms = PATIENCE_MS;
     enum pk_status status = connect_server(store, err);
     if (status != PK_OK)
         return status;

@@ -3,11 +3,14 @@
 need be, and are of full size again some time after it is quick again.
 
 A trigger sleeps for every event that is inserted. In the end the server says nothing at all any more (SIGSTOP of the one
-process of it that serves the consumer, which has nothing to read): the consumer leaves it and connects anew.
+process of it that serves the consumer, which has nothing to read): the consumer leaves it and connects anew. So does one
+whose server takes connections and says nothing from the start.
 """
 
 import os
 import signal
+import socket
+import threading
 
 from harness import Run, oracle_checksums, rules_of, wait_for
 
@@ -17,6 +20,25 @@ EVENTS, BATCH = 3000, 128
 
 def sizes(consumer):
     return [line['records'] for line in consumer.said('batches are smaller from now on')]
+
+
+def message(kind, content):
+    return kind + (len(content) + 4).to_bytes(4, 'big') + content
+
+
+def serve_nothing(listener):
+    """Lets everybody in, as a PostgreSQL that takes writes, and answers no statement."""
+    answer = message(b'R', (0).to_bytes(4, 'big')) + b''.join(
+        message(b'S', name + b'\0' + value + b'\0') for name, value in (
+            (b'server_version', b'15.0'), (b'in_hot_standby', b'off'), (b'default_transaction_read_only', b'off'))
+    ) + message(b'Z', b'I')
+    held = []
+    while True:
+        connection = listener.accept()[0]
+        held.append(connection)
+        while len(connection.recv(10000)) == 8:  # asks for encryption
+            connection.sendall(b'N')
+        connection.sendall(answer)
 
 
 with Run('too_slow', data=['olist']) as run:
@@ -29,6 +51,12 @@ with Run('too_slow', data=['olist']) as run:
     db.rows("CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS"
             " 'BEGIN PERFORM pg_sleep(seconds) FROM public.slow; RETURN NEW; END'")
     db.rows('CREATE TRIGGER slow BEFORE INSERT ON polku.interaction FOR EACH ROW EXECUTE FUNCTION public.slow()')
+
+    listener = socket.create_server(('127.0.0.1', 0))
+    threading.Thread(target=serve_nothing, args=(listener,), daemon=True).start()
+    conninfo, db.conninfo = db.conninfo, 'host=127.0.0.1 port=%d dbname=x user=x' % listener.getsockname()[1]
+    mute = run.consumer(db, topic, RULES, '--group', 'nobody', name='mute').start()
+    db.conninfo = conninfo
 
     consumer = run.consumer(db, topic, RULES, '--batch-records', str(BATCH), '--statement-timeout', '1s', '--lock-timeout',
                             '500ms').start()
@@ -59,5 +87,8 @@ with Run('too_slow', data=['olist']) as run:
     run.expect_that('no connection broke, nobody else took the partitions', all(
         line['status'] == 'retry' and '57014' in line['why'] for line in consumer.said('a batch failed and will be read again')),
         '%d batches ran into the limit' % len(consumer.said('a batch failed and will be read again')))
+    said = wait_for('the other one leaves its server', lambda: run.alive() and mute.said('PostgreSQL is away'))
+    run.expect_that('a server that says nothing from the start', 'set up the session' in said[0]['why'], said[0]['why'])
+    mute.stop()
     run.expect('every record was read', EVENTS, db.position(topic))
     run.expect_checksums('the tables and those of the oracle', oracle_checksums(RULES, events), db)
