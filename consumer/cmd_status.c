@@ -35,13 +35,14 @@ static const char positions_sql[] =
     "to_char(p.newest_occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS\"Z\"') "
     "FROM polku.stream_position p JOIN polku.dictionary t ON t.id = p.topic_id ORDER BY 1, 2";
 static const char reasons_sql[] =
-    "SELECT t.text, q.reason, count(*), to_char(max(q.quarantined_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS\"Z\"') "
-    "FROM polku.quarantine q JOIN polku.dictionary t ON t.id = q.topic_id GROUP BY 1, 2 ORDER BY 1, 2";
+    "SELECT q.topic, q.reason, q.records, to_char(q.last_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS\"Z\"'), q.excess, q.requeued "
+    "FROM bi.quarantine_by_reason q ORDER BY 1, 2";
 static const char rows_sql[] =
     "SELECT t.text, c.partition, sum(c.rows), sum(c.set_aside) FROM ("
     "SELECT kafka_topic_id AS topic_id, kafka_partition AS partition, count(*) AS rows, 0 AS set_aside "
     "FROM polku.interaction GROUP BY 1, 2 "
-    "UNION ALL SELECT topic_id, partition, 0, count(*) FROM polku.quarantine GROUP BY 1, 2) c "
+    "UNION ALL SELECT topic_id, partition, 0, count(*) FROM polku.quarantine GROUP BY 1, 2 "
+    "UNION ALL SELECT topic_id, partition, 0, sum(records)::bigint FROM polku.quarantine_excess GROUP BY 1, 2) c "
     "JOIN polku.dictionary t ON t.id = c.topic_id GROUP BY 1, 2 ORDER BY 1, 2";
 
 static void copy(char *to, size_t size, const char *text)
@@ -95,7 +96,12 @@ static void print_reason(void *context, int columns, const char *const value[])
     if (view->set_aside == 0)
         printf("\nquarantine\n");
     view->set_aside += atoll(value[2]);
-    printf("  %-24s %-24s %12s   last %s\n", value[0], value[1], value[2], value[3]);
+    printf("  %-24s %-24s %12s   last %s", value[0], value[1], value[2], value[3]);
+    if (strcmp(value[4], "0") != 0)
+        printf("   %s only counted", value[4]);
+    if (strcmp(value[5], "0") != 0)
+        printf("   %s requeued", value[5]);
+    printf("\n");
 }
 
 /* ---- reading ---- */

@@ -3,25 +3,36 @@
 
 #include <stdlib.h>
 
-enum { ROW_BYTES = 100 };
+enum { ROW_BYTES = 100, SHARES = 100 };
+
+/* Rows a minute of one reason alone, and of whatever comes. */
+static double own_rows(const struct quarantine_limit *limit)
+{
+    return (double)limit->rows_per_minute / SHARES;
+}
+
+static double common_rows(const struct quarantine_limit *limit)
+{
+    return (double)limit->rows_per_minute - REJECT_COUNT * own_rows(limit);
+}
 
 void quarantine_limit_init(struct quarantine_limit *limit, int64_t rows_per_minute, int64_t most_bytes)
 {
     *limit = (struct quarantine_limit){.rows_per_minute = rows_per_minute, .most_bytes = most_bytes};
-    limit->now.common = (double)rows_per_minute / 2;
+    limit->now.common = common_rows(limit);
     for (int i = 0; i < REJECT_COUNT; i++)
-        limit->now.own[i] = (double)rows_per_minute / 2 / REJECT_COUNT;
+        limit->now.own[i] = own_rows(limit);
     limit->next = limit->now;
 }
 
 void quarantine_limit_tick(struct quarantine_limit *limit, int64_t now_us)
 {
     double minutes = limit->ticked_us ? (double)(now_us - limit->ticked_us) / (60.0 * PK_SECOND_US) : 0;
-    double half = (double)limit->rows_per_minute / 2, share = half / REJECT_COUNT;
+    double own = own_rows(limit), common = common_rows(limit);
     limit->ticked_us = now_us;
-    limit->now.common = PK_MIN(limit->now.common + half * minutes, half);
+    limit->now.common = PK_MIN(limit->now.common + common * minutes, common);
     for (int i = 0; i < REJECT_COUNT; i++)
-        limit->now.own[i] = PK_MIN(limit->now.own[i] + share * minutes, share);
+        limit->now.own[i] = PK_MIN(limit->now.own[i] + own * minutes, own);
 }
 
 static size_t record_bytes(const struct change_quarantine *row)
@@ -51,7 +62,7 @@ static void cut(struct change_quarantine *row)
 static bool take(struct quarantine_limit *limit, const struct change_quarantine *row)
 {
     int64_t bytes = (int64_t)quarantine_bytes(row);
-    double *own = &limit->next.own[row->reason], *from = *own >= 1 ? own : &limit->next.common;
+    double *common = &limit->next.common, *from = *common >= 1 ? common : &limit->next.own[row->reason];
     limit->by_space = limit->next.bytes + bytes > limit->most_bytes;
     if (limit->by_space || *from < 1)
         return false;

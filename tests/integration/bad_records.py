@@ -234,7 +234,7 @@ def conflicts(run, make):
 def flood(run, make):
     """Twice as many bad records are twice as many rows and no more memory."""
     db, topic = run.database(), run.topic(1)
-    consumer = run.consumer(db, topic, RULES, '--queue-bytes', '8MiB', name='flood').start()
+    consumer = run.consumer(db, topic, RULES, '--queue-bytes', '8MiB', '--quarantine-rows', '1000000', name='flood').start()
     values = [value for _, reason, value in bad_kinds(make) if value is None or len(value) < 1000]
     memory, sent = [], 0
     for _ in range(3):
