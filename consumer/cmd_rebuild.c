@@ -1,13 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rebuild: derives everything again from the stored events, for other rules or a newer derivation. */
+/* rebuild: derives everything again from the stored events or from Kafka, for other rules, a newer derivation, another key. */
 #include "consumer_commands.h"
 #include "log.h"
 #include "rebuild.h"
 #include "teller.h"
 
-static enum pk_status rebuild(const struct consumer_options *options, struct consumer_inputs *inputs, struct pk_err *err)
+#include <stdlib.h>
+#include <string.h>
+
+/* What the tables were hashed with, where it is not what they will be hashed with. */
+struct former {
+    struct rules rules;
+    struct rules_warnings warnings;
+    struct fact_hasher hasher;
+};
+
+static enum pk_status load_former(const struct consumer_options *options, struct consumer_inputs *inputs, struct former *ret,
+                                  struct pk_err *err)
+{
+    *ret = (struct former){0};
+    enum pk_status status = PK_OK;
+    if (options->former_rules)
+        status = rules_load(options->former_rules, NULL, &inputs->symbols, &inputs->arena, &ret->rules, &ret->warnings, err);
+    if (status == PK_OK && options->former_hash_key)
+        status = consumer_read_key(options->former_hash_key, &ret->hasher, err);
+    pk_vec_done(&ret->warnings.list);
+    return status;
+}
+
+static enum pk_status rebuild(const struct consumer_options *options, struct consumer_inputs *inputs, struct former *former,
+                              struct pk_err *err)
 {
     struct teller teller = teller_begin();
+    const struct rebuild_kafka_config kafka = {
+        .intake = consumer_intake_config(options),
+        .schemas = inputs->schemas,
+        .batch_bytes = options->batch_bytes,
+        .max_ahead_us = options->max_ahead,
+        .keep_older = options->keep_older,
+        .drop_decisions = options->drop_decisions,
+        .former_rules = options->former_rules ? &former->rules : NULL,
+        .former_hasher = options->former_hash_key ? &former->hasher : NULL,
+    };
     struct rebuild_config config = {
         .store =
             {
@@ -19,6 +53,7 @@ static enum pk_status rebuild(const struct consumer_options *options, struct con
         .rules = &inputs->rules,
         .hasher = &inputs->hasher,
         .symbols = &inputs->symbols,
+        .kafka = options->from_kafka ? &kafka : NULL,
         .batch_records = options->batch_records,
         .cache_bytes = options->memory,
         .handler = {&teller, teller_say, teller_warn, teller_progress},
@@ -34,6 +69,7 @@ static enum pk_status rebuild(const struct consumer_options *options, struct con
 int consumer_rebuild(const struct consumer_options *options)
 {
     struct consumer_inputs inputs;
+    struct former former;
     struct pk_err err = {0};
     if (consumer_inputs_load(options, false, &inputs, &err) != PK_OK) {
         consumer_log_failure("cannot start", &err);
@@ -42,9 +78,16 @@ int consumer_rebuild(const struct consumer_options *options)
     for (size_t i = 0; i < inputs.warnings.list.len; i++)
         log_write(LOG_WARN, "rules", "line=%d warning=\"%.*s\"", inputs.warnings.list.ptr[i].line,
                   PK_STR_ARG(inputs.warnings.list.ptr[i].text));
-    enum pk_status status = rebuild(options, &inputs, &err);
+    enum pk_status status = load_former(options, &inputs, &former, &err);
+    if (status != PK_OK) {
+        consumer_log_failure("cannot start", &err);
+        consumer_inputs_done(&inputs);
+        return CONSUMER_USAGE;
+    }
+    status = rebuild(options, &inputs, &former, &err);
     if (status != PK_OK)
         consumer_log_failure("rebuild failed", &err);
+    explicit_bzero(&former.hasher, sizeof former.hasher);
     consumer_inputs_done(&inputs);
     return status == PK_OK ? CONSUMER_OK : CONSUMER_STOPPED;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "crash_point.h"
 #include "rebuild.h"
+#include "rebuild_kafka.h"
 #include "refill.h"
 
 #include <inttypes.h>
@@ -13,13 +14,22 @@ struct rebuild {
     const volatile sig_atomic_t *stop;
     struct refill refill;
     struct store *old, *shadow;
-    int64_t total;
+    struct rebuild_state state;
+    struct rebuild_kafka *kafka; /* NULL: from stored events */
+    int64_t total, held_at_us;
     bool made; /* there are new tables to drop if it fails */
 };
 
 static void say(struct rebuild *r, const char *sentence, const char *detail)
 {
     r->config->handler.say(r->config->handler.context, sentence, detail);
+}
+
+static int64_t clock_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * PK_SECOND_US + now.tv_nsec / 1000;
 }
 
 static enum pk_status stopped(struct rebuild *r, struct pk_err *err)
@@ -42,9 +52,12 @@ static enum pk_status open_stores(struct rebuild *r, struct pk_err *err)
         return status;
     r->made = true;
     status = store_rebuild_make(r->old, err);
+    if (status == PK_OK && r->config->kafka)
+        status = store_rebuild_make_notes(r->old, err);
     if (status != PK_OK)
         return status;
     config.schema = REBUILD_SCHEMA;
+    config.own_quarantine = config.sole_writer = r->config->kafka != NULL;
     status = store_open(&config, r->config->symbols, &r->shadow, err);
     if (status == PK_OK)
         status = store_check_rules(r->shadow, r->config->rules, refill_key_check(r->config->hasher), err);
@@ -60,6 +73,7 @@ static enum pk_status hold(struct rebuild *r, struct pk_err *err)
         say(r, "still waiting for the batches under way", "");
     if (status == PK_STALE)
         return stopped(r, err);
+    r->held_at_us = clock_us();
     if (status == PK_OK)
         status = store_rebuild_months(r->shadow, err);
     return status;
@@ -82,6 +96,40 @@ static enum pk_status derive_again(struct rebuild *r, struct pk_err *err)
     if (status == PK_OK)
         status = store_ensure_dictionary(r->shadow, err);
     return status == PK_OK ? store_rebuild_values(r->shadow, r->refill.page.clear, r->refill.page.clears, err) : status;
+}
+
+static enum pk_status analyse(struct rebuild *r, struct pk_err *err)
+{
+    say(r, "everything is derived, analysing the new tables", "");
+    return store_rebuild_analyse(r->shadow, err);
+}
+
+static enum pk_status fill_from_stored(struct rebuild *r, struct pk_err *err)
+{
+    enum pk_status status = hold(r, err);
+    if (status == PK_OK)
+        status = store_rebuild_begin_fill(r->shadow, err);
+    if (status == PK_OK)
+        status = derive_again(r, err);
+    return status == PK_OK ? analyse(r, err) : status;
+}
+
+/* Consumers wait from the hold on only. */
+static enum pk_status fill_from_kafka(struct rebuild *r, struct pk_err *err)
+{
+    refill_begin(&r->refill, r->old, r->shadow, r->total);
+    enum pk_status status = store_rebuild_begin_fill(r->shadow, err);
+    if (status == PK_OK)
+        status = rebuild_kafka_open(r->config, &r->state, &r->refill, r->stop, &r->kafka, err);
+    if (status == PK_OK)
+        status = rebuild_kafka_fill(r->kafka, err);
+    if (status == PK_OK)
+        status = analyse(r, err);
+    if (status == PK_OK)
+        status = hold(r, err);
+    if (status == PK_OK)
+        status = rebuild_kafka_end(r->kafka, err);
+    return status == PK_OK ? store_ensure_dictionary(r->shadow, err) : status;
 }
 
 /* ---- the swap ---- */
@@ -130,12 +178,20 @@ static enum pk_status settle_lost_swap(struct rebuild *r, struct pk_err *err)
 
 static enum pk_status swap(struct rebuild *r, struct pk_err *err)
 {
+    const struct rebuild_kafka_config *kafka = r->config->kafka;
+    const struct rebuild_change change = {
+        .rules = r->config->rules,
+        .key_check = refill_key_check(r->config->hasher),
+        .from_kafka = kafka != NULL,
+        .rehashed = r->state.rehashed,
+        .keep_older = kafka && kafka->keep_older,
+    };
     struct rebuild_order order = {.count = 0};
     int64_t patience_ms = FIRST_PATIENCE_MS;
     enum pk_status status = stopped(r, err);
     CRASH_POINT(rebuild_before_swap);
     for (int64_t since_ms = 0; status == PK_OK;) {
-        status = store_rebuild_swap(r->shadow, r->config->rules, &order, patience_ms, err);
+        status = store_rebuild_swap(r->shadow, &change, &order, patience_ms, err);
         if (status == PK_LOST)
             status = settle_lost_swap(r, err);
         if (status != PK_STALE && status != PK_RETRY)
@@ -149,6 +205,10 @@ static enum pk_status swap(struct rebuild *r, struct pk_err *err)
             status = stopped(r, err);
     }
     r->made = r->made && status != PK_OK;
+    char detail[60];
+    snprintf(detail, sizeof detail, "consumers_waited=%.1f", (double)(clock_us() - r->held_at_us) / 1e6);
+    if (status == PK_OK)
+        say(r, "the tables are swapped", detail);
     return status;
 }
 
@@ -157,9 +217,10 @@ static enum pk_status swap(struct rebuild *r, struct pk_err *err)
 static enum pk_status check(struct rebuild *r, bool *ret_empty, struct pk_err *err)
 {
     struct rebuild_state state = {0};
+    bool may_rehash = r->config->kafka != NULL;
     enum pk_status status = store_rebuild_lock(r->old, err);
     if (status == PK_OK)
-        status = store_rebuild_check(r->old, r->config->rules, refill_key_check(r->config->hasher), &state, err);
+        status = store_rebuild_check(r->old, r->config->rules, refill_key_check(r->config->hasher), may_rehash, &state, err);
     if (status == PK_OK)
         status = store_rebuild_count(r->old, &r->total, err);
     if (status != PK_OK)
@@ -168,7 +229,9 @@ static enum pk_status check(struct rebuild *r, bool *ret_empty, struct pk_err *e
         r->config->handler.warn(r->config->handler.context, "the database does not know how its identifiers were hashed",
                                 "advice=\"namespaces, normalisers, blocked values and country must be those of before\"");
     char detail[100];
-    snprintf(detail, sizeof detail, "events=%" PRId64 " rules=%s", r->total, state.same ? "same" : "changed");
+    snprintf(detail, sizeof detail, "events=%" PRId64 " rules=%s hashing=%s from=%s", r->total, state.same ? "same" : "changed",
+             state.rehashed ? "changed" : "same", may_rehash ? "kafka" : "tables");
+    r->state = state;
     say(r, state.empty ? "nothing was derived yet, there is nothing to rebuild" : "rebuild begins", state.empty ? "" : detail);
     *ret_empty = state.empty;
     return PK_OK;
@@ -184,13 +247,7 @@ static enum pk_status rebuild_all(struct rebuild *r, struct pk_err *err)
         return status;
     status = open_stores(r, err);
     if (status == PK_OK)
-        status = hold(r, err);
-    if (status == PK_OK)
-        status = store_rebuild_begin_fill(r->shadow, err);
-    if (status == PK_OK)
-        status = derive_again(r, err);
-    if (status == PK_OK)
-        say(r, "everything is derived, analysing the new tables", "");
+        status = r->config->kafka ? fill_from_kafka(r, err) : fill_from_stored(r, err);
     if (status == PK_OK)
         status = store_rebuild_finish(r->shadow, err);
     if (status == PK_OK)
@@ -215,6 +272,7 @@ static void clean_up(struct rebuild *r)
 
 static void tear_down(struct rebuild *r)
 {
+    rebuild_kafka_close(r->kafka);
     refill_done(&r->refill);
     store_close(r->shadow);
     clean_up(r);

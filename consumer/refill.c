@@ -32,7 +32,9 @@ static enum pk_status decide_again(struct refill *r, struct pk_err *err)
 static void find_clear_namespaces(struct refill *r)
 {
     struct symbols *symbols = r->config.symbols;
+    free(r->clear);
     r->clear = pk_alloc(symbols_count(symbols) * sizeof *r->clear);
+    r->page.clears = 0;
     for (sym_t sym = 1; sym < symbols_count(symbols); sym++) {
         const struct rules_namespace *rules = fact_namespace(r->config.rules, symbol_text(symbols, sym));
         if (rules && rules->store_clear)
@@ -105,6 +107,7 @@ static enum pk_status next_batch(struct refill *r, size_t *ret_count, struct pk_
 static enum pk_status derive_again(struct refill *r, struct pk_err *err)
 {
     size_t count = 0;
+    int64_t saved_before = (int64_t)r->committer.counters.facts;
     enum pk_status status = PK_OK;
     r->page.after_us = INT64_MIN;
     r->page.count = (int32_t)r->config.batch_records;
@@ -117,8 +120,8 @@ static enum pk_status derive_again(struct refill *r, struct pk_err *err)
     } while (status == PK_OK && count == (size_t)r->page.count);
     if (status == PK_OK)
         status = finish_batch(r, err);
-    int64_t saved = (int64_t)r->committer.counters.facts + r->too_late;
-    if (status == PK_OK && saved != r->read)
+    int64_t saved = (int64_t)r->committer.counters.facts - saved_before + r->too_late;
+    if (status == PK_OK && saved != r->read && !r->page.older) /* of older ones there may be copies in Kafka */
         return pk_fail(err, PK_STOP, "%" PRId64 " events were read and %" PRId64 " came out (this is a defect)", r->read,
                        saved);
     return status;
@@ -135,12 +138,50 @@ void refill_init(struct refill *r, const struct refill_config *config, const vol
     r->batch[0].arena.keep_bytes = r->batch[1].arena.keep_bytes = 64 << 20;
 }
 
-enum pk_status refill_run(struct refill *r, struct store *old, struct store *shadow, int64_t total, struct pk_err *err)
+void refill_begin(struct refill *r, struct store *old, struct store *shadow, int64_t total)
 {
     r->old = old;
     r->shadow = shadow;
     r->total = total;
     committer_init(&r->committer, &r->meaning, shadow, (size_t)r->config.cache_bytes);
+}
+
+struct batch *refill_batch(struct refill *r)
+{
+    return &r->batch[r->filling];
+}
+
+enum pk_status refill_put(struct refill *r, struct pk_err *err)
+{
+    enum pk_status status = refill_finish(r, err);
+    if (status != PK_OK || r->batch[r->filling].item.len == 0)
+        return status;
+    status = commit_start(&r->committer, &r->batch[r->filling], NULL, 0, err);
+    r->filling = !r->filling;
+    return status;
+}
+
+enum pk_status refill_finish(struct refill *r, struct pk_err *err)
+{
+    return commit_under_way(&r->committer) ? commit_finish(&r->committer, err) : PK_OK;
+}
+
+enum pk_status refill_values(struct refill *r, struct pk_err *err)
+{
+    find_clear_namespaces(r);
+    return store_rebuild_values(r->shadow, r->page.clear, r->page.clears, err);
+}
+
+enum pk_status refill_older(struct refill *r, struct pk_err *err)
+{
+    r->page.older = true;
+    enum pk_status status = refill_finish(r, err);
+    return status == PK_OK ? derive_again(r, err) : status;
+}
+
+enum pk_status refill_run(struct refill *r, struct store *old, struct store *shadow, int64_t total, struct pk_err *err)
+{
+    refill_begin(r, old, shadow, total);
     enum pk_status status = decide_again(r, err);
     return status == PK_OK ? derive_again(r, err) : status;
 }

@@ -43,6 +43,18 @@ void refill_init(struct refill *refill, const struct refill_config *config, cons
 /* Both stores stay the caller's; `old` knows an id of every symbol of the rules (store_ensure_dictionary). Decisions first,
  * then events in event order; those before the horizon are left out. PK_RETRY once *stop is set. */
 enum pk_status refill_run(struct refill *refill, struct store *old, struct store *shadow, int64_t total, struct pk_err *err);
+/* For who brings events of his own (a rebuild from Kafka): begin, then any of the others in any order. */
+void refill_begin(struct refill *refill, struct store *old, struct store *shadow, int64_t total);
+/* The one that is to be filled and then put; the other may be in flight. */
+struct batch *refill_batch(struct refill *refill);
+/* Starts to commit it, once the one before it is done. */
+enum pk_status refill_put(struct refill *refill, struct pk_err *err);
+/* Waits until everything that was put is committed. */
+enum pk_status refill_finish(struct refill *refill, struct pk_err *err);
+/* Stored events that Kafka does not hold any more (struct rebuild_page: older). */
+enum pk_status refill_older(struct refill *refill, struct pk_err *err);
+/* Values of identifiers that decisions brought before any event did. */
+enum pk_status refill_values(struct refill *refill, struct pk_err *err);
 /* Takes what `old` was asked for and not read, so that it can be asked for something else. */
 void refill_settle(struct refill *refill);
 void refill_done(struct refill *refill); /* while the stores are still open */

@@ -272,8 +272,10 @@ static const char *schema_of(const struct store *store)
     return store->config.schema ? store->config.schema : "polku";
 }
 
-static bool is_shared(const char *name)
+static bool is_shared(const struct store *store, const char *name)
 {
+    if (store->config.own_quarantine && strncmp(name, "quarantine", strlen("quarantine")) == 0)
+        return false;
     size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyz_");
     for (size_t i = 0; i < PK_COUNT(shared_names); i++)
         if (strlen(shared_names[i]) == len && !memcmp(shared_names[i], name, len))
@@ -289,7 +291,7 @@ static void put_schema(const struct store *store, struct pk_buf *sql, struct pk_
     while ((at = strstr(rest, "polku."))) {
         const char *name = at + strlen("polku.");
         pk_buf_add(ret, rest, (size_t)(at - rest));
-        pk_buf_printf(ret, "%s.", is_shared(name) ? "polku" : schema_of(store));
+        pk_buf_printf(ret, "%s.", is_shared(store, name) ? "polku" : schema_of(store));
         rest = name;
     }
     pk_buf_text(ret, rest);

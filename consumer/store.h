@@ -18,7 +18,7 @@
 
 #include <signal.h>
 
-enum { STORE_SCHEMA = 8 }; /* number of the newest file in sql/migrations that this program needs */
+enum { STORE_SCHEMA = 9 }; /* number of the newest file in sql/migrations that this program needs */
 
 struct store;
 
@@ -30,6 +30,7 @@ struct store_config {
     const char *schema; /* a plain lower-case name; NULL = "polku". Another one (a rebuild) holds everything but what store.c:
                          * shared_names lists, which is in polku for all */
     bool read_write; /* a server that takes no writes (a standby) is none: the next host of the conninfo is tried, then PK_RETRY */
+    bool own_quarantine; /* what is set aside goes to `schema` too, not to polku */
     bool sole_writer; /* the caller sees to it that no other store writes to `schema`: what moves no position takes no lock K,
                        * neither shared nor exclusive */
 
@@ -128,7 +129,6 @@ enum pk_status store_load_nameless(struct store *store, const struct pk_hash *re
 enum pk_status store_find_events(struct store *store, struct fact *const *fact, size_t count, struct pk_arena *arena,
                                  struct store_facts *ret, struct pk_err *err);
 
-/* ---- before a batch: each a short transaction of its own, sorted; call outside store_begin ---- */
 struct store_forgotten {
     struct forgotten row;
     size_t place; /* index in `fact` */
@@ -141,6 +141,7 @@ enum pk_status store_load_forgotten(struct store *store, const struct pk_hash *n
 enum pk_status store_load_written(struct store *store, struct fact *const *fact, size_t count, struct pk_arena *arena,
                                   struct pk_err *err);
 
+/* ---- before a batch: each a short transaction of its own, sorted; call outside store_begin ---- */
 
 /* Makes the monthly partitions that are missing. */
 enum pk_status store_ensure_months(struct store *store, const int64_t *at_us, size_t count, struct pk_err *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tables beside those in use, made from the catalog: what the tables in use have, the new ones get. */
-#include "store_rebuild.h"
-#include "store_inner.h"
+#include "store_rebuild_inner.h"
+#include "store_rebuild_kafka.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #define LOCK_MIGRATE "482905713526"
 
 /* Tables of schema polku that no rebuild touches. */
-#define KEPT "'{dictionary,decision,quarantine,rules_state,schema_migration,stream_position}'"
+#define KEPT "'{dictionary,decision,forgetting,forgotten,former_key,quarantine,quarantine_excess,quarantine_size,rules_state,schema_migration,stream_position}'"
 /* The derived ones, partitions included, as pg_class c. */
 #define DERIVED "c.relnamespace = 'polku'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname <> ALL (" KEPT ")"
 
@@ -50,6 +50,17 @@ static enum pk_status run(struct store *store, const char *what, const char *sql
 {
     wire_reset(&store->params);
     return ask(store, what, sql, NULL, err);
+}
+
+enum pk_status store_rebuild_ask(struct store *store, const char *what, const char *sql, PGresult **ret_result,
+                                 struct pk_err *err)
+{
+    return ask(store, what, sql, ret_result, err);
+}
+
+enum pk_status store_rebuild_run(struct store *store, const char *what, const char *sql, struct pk_err *err)
+{
+    return run(store, what, sql, err);
 }
 
 static void take_text(const PGresult *result, char *ret, size_t size)
@@ -130,29 +141,34 @@ static const char obstacle_sql[] =
     " ON d.refclassid = o.class AND d.refobjid = o.oid WHERE o.class = 'pg_type'::regclass AND d.classid = 'pg_class'::regclass LIMIT 1), "
     "'')";
 
-static enum pk_status check_state(const PGresult *result, const struct rules *rules, struct pk_hash key_check,
+static enum pk_status check_state(const PGresult *result, const struct rules *rules, struct pk_hash key_check, bool may_rehash,
                                   struct rebuild_state *ret, struct pk_err *err)
 {
     if (PQntuples(result) == 0) {
         *ret = (struct rebuild_state){.empty = true};
         return PK_OK;
     }
-    struct pk_hash hashing = wire_get_hash(result, 0, 3);
-    if (!pk_hash_eq(wire_get_hash(result, 0, 2), key_check))
-        return pk_fail(err, PK_STOP, "the database was derived with another hash key: give the key with which it was begun");
-    if (!pk_hash_zero(hashing) && !pk_hash_eq(hashing, rules->hashing_hash))
+    struct pk_hash hashing = wire_get_hash(result, 0, 3), key = wire_get_hash(result, 0, 2);
+    bool same_key = pk_hash_eq(key, key_check), same_hashing = pk_hash_zero(hashing) || pk_hash_eq(hashing, rules->hashing_hash);
+    if (!same_key && !may_rehash)
+        return pk_fail(err, PK_STOP, "the database was derived with another hash key: give the key with which it was begun; "
+                                     "another one needs the events themselves: rebuild --from-kafka");
+    if (!same_hashing && !may_rehash)
         return pk_fail(err, PK_STOP, "the rules file hashes identifiers in another way than the database was derived with "
                                      "(namespaces, normalisers, blocked values or the country); the tables hold hashes only: "
-                                     "the events must be read again from Kafka into an empty database");
+                                     "the events must be read again: rebuild --from-kafka");
     *ret = (struct rebuild_state){
         .same = wire_get_int4(result, 0, 1) == DERIVATION_VERSION &&
                 pk_hash_eq(wire_get_hash(result, 0, 0), rules->file_hash),
         .hashing_known = !pk_hash_zero(hashing),
+        .rehashed = !same_key || !same_hashing,
+        .key_check = key,
+        .hashing = hashing,
     };
     return PK_OK;
 }
 
-enum pk_status store_rebuild_check(struct store *old, const struct rules *rules, struct pk_hash key_check,
+enum pk_status store_rebuild_check(struct store *old, const struct rules *rules, struct pk_hash key_check, bool may_rehash,
                                    struct rebuild_state *ret, struct pk_err *err)
 {
     PGresult *result;
@@ -162,7 +178,7 @@ enum pk_status store_rebuild_check(struct store *old, const struct rules *rules,
                                 &result, err);
     if (status != PK_OK)
         return status;
-    status = check_state(result, rules, key_check, ret, err);
+    status = check_state(result, rules, key_check, may_rehash, ret, err);
     PQclear(result);
     char obstacle[400] = "";
     if (status == PK_OK)
@@ -356,7 +372,7 @@ enum pk_status store_rebuild_decisions(struct store *old, struct pk_arena *arena
 
 /* By the primary key, from where the page before ended: no snapshot is held from page to page, so that the new tables' dead
  * rows can be cleaned away. The comparison of rows finds the place in the index; the one of times leaves months out. */
-static void page_sql(struct pk_buf *sql)
+static void page_sql(struct pk_buf *sql, bool older)
 {
     pk_buf_text(sql, "SELECT ");
 #define X(kind, column, member) pk_buf_text(sql, "i." #column ", ");
@@ -370,8 +386,9 @@ static void page_sql(struct pk_buf *sql)
                 " AS n (hash, namespace_id, place)"
                 " LEFT JOIN polku.identifier k ON k.hash = n.hash AND n.namespace_id = ANY ($4::int[]) ORDER BY n.place) END"
                 " FROM polku.interaction i WHERE i.occurred_at >= $1::timestamptz"
-                " AND (i.occurred_at, i.event_hash) > ($1::timestamptz, $2::uuid)"
-                " ORDER BY i.occurred_at, i.event_hash LIMIT $3::int");
+                " AND (i.occurred_at, i.event_hash) > ($1::timestamptz, $2::uuid)");
+    pk_buf_text(sql, older ? " AND " REBUILD_OLDER_ALONE : "");
+    pk_buf_text(sql, " ORDER BY i.occurred_at, i.event_hash LIMIT $3::int");
 }
 
 void store_rebuild_send_page(struct store *old, const struct rebuild_page *page)
@@ -380,7 +397,7 @@ void store_rebuild_send_page(struct store *old, const struct rebuild_page *page)
     struct wire_params *params = &old->params;
     if (!old->conn)
         return; /* shows when the page is read */
-    page_sql(&sql);
+    page_sql(&sql, page->older);
     wire_reset(params);
     if (page->after_us == INT64_MIN)
         wire_int8(params, INT64_MIN); /* -infinity */
@@ -509,11 +526,14 @@ static const char older_sql[] =
     "JOIN pg_locks l ON l.locktype = 'virtualxid' AND l.mode = 'ExclusiveLock' AND l.virtualxid = o.virtualxid AND l.granted "
     "JOIN pg_stat_activity a ON a.pid = l.pid WHERE a.backend_xmin IS NOT NULL";
 
+enum pk_status store_rebuild_analyse(struct store *shadow, struct pk_err *err)
+{
+    return run(shadow, "analyse the new tables", finish_sql, err);
+}
+
 enum pk_status store_rebuild_finish(struct store *shadow, struct pk_err *err)
 {
-    enum pk_status status = run(shadow, "analyse the new tables", finish_sql, err);
-    if (status == PK_OK)
-        status = plan_freely(shadow, true, err);
+    enum pk_status status = plan_freely(shadow, true, err);
     if (status == PK_OK) /* what comes is waited for on the disk, and with it all before */
         status = run(shadow, "end the filling", "SET synchronous_commit = on", err);
     return status == PK_OK ? run(shadow, "note who reads", note_older_sql, err) : status;
@@ -584,9 +604,9 @@ static const char swap_sql[] =
 
 /* As a consumer would have done; the record can be read again at its offset. */
 static const char too_late_sql[] =
-    "INSERT INTO polku.quarantine (topic_id, partition, kafka_offset, reason, detail, received_at)"
+    "INSERT INTO polku.quarantine (topic_id, partition, kafka_offset, reason, detail, received_at, source_id, whole)"
     " SELECT i.kafka_topic_id, i.kafka_partition, i.kafka_offset, 'too_late',"
-    " 'occurred_at lies before the horizon of the rules; left out by a rebuild', i.received_at"
+    " 'occurred_at lies before the horizon of the rules; left out by a rebuild', i.received_at, i.source_id, false"
     " FROM polku.interaction i WHERE i.occurred_at < $1::timestamptz ON CONFLICT DO NOTHING";
 static const char state_sql[] =
     "UPDATE polku.rules_state SET rules_hash = $1, derivation_version = $2, hashing_hash = $3, repeat_window_us = $4,"
@@ -664,22 +684,26 @@ static enum pk_status lock_everything(struct store *shadow, struct rebuild_order
     return status;
 }
 
-enum pk_status store_rebuild_swap(struct store *shadow, const struct rules *rules, struct rebuild_order *order,
+enum pk_status store_rebuild_swap(struct store *shadow, const struct rebuild_change *change, struct rebuild_order *order,
                                   int64_t patience_ms, struct pk_err *err)
 {
     enum pk_status status = run(shadow, "begin the swap", "BEGIN", err);
     if (status == PK_OK)
         status = run(shadow, "wait for autovacuum", lock_first_sql, err);
+    if (status == PK_OK && change->from_kafka)
+        status = store_rebuild_swap_quarantine(shadow, err);
     if (status == PK_OK)
-        status = move_too_late(shadow, rules, err);
+        status = move_too_late(shadow, change->rules, err);
     if (status == PK_OK)
         status = lock_everything(shadow, order, patience_ms, err);
     if (status == PK_OK)
         status = store_rebuild_months(shadow, err);
+    if (status == PK_OK && change->from_kafka)
+        status = store_rebuild_swap_key(shadow, change, err);
     if (status == PK_OK)
         status = run(shadow, "swap the tables", swap_sql, err);
     if (status == PK_OK)
-        status = change_state(shadow, rules, err);
+        status = change_state(shadow, change->rules, err);
     CRASH_POINT(rebuild_in_swap);
     if (status == PK_OK)
         status = run(shadow, "commit the swap", "COMMIT", err);

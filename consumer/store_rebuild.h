@@ -20,10 +20,12 @@ struct rebuild_state { /* what the tables in use were derived with */
     bool empty;        /* with nothing yet */
     bool same;         /* with these rules and this version */
     bool hashing_known;
+    bool rehashed;     /* with another key, or other hashing */
+    struct pk_hash key_check, hashing; /* hashing: zero if it is not known */
 };
-/* PK_STOP with a sentence if these rules cannot do: another key, other hashing; or if this user may not do it, or somebody
- * made something that depends on the tables and would be lost. */
-enum pk_status store_rebuild_check(struct store *old, const struct rules *rules, struct pk_hash key_check,
+/* PK_STOP with a sentence if these rules cannot do: another key, other hashing (unless `may_rehash`); or if this user may not
+ * do it, or somebody made something that depends on the tables and would be lost. */
+enum pk_status store_rebuild_check(struct store *old, const struct rules *rules, struct pk_hash key_check, bool may_rehash,
                                    struct rebuild_state *ret, struct pk_err *err);
 enum pk_status store_rebuild_count(struct store *old, int64_t *ret_events, struct pk_err *err);
 /* Empty tables, types and functions like those of polku. Removes what an interrupted rebuild left. */
@@ -46,6 +48,7 @@ struct rebuild_page {
     const sym_t *clear; /* namespaces whose values are stored clear */
     size_t clears;
     int32_t count;
+    bool older; /* only those that a rebuild from Kafka does not find there: store_rebuild_kafka.h */
 };
 /* Asks for the next events by (time, event hash) without waiting; then reads them. They have everything that was written but
  * what is derived (names, traits, whose they are); an identifier has its value if the tables have it. */
@@ -64,7 +67,9 @@ enum pk_status store_rebuild_months(struct store *shadow, struct pk_err *err);
 enum pk_status store_rebuild_begin_fill(struct store *shadow, struct pk_err *err);
 /* Identifiers that decisions brought have no value yet, of whatever namespace: an event that names one finds it there. */
 enum pk_status store_rebuild_values(struct store *shadow, const sym_t *clear, size_t clears, struct pk_err *err);
-/* Once everything is committed: statistics for the planner, and a note of the transactions that may hold an older snapshot. */
+/* Statistics for the planner. */
+enum pk_status store_rebuild_analyse(struct store *shadow, struct pk_err *err);
+/* Once everything is committed: notes the transactions that may hold an older snapshot. */
 enum pk_status store_rebuild_finish(struct store *shadow, struct pk_err *err);
 /* Processes of transactions that began before that and would see half of the new tables; "" = none are left. */
 enum pk_status store_rebuild_older(struct store *shadow, char *ret_pids, size_t size, struct pk_err *err);
@@ -80,7 +85,12 @@ struct rebuild_order {
     char name[16][130]; /* to be locked first, in this order */
     size_t count;
 };
-enum pk_status store_rebuild_swap(struct store *shadow, const struct rules *rules, struct rebuild_order *order,
+struct rebuild_change { /* what the new tables were derived with */
+    const struct rules *rules;
+    struct pk_hash key_check;
+    bool from_kafka, rehashed, keep_older;
+};
+enum pk_status store_rebuild_swap(struct store *shadow, const struct rebuild_change *change, struct rebuild_order *order,
                                   int64_t patience_ms, struct pk_err *err);
 /* Who stands in the way: processes that hold locks on the tables in use. By either store. */
 enum pk_status store_rebuild_readers(struct store *store, char *ret_pids, size_t size, struct pk_err *err);

@@ -24,6 +24,12 @@ struct section {
     struct pk_str sql, against;
 };
 
+struct former { /* events that stayed as a former key hashed them */
+    sym_t topic;
+    int32_t partition;
+    int64_t before;
+};
+
 struct verify {
     const struct verify_config *config;
     const volatile sig_atomic_t *stop;
@@ -31,6 +37,7 @@ struct verify {
     struct audit *audit, *fresh; /* `audit` has the lock and the snapshot */
     struct store *old, *shadow;
     struct refill refill;
+    PK_VEC(struct former) former;
     char snapshot[80];
     struct verify_check check; /* the one that is under way */
     int64_t begun_us, differences;
@@ -267,12 +274,29 @@ static enum pk_status check_derived(struct verify *v, struct pk_err *err)
     return status;
 }
 
+static bool is_former(const struct verify *v, const struct fact *fact)
+{
+    for (size_t i = 0; i < v->former.len; i++)
+        if (v->former.ptr[i].topic == fact->topic_name && v->former.ptr[i].partition == fact->partition &&
+            fact->offset < v->former.ptr[i].before)
+            return true;
+    return false;
+}
+
+static void add_former(void *context, int columns, const char *const value[])
+{
+    struct verify *v = context;
+    if (columns == 3)
+        *pk_vec_push(&v->former) = (struct former){symbol_of(v->config->symbols, pk_str(value[0])), (int32_t)atoi(value[1]),
+                                                   strtoll(value[2], NULL, 10)};
+}
+
 /* An event is told by the hash of its source and id: that of nothing else. */
 static void look_at_event(void *context, const struct fact *fact)
 {
     struct verify *v = context;
     const struct pk_str part[] = {symbol_text(v->config->symbols, fact->source), fact->event_id};
-    if (pk_hash_eq(fact_hash(v->config->hasher, part, PK_COUNT(part)), fact->event_hash))
+    if (pk_hash_eq(fact_hash(v->config->hasher, part, PK_COUNT(part)), fact->event_hash) || is_former(v, fact))
         return;
     char row[64];
     const uint8_t *b = fact->event_hash.byte;
@@ -326,7 +350,12 @@ static enum pk_status join_snapshot(struct verify *v, struct pk_err *err)
     snprintf(sql, sizeof sql, "SET TRANSACTION SNAPSHOT '%s'", v->snapshot);
     enum pk_status status =
         store_query(v->old, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", ignore_row, NULL, err);
-    return status == PK_OK ? store_query(v->old, sql, ignore_row, NULL, err) : status;
+    if (status == PK_OK)
+        status = store_query(v->old, sql, ignore_row, NULL, err);
+    if (status == PK_OK)
+        status = store_query(v->old, "SELECT d.text, f.partition, max(f.before_offset) FROM polku.former_key f"
+                             " JOIN polku.dictionary d ON d.id = f.topic_id GROUP BY 1, 2", add_former, v, err);
+    return status;
 }
 
 static enum pk_status derive_fresh(struct verify *v, struct pk_err *err)
@@ -391,6 +420,7 @@ static void tear_down(struct verify *v)
         v->config->handler.warn(v->config->handler.context,
                                 "the tables of the fresh derivation stay until the next verify drops them", "schema=" VERIFY_SCHEMA);
     audit_close(v->audit);
+    pk_vec_done(&v->former);
     pk_vec_done(&v->section);
 }
 

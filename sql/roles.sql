@@ -70,7 +70,7 @@ BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'polku_writer') THEN
         GRANT USAGE ON SCHEMA polku, bi TO polku_writer;
         GRANT SELECT ON ALL TABLES IN SCHEMA bi TO polku_writer;
-        GRANT SELECT ON polku.schema_migration TO polku_writer;
+        GRANT SELECT ON polku.schema_migration, polku.former_key TO polku_writer;
         GRANT SELECT, INSERT ON polku.dictionary, polku.rules_state, polku.calendar, polku.calendar_open, polku.kind, polku.definition,
             polku.milestone TO polku_writer;
         GRANT SELECT, INSERT, UPDATE ON polku.stream_position, polku.interaction_hourly, polku.need_hourly, polku.rating_hourly,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kafka_records BROKERS make TOPIC PARTITIONS | drop TOPIC... | put TOPIC
+/* kafka_records BROKERS make TOPIC PARTITIONS | drop TOPIC... | put TOPIC | trim TOPIC PARTITION OFFSET
  *
+ * `trim` deletes the records of a partition before an offset, as retention does.
  * What the integration tests do to Kafka beside publishing events: topics, and records of any bytes at all.
  * `put` reads records from standard input, whole numbers big-endian, and prints "partition offset" of each in
  * the order in which they were read:
@@ -94,6 +95,25 @@ static void drop_topics(rd_kafka_t *rk, char *const name[], int count)
         rd_kafka_DeleteTopic_destroy(topic);
     }
     rd_kafka_queue_destroy(queue);
+}
+
+static void trim_topic(rd_kafka_t *rk, const char *topic, int32_t partition, int64_t offset)
+{
+    rd_kafka_topic_partition_list_t *before = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(before, topic, partition)->offset = offset;
+    rd_kafka_DeleteRecords_t *request = rd_kafka_DeleteRecords_new(before);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    rd_kafka_DeleteRecords(rk, &request, 1, NULL, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 60000);
+    if (!event || rd_kafka_event_error(event))
+        die("trim", event ? rd_kafka_event_error_string(event) : "no answer");
+    const rd_kafka_topic_partition_list_t *done = rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(event));
+    if (done->elems[0].err)
+        die("trim", rd_kafka_err2str(done->elems[0].err));
+    rd_kafka_event_destroy(event);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_DeleteRecords_destroy(request);
+    rd_kafka_topic_partition_list_destroy(before);
 }
 
 /* ---- records ---- */
@@ -193,8 +213,9 @@ static void put_records(rd_kafka_t *rk, const char *topic)
 int main(int argc, char *argv[])
 {
     const char *command = argc > 3 ? argv[2] : "";
-    if (strcmp(command, "make") != 0 && strcmp(command, "drop") != 0 && strcmp(command, "put") != 0) {
-        fputs("kafka_records BROKERS make TOPIC PARTITIONS | drop TOPIC... | put TOPIC\n", stderr);
+    if (strcmp(command, "make") != 0 && strcmp(command, "drop") != 0 && strcmp(command, "put") != 0 &&
+        (strcmp(command, "trim") != 0 || argc != 6)) {
+        fputs("kafka_records BROKERS make TOPIC PARTITIONS | drop TOPIC... | put TOPIC | trim TOPIC PARTITION OFFSET\n", stderr);
         return 2;
     }
     rd_kafka_conf_t *conf = base_conf(argv[1]);
@@ -208,6 +229,8 @@ int main(int argc, char *argv[])
         make_topic(rk, argv[3], argc > 4 ? atoi(argv[4]) : 1);
     else if (strcmp(command, "drop") == 0)
         drop_topics(rk, argv + 3, argc - 3);
+    else if (strcmp(command, "trim") == 0)
+        trim_topic(rk, argv[3], atoi(argv[4]), atoll(argv[5]));
     else
         put_records(rk, argv[3]);
     rd_kafka_destroy(rk);

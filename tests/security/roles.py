@@ -16,7 +16,7 @@ from harness import KEY_FILE, ROOT, Encoder, Failure, Run, program, rules_of  # 
 # What the consumer's role may do with each table of schema polku: r read, a add, c change, d delete. The reader's: nothing.
 WRITER = {
     '': 'identity_meeting_led',     # a view that views of bi are made of
-    'r': 'schema_migration',
+    'r': 'schema_migration former_key',
     'ra': '''dictionary rules_state calendar calendar_open kind definition milestone forgetting forgotten''',
     'rac': '''stream_position quarantine_size
         interaction_hourly need_hourly rating_hourly money_hourly repeat_daily transition_hourly duration_hourly journey_daily
