@@ -224,15 +224,22 @@ static enum pk_status read_config(struct parser *parser)
 }
 
 /* Other variables of the prefix are left alone: container platforms put their own there. */
-static void read_environment(struct parser *parser)
+static enum pk_status read_environment(struct parser *parser)
 {
     char buf[96];
     for (size_t i = 0; i < parser->set->count; i++) {
-        const char *value = getenv(env_name(parser->set, &parser->set->option[i], buf));
+        const struct option *option = &parser->set->option[i];
+        const char *value = getenv(env_name(parser->set, option, buf));
         if (value)
-            give(parser, &parser->set->option[i], pk_arena_str(parser->arena, pk_str(buf)).ptr,
-                 pk_arena_str(parser->arena, pk_str(value)).ptr);
+            give(parser, option, pk_arena_str(parser->arena, pk_str(buf)).ptr, pk_arena_str(parser->arena, pk_str(value)).ptr);
+        if (option->type != OPTION_SECRET_FILE || ends_with(option->name, "-file") || !belongs(option, parser->command))
+            continue;
+        buf[strlen(buf) - strlen("_FILE")] = '\0';
+        if (getenv(buf))
+            return pk_fail(parser->err, PK_REJECT, "%s: a secret in the environment; put it into a file and name that with %s_FILE", buf,
+                           buf);
     }
+    return PK_OK;
 }
 
 /* One argument that starts with "--". Returns how many words it took in *ret_words.
@@ -526,8 +533,8 @@ static enum pk_status parse(struct parser *parser, int argc, char *const argv[])
     status = read_config(parser);
     if (status != PK_OK)
         return status;
-    read_environment(parser);
-    return read_arguments(parser, argc, argv, false);
+    status = read_environment(parser);
+    return status == PK_OK ? read_arguments(parser, argc, argv, false) : status;
 }
 
 enum pk_status options_parse(const struct option_set *set, const char *command, int argc, char *const argv[],

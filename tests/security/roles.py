@@ -191,6 +191,15 @@ def stranger_tries(stranger, tables, views):
         'SELECT bi.as_of()', 'SELECT bi.customer_of(gen_random_uuid())', 'SELECT polku.as_of()'])
 
 
+def strangers_stay_out(run, db, users):
+    """The lines of docs/security.md: whoever has no role does not even connect."""
+    run.server.rows('REVOKE CONNECT, TEMPORARY ON DATABASE %s FROM PUBLIC' % db.name)
+    run.server.rows('GRANT CONNECT, TEMPORARY ON DATABASE %s TO polku_writer, polku_reader' % db.name)
+    run.expect('who connects after that: writer, reader, stranger', [0, 0, 2], [subprocess.run(
+        ['psql', '-X', '-q', '-c', 'SELECT', '-d', user.conninfo], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode
+        for user in users])
+
+
 def event(number, **fields):
     found = {'event_id': 'e%d' % number, 'source': 'roles', 'occurred_at': '2018-03-01T12:%02d:00Z' % (number % 60), 'type': 'contact.inbound',
              'channel': 'phone', 'direction': 'INBOUND', 'actor': 'CUSTOMER', 'brand': 'Ahola', 'unit': 'care',
@@ -257,3 +266,4 @@ with Run('roles') as run_:
     reader_tries(run_, db_, reader_, all_tables, all_views)
     writer_tries(run_, writer_, all_tables)
     stranger_tries(stranger_, all_tables, all_views)
+    strangers_stay_out(run_, db_, (writer_, reader_, stranger_))

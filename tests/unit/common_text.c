@@ -409,6 +409,14 @@ Test(options, a_secret_comes_from_its_file_without_the_line_end)
     unlink(path);
 }
 
+Test(options, a_secret_in_the_environment_is_refused)
+{
+    struct pk_err err = {0};
+    setenv("POLKU_PASSWORD", "hunter2", 1);
+    cr_assert_eq(parse_options("run", &(struct values){0}, &(struct options_result){0}, &err, ARGS(NULL)), PK_REJECT);
+    cr_assert(strstr(err.text, "POLKU_PASSWORD_FILE") && !strstr(err.text, "hunter2"), "%s", err.text);
+}
+
 Test(options, secrets_of_kafka_come_from_files_too)
 {
     struct values values = {0};
