@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "avro_tree.h"
+#include "json_text.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
 
 enum { MAX_SCHEMA_BYTES = 1 << 20, MAX_DEPTH = 64, MAX_NODES = 20000 };
@@ -374,7 +374,7 @@ enum pk_status avro_tree_parse(struct pk_str text, struct avro_tree *ret_tree, s
     if (text.len > MAX_SCHEMA_BYTES)
         return pk_fail(err, PK_REJECT, "the schema has %zu bytes, at most %d", text.len, MAX_SCHEMA_BYTES);
     json_error_t where;
-    json_t *json = json_loadb(text.ptr ? text.ptr : "", text.len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &where);
+    json_t *json = json_read(text, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &where);
     if (!json)
         return pk_fail(err, PK_REJECT, "line %d of the schema: %s", where.line, where.text);
 

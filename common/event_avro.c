@@ -240,8 +240,19 @@ static enum pk_status avro_fail(struct pk_err *err, const char *field)
     return pk_fail(err, PK_STOP, "avro-c refuses the field '%s': %s", field, avro_strerror());
 }
 
+/* avro-c does not survive a NULL; out of memory ends the process here as everywhere. */
+static void *avro_alloc(void *unused, void *ptr, size_t old_bytes, size_t bytes)
+{
+    (void)unused, (void)old_bytes;
+    if (bytes > 0)
+        return pk_realloc(ptr, bytes);
+    free(ptr);
+    return NULL;
+}
+
 enum pk_status event_encoder_open(struct event_encoder **ret_encoder, struct pk_err *err)
 {
+    avro_set_allocator(avro_alloc, NULL);
     struct event_encoder *encoder = pk_alloc(sizeof *encoder);
     struct pk_str json = event_schema_json();
     if (avro_schema_from_json_length(json.ptr, json.len, &encoder->schema) != 0 ||

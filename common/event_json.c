@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "event_json.h"
 #include "event_slot.h"
+#include "json_text.h"
 #include "nearest.h"
 #include "time_text.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -228,7 +228,7 @@ enum pk_status event_from_json(struct pk_str text, struct pk_arena *arena, struc
                                struct pk_err *err)
 {
     json_error_t where;
-    json_t *json = json_loadb(text.ptr ? text.ptr : "", text.len, JSON_REJECT_DUPLICATES, &where);
+    json_t *json = json_read(text, JSON_REJECT_DUPLICATES, &where);
     if (!json) {
         /* jansson quotes what stands there, which may be a customer's data: keep what went wrong only */
         char *near = strstr(where.text, " near ");

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 const char *pk_status_name(enum pk_status status)
 {
@@ -81,17 +82,18 @@ bool pk_utf8_valid(const void *text, size_t len)
 
 /* ---- memory ---- */
 
-static void out_of_memory(size_t bytes)
+void pk_out_of_memory(size_t bytes)
 {
+    /* What runs at exit() may want memory, or meet threads of libraries that are still at work. */
     fprintf(stderr, "out of memory: %zu bytes\n", bytes);
-    exit(70);
+    _exit(70);
 }
 
 void *pk_alloc(size_t bytes)
 {
     void *ptr = calloc(1, bytes ? bytes : 1);
     if (!ptr)
-        out_of_memory(bytes);
+        pk_out_of_memory(bytes);
     return ptr;
 }
 
@@ -99,7 +101,7 @@ void *pk_realloc(void *old, size_t bytes)
 {
     void *ptr = realloc(old, bytes ? bytes : 1);
     if (!ptr)
-        out_of_memory(bytes);
+        pk_out_of_memory(bytes);
     return ptr;
 }
 
@@ -125,7 +127,7 @@ void *pk_arena_alloc(struct pk_arena *arena, size_t bytes)
         cap = PK_MAX(cap, need);
         chunk = malloc(sizeof *chunk + cap);
         if (!chunk)
-            out_of_memory(cap);
+            pk_out_of_memory(cap);
         *chunk = (struct pk_arena_chunk){.next = arena->chunk, .cap = cap};
         arena->chunk = chunk;
         arena->held += cap;
@@ -183,7 +185,7 @@ void pk_arena_reset(struct pk_arena *arena)
         total = PK_MIN(total, arena->keep_bytes);
         chunk = malloc(sizeof *chunk + total);
         if (!chunk)
-            out_of_memory(total);
+            pk_out_of_memory(total);
         *chunk = (struct pk_arena_chunk){.cap = total};
         arena->chunk = chunk;
         arena->held = total;

@@ -119,6 +119,7 @@ static inline bool pk_hash_zero(struct pk_hash a) /* all zero = none; a real has
  * Out of memory ends the process with a message (exit code 70): no caller can go on sensibly, and a
  * restart loses nothing. */
 
+void pk_out_of_memory(size_t bytes) __attribute__((noreturn, cold)); /* for those who ask malloc themselves */
 void *pk_alloc(size_t bytes); /* zeroed */
 void *pk_realloc(void *ptr, size_t bytes);
 char *pk_strdup(const char *text);

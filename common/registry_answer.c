@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "registry_answer.h"
-
-#include <jansson.h>
+#include "json_text.h"
 
 static void json_done(json_t **json)
 {
@@ -11,7 +10,7 @@ static void json_done(json_t **json)
 static json_t *read_object(struct pk_str answer)
 {
     json_error_t where;
-    json_t *json = json_loadb(answer.ptr ? answer.ptr : "", answer.len, 0, &where);
+    json_t *json = json_read(answer, 0, &where);
     if (json && !json_is_object(json)) {
         json_decref(json);
         return NULL;

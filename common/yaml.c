@@ -37,6 +37,8 @@ static enum pk_status next_event(struct loader *loader, yaml_event_t *event)
     if (yaml_parser_parse(&loader->parser, event))
         return PK_OK;
     const yaml_parser_t *parser = &loader->parser;
+    if (parser->error == YAML_MEMORY_ERROR)
+        pk_out_of_memory(0); /* libyaml does not say how much */
     bool reader = parser->error == YAML_READER_ERROR;
     char text[400];
     snprintf(text, sizeof text, "not YAML: %s%s%s", parser->problem ? parser->problem : "cannot be read",
@@ -240,7 +242,7 @@ enum pk_status yaml_parse(const char *name, struct pk_str text, struct pk_arena 
     struct yaml_file file = {.path = pk_arena_str(arena, pk_str(name)).ptr, .arena = arena};
     struct loader loader = {.file = &file, .err = err};
     if (!yaml_parser_initialize(&loader.parser))
-        return pk_fail(err, PK_STOP, "%s: no memory for a YAML parser", name);
+        pk_out_of_memory(sizeof loader.parser);
     yaml_parser_set_encoding(&loader.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&loader.parser, (const unsigned char *)(text.ptr ? text.ptr : ""), text.len);
     enum pk_status status = load_stream(&loader);

@@ -265,6 +265,8 @@ static bool parse_tzif(struct zone *zone, struct pk_bytes file, struct pk_arena 
     }
     *zone = (struct zone){.count = h.time_count, .at_s = at_s, .offset_s = offset_s,
                           .first_s = (int32_t)pk_get_be32(type)};
+    if (zone->first_s < -MAX_OFFSET_S || zone->first_s > MAX_OFFSET_S)
+        return false;
 
     const char *tail = (const char *)file.ptr + second + TZIF_HEADER + body_bytes(&h, 8);
     const char *end = (const char *)file.ptr + file.len;
