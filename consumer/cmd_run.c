@@ -33,6 +33,7 @@ static struct pipeline_config pipeline_of(const struct consumer_options *options
         .quarantine_keep_us = options->quarantine_keep,
         .retry_min_us = options->retry_min,
         .retry_max_us = options->retry_max,
+        .rate = options->rate,
         .stop_after = options->stop_after,
         .until_end = options->until_end,
     };

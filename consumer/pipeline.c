@@ -28,6 +28,7 @@ struct pipeline {
     struct batch batch[2];
     int filling;                /* which batch the next records go to; the other may be in flight */
     int64_t first_at_us;        /* clock at the first record of the filling batch */
+    int64_t free_at_us;         /* with a rate: the clock before which no batch begins */
     struct store_position *position;
     size_t positions;
     bool connected;             /* the store's connection may be used */
@@ -379,14 +380,33 @@ static int64_t patience_us(const struct pipeline *p, const struct batch *batch)
 
 static bool is_full(const struct pipeline *p, const struct batch *batch)
 {
-    return (int64_t)batch->item.len >= p->pace.records || (int64_t)batch->bytes >= p->config->batch_bytes;
+    int64_t most = p->config->rate ? PK_MIN(p->pace.records, PK_MAX(p->config->rate / 4, INT64_C(1))) : p->pace.records;
+    return (int64_t)batch->item.len >= most || (int64_t)batch->bytes >= p->config->batch_bytes;
+}
+
+/* Each batch is followed by the time that its records may take. Short rests, so that what is in flight is looked at, and
+ * Kafka hears from us. */
+static bool must_rest(const struct pipeline *p)
+{
+    enum { REST_US = 50000 };
+    int64_t left_us = p->config->rate ? p->free_at_us - clock_us() : 0;
+    if (left_us <= 0)
+        return false;
+    nanosleep(&(struct timespec){0, PK_MIN(left_us, (int64_t)REST_US) * 1000}, NULL);
+    return true;
+}
+
+static void spend(struct pipeline *p, size_t records)
+{
+    if (p->config->rate)
+        p->free_at_us = PK_MAX(p->free_at_us, clock_us()) + (int64_t)records * PK_SECOND_US / p->config->rate;
 }
 
 static enum pk_status fill(struct pipeline *p, struct pk_err *err)
 {
     struct batch *batch = &p->batch[p->filling];
     enum pk_status resumed = resume_after_wait(p, err);
-    if (resumed != PK_OK)
+    if (resumed != PK_OK || (batch->item.len == 0 && must_rest(p)))
         return resumed;
     for (unsigned polls = 1; !*p->stop && !is_full(p, batch); polls++) {
         /* The clock is asked every so often only, unless there may be something to wait for. */
@@ -465,6 +485,7 @@ static enum pk_status start(struct pipeline *p, struct pk_err *err)
     p->filling = !p->filling;
     batch_reset(&p->batch[p->filling]);
     p->pace.tried = batch->item.len;
+    spend(p, batch->item.len);
     return commit_start(&p->committer, batch, p->position, p->positions, err);
 }
 

@@ -26,6 +26,7 @@ struct pipeline_config {
     int64_t quarantine_keep_us;         /* rows of quarantine of our partitions are deleted after that; 0 = never */
     int64_t look_every_us;              /* how often a look at the stored positions is due, if nothing is under way */
     int64_t retry_min_us, retry_max_us; /* pauses while PostgreSQL is away */
+    int64_t rate;                       /* records per second at most, in slices of a quarter of a second; 0 = as many as come */
     int64_t stop_after;                 /* records, 0 = never (tests) */
     bool until_end;                     /* stop once everything that Kafka holds is committed */
 };
