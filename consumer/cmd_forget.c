@@ -34,7 +34,8 @@ struct run {
     int64_t unread; /* records of quarantine that cannot be decoded */
     struct pk_hash receipt;
     int64_t at_us;
-    bool changed; /* the customer is not what it was when the plan was made */
+    bool changed; /* the customer has other names than when quarantine was looked through */
+    bool insist;  /* then quarantine is looked through again while all writers wait, which may take a while */
 };
 
 static int64_t now_us(void)
@@ -128,9 +129,9 @@ static bool is_name(const struct change_forgetting *f, struct pk_hash hash)
 }
 
 /* Valid or not: it names the customer, or is a copy of one of its events. */
-static bool names_customer(const struct run *run, const struct event *event, struct pk_arena *arena)
+static bool names_customer(const struct run *run, const struct forget_plan *plan, const struct event *event,
+                           struct pk_arena *arena)
 {
-    const struct forget_plan *plan = &run->plan;
     for (size_t i = 0; i < event->identifier_count; i++)
         if (is_name(&plan->forgetting, hash_of(run, event->identifier[i].name_space, event->identifier[i].value, arena)))
             return true;
@@ -141,8 +142,8 @@ static bool names_customer(const struct run *run, const struct event *event, str
     return plan->events && bsearch(&hash, plan->event, plan->events, sizeof hash, forget_plan_compare);
 }
 
-static enum pk_status look_at_record(struct run *run, const struct quarantine_row *row, struct pk_arena *arena,
-                                     struct pk_err *err)
+static enum pk_status look_at_record(struct run *run, const struct forget_plan *plan, const struct quarantine_row *row,
+                                     struct pk_arena *arena, struct pk_err *err)
 {
     struct event event;
     enum reject_reason reason;
@@ -153,7 +154,7 @@ static enum pk_status look_at_record(struct run *run, const struct quarantine_ro
         run->unread++;
     else if (status != PK_OK)
         return status;
-    else if (names_customer(run, &event, arena))
+    else if (names_customer(run, plan, &event, arena))
         *pk_vec_push(&run->record) = (struct change_record){
             .topic = symbol_of(&run->inputs.symbols, row->at.topic),
             .partition = row->at.partition,
@@ -163,7 +164,7 @@ static enum pk_status look_at_record(struct run *run, const struct quarantine_ro
     return PK_OK;
 }
 
-static enum pk_status look_through_quarantine(struct run *run, struct pk_err *err)
+static enum pk_status look_through_quarantine(struct run *run, const struct forget_plan *plan, struct pk_err *err)
 {
     const struct quarantine_filter any = {.since_us = PK_NO_TIME, .until_us = PK_NO_TIME};
     struct pk_arena page PK_AUTO(pk_arena_done) = {0}, last PK_AUTO(pk_arena_done) = {0};
@@ -176,7 +177,7 @@ static enum pk_status look_through_quarantine(struct run *run, struct pk_err *er
         pk_arena_reset(&page);
         status = store_quarantine_rows(run->store, &any, first ? NULL : &after, false, true, PAGE, &page, &rows, err);
         for (size_t i = 0; i < rows.count && status == PK_OK; i++)
-            status = look_at_record(run, &rows.row[i], &page, err);
+            status = look_at_record(run, plan, &rows.row[i], &page, err);
         if (status != PK_OK || rows.count == 0)
             break;
         after = rows.row[rows.count - 1].at;
@@ -212,8 +213,12 @@ static enum pk_status plan_again(void *context, struct pk_arena *arena, struct c
     if (status != PK_OK)
         return status;
     run->changed = !forget_plan_same(&plan, &run->plan);
-    if (run->changed)
-        return pk_fail(err, PK_STALE, "events of this customer came in all the time");
+    if (run->changed && !run->insist)
+        return pk_fail(err, PK_STALE, "names of this customer came in all the time");
+    status = run->changed ? look_through_quarantine(run, &plan, err) : PK_OK;
+    if (status != PK_OK)
+        return status;
+    run->plan = plan;
     *ret = plan.forgetting;
     ret->record = run->record.ptr;
     ret->records = run->record.len;
@@ -227,7 +232,7 @@ static enum pk_status plan_again(void *context, struct pk_arena *arena, struct c
 static enum pk_status forget_once(struct run *run, struct committer *committer, struct pk_err *err)
 {
     run->changed = false;
-    enum pk_status status = look_through_quarantine(run, err);
+    enum pk_status status = look_through_quarantine(run, &run->plan, err);
     if (status == PK_OK)
         status = commit_forget(committer, plan_again, run, err);
     if (status == PK_STALE && run->changed) { /* quarantine must be looked through with what it is now */
@@ -248,6 +253,7 @@ static enum pk_status forget_it(struct run *run, struct committer *committer, st
     for (int try = 0; try < MOST_TRIES && (status == PK_RETRY || status == PK_STALE) && !consumer_stop; try++) {
         if (try > 0 && !run->changed)
             sleep(1);
+        run->insist = try >= 2;
         status = forget_once(run, committer, err);
     }
     struct pk_err why = *err;

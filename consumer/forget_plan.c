@@ -173,12 +173,14 @@ static const char persons_sql[] =
     "SELECT i.hash, i.kind, d.text, 'f' FROM (SELECT * FROM polku.identifier k WHERE k.hash = $ AND k.customer_id = k.hash"
     " UNION ALL SELECT * FROM polku.identifier k WHERE k.customer_id = $ AND k.customer_id <> k.hash) i"
     " LEFT JOIN polku.dictionary d ON d.id = i.namespace_id WHERE i.kind = 0 AND i.first_at IS NOT NULL";
-/* Devices and cases of its events; those at which another person, or a shared one, was ever seen have a `t`. */
+/* Devices and cases of its events; those at which another person, or a shared one, was seen have a `t`. (Whom they were ever met
+ * with is more than that: also who was this customer for a while.) */
 static const char places_sql[] =
     "SELECT k.hash, k.kind, d.text, EXISTS (SELECT FROM (SELECT k.owner_id AS id UNION ALL"
     " SELECT s.customer_id FROM polku.sighting s WHERE s.key = k.hash) u"
     " JOIN polku.customer c ON c.customer_id = u.id WHERE c.kind IN (0, 5) AND c.customer_id <> $"
-    " AND c.customer_id <> ALL (@))"
+    " AND c.customer_id <> ALL (@) AND EXISTS (SELECT FROM polku.interaction e WHERE e.customer_id = c.customer_id"
+    " AND e.customer_id IS NOT NULL AND (k.hash = ANY (e.identifiers) OR e.case_key = k.hash)))"
     " FROM (SELECT DISTINCT unnest(i.identifiers || i.case_key) AS hash FROM polku.interaction i"
     " WHERE i.customer_id = $ AND i.customer_id IS NOT NULL) n"
     " JOIN polku.identifier k ON k.hash = n.hash AND k.kind IN (1, 2) LEFT JOIN polku.dictionary d ON d.id = k.namespace_id";
@@ -348,17 +350,11 @@ enum pk_status forget_plan_make(const struct explain_source *source, struct fact
     return status;
 }
 
-static bool same_rows(const struct change_forgotten *a, size_t a_count, const struct change_forgotten *b, size_t b_count)
-{
-    bool same = a_count == b_count;
-    for (size_t i = 0; same && i < a_count; i++)
-        same = by_name(&a[i], &b[i]) == 0;
-    return same;
-}
-
 bool forget_plan_same(const struct forget_plan *a, const struct forget_plan *b)
 {
     const struct change_forgetting *x = &a->forgetting, *y = &b->forgetting;
-    return a->events == b->events && same_rows(x->name, x->names, y->name, y->names) &&
-           same_rows(x->event, x->events, y->event, y->events);
+    bool same = x->names == y->names;
+    for (size_t i = 0; same && i < x->names; i++)
+        same = pk_hash_eq(x->name[i].name, y->name[i].name);
+    return same;
 }

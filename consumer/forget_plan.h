@@ -28,7 +28,7 @@ enum pk_status forget_plan_make(const struct explain_source *source, struct fact
                                 bool anonymise, int64_t now_us, bool exclusive, struct pk_arena *arena,
                                 struct forget_plan *ret, struct pk_err *err);
 int forget_plan_compare(const void *left, const void *right); /* struct pk_hash */
-/* Do both forget the same? */
+/* Have both the same names? */
 bool forget_plan_same(const struct forget_plan *a, const struct forget_plan *b);
 
 #endif
