@@ -367,15 +367,15 @@ enum pk_status registry_schema(struct registry *registry, uint32_t id, struct pk
     char path[64], what[64];
     snprintf(path, sizeof path, "/schemas/ids/%" PRIu32, id);
     snprintf(what, sizeof what, "schema id %" PRIu32, id);
-    enum pk_status status = ask(registry, path, (struct pk_str){0}, &answer, err);
+    struct pk_err why;
+    enum pk_status status = ask(registry, path, (struct pk_str){0}, &answer, &why);
     if (status != PK_OK)
-        return status;
+        return pk_fail(err, status, "%s: %.420s", what, why.text);
     if (answer.too_large)
         return pk_fail(err, PK_REJECT, "%s: the answer has more than %d MiB", what, MAX_ANSWER_BYTES >> 20);
     if (answer.http != 200)
         return answer.http == 404 ? refused(&answer, what, ret_unknown, err)
                                   : (refused(&answer, what, NULL, err), PK_RETRY); /* it said nothing about the id */
-    struct pk_err why;
     size_t from = ret_schema->len;
     status = registry_read_schema(body_of(&answer), ret_schema, &why);
     if (status != PK_OK)

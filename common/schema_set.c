@@ -236,25 +236,26 @@ void schema_set_use_registry(struct schema_set *set, struct registry *registry, 
         set->id.len = 0;
 }
 
-/* Passes the time until now: the budget for vain waits grows back, and an id that is waited for uses it up. */
-static void spend_budget(struct schema_set *set, int64_t now, int64_t waited_us)
+static void refill_budget(struct schema_set *set, int64_t now)
 {
     set->budget_us = PK_MIN(set->budget_us + (now - set->budget_at_us) / GRACE_SHARE, GRACES * set->grace_us);
-    set->budget_us = PK_MAX(set->budget_us - waited_us, INT64_C(0));
     set->budget_at_us = now;
 }
 
+/* Waiting begins only if the budget has a whole grace left, and uses up what it took. */
 static enum pk_status not_known(struct schema_set *set, struct asked_id *asked, uint32_t id, int64_t now, struct pk_err *err)
 {
-    int64_t waited_us = asked->asked_us ? now - asked->asked_us : 0;
-    if (!asked->first_us)
+    refill_budget(set, now);
+    if (!asked->first_us) {
         asked->first_us = now;
+        asked->given_up = asked->given_up || set->budget_us < set->grace_us;
+    } else if (!asked->given_up) {
+        set->budget_us -= now - asked->asked_us;
+    }
     asked->asked_us = now;
-    spend_budget(set, now, asked->given_up ? 0 : waited_us);
-    if (now - asked->first_us >= set->grace_us || set->budget_us == 0)
-        asked->given_up = true;
-    if (!asked->given_up)
+    if (!asked->given_up && now - asked->first_us < set->grace_us)
         return pk_fail(err, PK_RETRY, "the schema registry does not know the id %" PRIu32 " yet", id);
+    asked->given_up = true;
     return pk_fail(err, PK_REJECT, "the schema registry does not know the id %" PRIu32, id);
 }
 
@@ -263,11 +264,13 @@ static enum pk_status learn(struct asked_id *asked, uint32_t id, struct pk_buf j
 {
     struct pk_err why;
     struct pk_str text_of_schema = {json.ptr ? json.ptr : "", json.len};
-    if (avro_plan_compile((struct pk_str){0}, text_of_schema, &asked->plan, &why) == PK_OK)
+    enum pk_status status = avro_plan_compile((struct pk_str){0}, text_of_schema, &asked->plan, &why);
+    free(asked->why);
+    asked->why = NULL;
+    if (status == PK_OK)
         return PK_OK;
     struct pk_buf text = {0};
     pk_buf_printf(&text, "the schema with the id %" PRIu32 " is none of events: %s", id, why.text);
-    free(asked->why);
     asked->why = text.ptr;
     return PK_REJECT;
 }

@@ -27,7 +27,7 @@ void schema_set_close(struct schema_set *set); /* NULL is fine */
  *
  * An id that the registry does not know may have been registered a moment ago, at another node of it: it is PK_RETRY until
  * it was asked for in vain for `grace_us`, then PK_REJECT. A flood of invented ids must not become a flood of such waits: they
- * are given at most six graces at once, and one tenth of the time that passes; beyond that the registry's word counts at once.
+ * get at most six graces at once, and a tenth of the time that passes; beyond that the registry's word counts at once.
  * What it did not know is asked again after half a minute. */
 void schema_set_use_registry(struct schema_set *set, struct registry *registry, int64_t grace_us);
 

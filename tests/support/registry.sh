@@ -6,17 +6,16 @@
 #                                       apicurio-registry-app-VERSION-all.zip; exit code 3: Maven reaches no repository
 #   registry.sh start DIR CACHE         starts it, prints the URL of Confluent's API
 #   registry.sh stop DIR                stops it; schemas and ids stay, and start goes on with them, at the same address
-#   registry.sh kill DIR                kill -9
 #   registry.sh remove DIR              stops it and deletes everything
 #   registry.sh status DIR              prints the URL; exit code 1 when it does not run
 #
-# Schemas live in a file of the folder. Needs Java 17 and, for fetch, Maven.
+# Schemas live in a file of the folder, a moment after they were registered. Needs Java 17 and, for fetch, Maven.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 . "$here/lib.sh"
 
 usage() {
-    sed -n '3,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '3,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
 }
 [ $# -ge 2 ] || usage
@@ -120,10 +119,6 @@ case "$command" in
 fetch) fetch "$@" ;;
 start) start "$@" ;;
 stop) stop_process "$dir/pid" "$mark" 10 ;;
-kill)
-    ! runs || kill -9 "$(<"$dir/pid")"
-    stop_process "$dir/pid" "$mark" 10
-    ;;
 remove)
     stop_process "$dir/pid" "$mark" 10
     rm -rf "$dir"
