@@ -8,6 +8,7 @@ and POLKU_TEST_BROKERS become those of these servers, so that the harness works 
 1 where CI is set.
 """
 
+import itertools
 import os
 import secrets
 import shutil
@@ -28,7 +29,7 @@ def script(name, *arguments):
 class Servers:
     def __init__(self, name, kafkas):
         self.name, self.kafkas, self.build = name, kafkas, os.environ.get('POLKU_TEST_BUILD')
-        self.plain, self.port = {}, {}      # of each Kafka: bootstrap address without, port with TLS
+        self.plain, self.port, self.mutual = {}, {}, {}     # of each Kafka: address without TLS, port with it, with certificates too
 
     def skip(self, why):
         say('SKIPPED: %s: %s' % (self.name, why))
@@ -70,8 +71,9 @@ class Servers:
             self.plain[name] = process.communicate()[0].decode().strip()
             if process.returncode:
                 raise Failure('Kafka %s does not start, see %s' % (name, self.path('kafka-' + name)))
-            with open(self.path('kafka-' + name, 'node1', 'secure'), encoding='ascii') as file:
-                self.port[name] = file.read().strip()
+            for ports, kind in ((self.port, 'secure'), (self.mutual, 'mutual')):
+                with open(self.path('kafka-' + name, 'node1', kind), encoding='ascii') as file:
+                    ports[name] = file.read().strip()
         os.environ['POLKU_TEST_DATABASE'] = self.conninfo
         os.environ['POLKU_TEST_BROKERS'] = self.plain[next(iter(self.kafkas))]
 
@@ -106,6 +108,12 @@ class Servers:
                 '--kafka.ssl.ca.location', os.path.join(self.certificates, authority),
                 '--kafka.sasl.mechanism', mechanism, '--kafka.sasl.username', user,
                 '--kafka.sasl.password-file', password or self.password[user]]
+
+    def kafka_by_certificate(self, kafka):
+        """The same for the listener that wants a certificate; the user is CN=polku_certificate."""
+        return ['--brokers', 'localhost:' + self.mutual[kafka], '--kafka.security.protocol', 'ssl',
+                *itertools.chain(*(('--kafka.ssl.%s.location' % name, os.path.join(self.certificates, file)) for name, file in
+                                   (('ca', 'ca.pem'), ('certificate', 'client.pem'), ('key', 'client.key'))))]
 
     def database(self, db, host='localhost', user='polku', authority='ca.pem', more=''):
         """A conninfo with everything checked."""

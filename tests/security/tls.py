@@ -47,7 +47,7 @@ def says_and_goes_on(run, db, topic, what, options, words):
     before = db.position(topic)
     who = consumer(run, db, topic, what.replace(' ', '-'), *options).start()
     line = wait_for('%s: %s' % (what, words), lambda: not who.is_running() or
-                    [line for line in said(who) if all(word in line for word in words)], 30)
+                    [line for line in said(who) if all(word in line for word in words)], 120)
     run.expect_that(what, line is not True, line is True and said(who)[-1:] or
                     ' '.join(str(json.loads(line[0]).get(key, '')) for key in ('message', 'detail', 'why')).strip())
     if who.is_running():
@@ -59,9 +59,9 @@ def says_and_ends(run, db, topic, what, options, words, act=None):
     before = db.position(topic)
     who = consumer(run, db, topic, what.replace(' ', '-'), *options).start()
     if act:
-        wait_for('it reads', who.is_up, 30)
+        wait_for('it reads', who.is_up, 120)
         act()
-    wait_for('%s: it ends' % what, lambda: not who.is_running(), 60)
+    wait_for('%s: it ends' % what, lambda: not who.is_running(), 120)
     last = said(who)[-1]
     run.expect_that(what, who.process.returncode == 1 and all(word in last for word in words),
                     'exit code %d: %s' % (who.process.returncode, json.loads(last).get('reason')))
@@ -153,6 +153,16 @@ def plain_on_kafka_4(run, servers):
     topic.drain(db)
     reader.stop()
     run.expect_oracle('Kafka 4: and is read', db, RULES, path)
+    for rule in (('topic', topic.name, 'write'), ('topic', topic.name, 'read'), ('group', db.name, 'read')):
+        servers.rule('4', 'allow', *rule, user='CN=polku_certificate')
+    mutual = servers.kafka_by_certificate('4')
+    code, delivered, _ = producer(run, topic, mutual, run.file('second.jsonl'))
+    topic.records += delivered
+    reader = run.consumer(db, topic, RULES, *mutual, name='mutual').start()
+    topic.drain(db)
+    reader.stop()
+    run.expect('Kafka 4: certificates instead of passwords deliver and read the rest', (0, 300, 600), (code, delivered, db.position(topic)))
+    says_and_goes_on(run, db, topic, 'Kafka 4 and no certificate', mutual[:6], ['Kafka is not reachable', 'alert bad certificate'])
     says_and_goes_on(run, db, topic, 'Kafka 4 and SCRAM', servers.kafka('4'), ['invalid credentials', 'With Kafka 4 this librdkafka'])
 
 

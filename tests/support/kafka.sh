@@ -20,13 +20,14 @@
 # future times; topics that nobody made come into being with 6 partitions. Needs Java 17 and, for fetch, Maven.
 #
 # The secure listener (DIR/nodeN/secure holds its port) speaks TLS with the certificate of certificates.sh, for the name
-# `localhost`, and takes the users by SCRAM-SHA-512 and PLAIN. They may do nothing until an ACL allows it; the plain listener may do all.
+# `localhost`, and takes the users by SCRAM-SHA-512 and PLAIN; another (DIR/nodeN/mutual) takes certificates of clients. They may
+# do nothing until an ACL allows it; the plain listener may do all.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 . "$here/lib.sh"
 
 usage() {
-    sed -n '3,23s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '3,24s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
 }
 [ $# -ge 2 ] || usage
@@ -118,7 +119,10 @@ configure() {
         mkdir -p "$dir/node$n"
         free_port >"$dir/node$n/port"
         free_port >"$dir/node$n/controller"
-        [ -z "$certificates" ] || free_port >"$dir/node$n/secure"
+        if [ -n "$certificates" ]; then
+            free_port >"$dir/node$n/secure"
+            free_port >"$dir/node$n/mutual"
+        fi
         free_port >"$dir/node$n/proxied"
         free_port >"$dir/node$n/proxy"
         voters+=,$n@127.0.0.1:$(<"$dir/node$n/controller")
@@ -181,10 +185,11 @@ EOF
 }
 
 configure_secure() {
-    local settings=$dir/node$1/server.properties port user
+    local settings=$dir/node$1/server.properties port mutual user
     port=$(<"$dir/node$1/secure")
-    sed -i -e "s|^listeners=.*|&,SECURE://127.0.0.1:$port|" -e "s|^advertised.listeners=.*|&,SECURE://localhost:$port|" \
-        -e 's|^listener.security.protocol.map=.*|&,SECURE:SASL_SSL|' "$settings"
+    mutual=$(<"$dir/node$1/mutual")
+    sed -i -e "s|^listeners=.*|&,SECURE://127.0.0.1:$port,MUTUAL://127.0.0.1:$mutual|" -e "s|^advertised.listeners=.*|&,SECURE://localhost:$port,MUTUAL://localhost:$mutual|" \
+        -e 's|^listener.security.protocol.map=.*|&,SECURE:SASL_SSL,MUTUAL:SSL|' "$settings"
     cat >>"$settings" <<EOF
 sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN
 listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required$(
@@ -193,6 +198,7 @@ listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.pla
         done
     );
 listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.mutual.ssl.client.auth=required
 ssl.keystore.type=PEM
 ssl.keystore.location=$certificates/server-all.pem
 ssl.truststore.type=PEM

@@ -68,7 +68,7 @@ def while_it_runs(run):
     """A consumer whose secrets are all in use, at debug level, with librdkafka's own debugging."""
     db, topic = run.database(), run.topic(1)
     password, kafka = secret_file(run, 'database password'), secret_file(run, 'kafka password')
-    user = 'secrets_%s' % run.tag.lower()
+    user = 'masking_%s' % run.tag.lower()
     run.server.rows("CREATE ROLE %s LOGIN PASSWORD '%s' IN ROLE polku_writer" % (user, PLANTED['database password']))
     try:
         consumer = Consumer(run, db, topic, RULES, 'all', '--hash-key-file', secret_file(run, 'hash key'), '--database',
@@ -168,7 +168,7 @@ def files_of_secrets(run):
     run.expect('mode of a file that the producer writes', '600', '%o' % (os.stat(rejects).st_mode & 0o777))
 
 
-with Run('secrets') as run_:
+with Run('masking') as run_:
     while_it_runs(run_)
     what_is_refused(run_)
     what_is_printed(run_)
