@@ -272,7 +272,7 @@ static void print_event(struct run *run, const struct quarantine_row *row)
     enum reject_reason reason;
     if (!row->value.ptr)
         return;
-    enum pk_status status = schema_set_open(run->options->schemas, NULL, &schemas, &err);
+    enum pk_status status = consumer_open_schemas(run->options, &schemas, &err);
     if (status == PK_OK)
         status = event_decode(schemas, row->value, &run->arena, &event, &reason, &err);
     if (status == PK_OK) {
