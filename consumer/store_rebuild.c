@@ -604,10 +604,12 @@ static const char swap_sql[] =
 
 /* As a consumer would have done; the record can be read again at its offset. */
 static const char too_late_sql[] =
-    "INSERT INTO polku.quarantine (topic_id, partition, kafka_offset, reason, detail, received_at, source_id, whole)"
+    "WITH record AS (INSERT INTO polku.quarantine (topic_id, partition, kafka_offset, reason, detail, received_at, source_id, bytes, whole)"
     " SELECT i.kafka_topic_id, i.kafka_partition, i.kafka_offset, 'too_late',"
-    " 'occurred_at lies before the horizon of the rules; left out by a rebuild', i.received_at, i.source_id, false"
-    " FROM polku.interaction i WHERE i.occurred_at < $1::timestamptz ON CONFLICT DO NOTHING";
+    " 'occurred_at lies before the horizon of the rules; left out by a rebuild', i.received_at, i.source_id, 100, false"
+    " FROM polku.interaction i WHERE i.occurred_at < $1::timestamptz ON CONFLICT DO NOTHING RETURNING bytes)"
+    " INSERT INTO polku.quarantine_size AS s (records, bytes, slot) SELECT count(*), coalesce(sum(r.bytes), 0), 0 FROM record r"
+    " ON CONFLICT (slot) DO UPDATE SET records = s.records + excluded.records, bytes = s.bytes + excluded.bytes";
 static const char state_sql[] =
     "UPDATE polku.rules_state SET rules_hash = $1, derivation_version = $2, hashing_hash = $3, repeat_window_us = $4,"
     " effort_id = (SELECT d.text FROM polku.dictionary d WHERE d.id = $5), stored_at = clock_timestamp()";
