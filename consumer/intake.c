@@ -701,8 +701,10 @@ static enum pk_status make_client(rd_kafka_conf_t *conf, rd_kafka_t **ret_rk, st
     char text[300];
     rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof text);
     if (!rk) {
+        /* The machine, and no property: no thread, no memory map, or a clock that was set while it waited for its threads. */
+        bool passes = rd_kafka_last_error() == RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
         rd_kafka_conf_destroy(conf);
-        return pk_fail(err, PK_REJECT, "Kafka client: %s", text);
+        return pk_fail(err, passes ? PK_RETRY : PK_REJECT, "Kafka client: %s", text);
     }
     *ret_rk = rk;
     return PK_OK;

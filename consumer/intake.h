@@ -54,7 +54,7 @@ struct intake_handler {
 /* Would intake_open() take these properties? Connects to nobody. */
 enum pk_status intake_check(const struct intake_config *config, struct pk_err *err);
 /* Connects in the background and joins the group. PK_REJECT: a property that does not exist or that
- * intake decides itself. */
+ * intake decides itself. PK_RETRY: the machine has no thread for it just now, or its clock was set meanwhile. */
 enum pk_status intake_open(const struct intake_config *config, const struct intake_handler *handler,
                            struct intake **ret_intake, struct pk_err *err);
 /* Leaves the group (a static member stays in it) and frees everything. False if librdkafka did not

@@ -617,6 +617,12 @@ static enum pk_status connect_once(struct pipeline *p, struct pk_err *err)
     return status == PK_OK ? check_rules(p, err) : status;
 }
 
+static void nap(int64_t us)
+{
+    struct timespec pause = {us / PK_SECOND_US, us % PK_SECOND_US * 1000};
+    nanosleep(&pause, NULL); /* a signal ends it early */
+}
+
 static enum pk_status connect_patiently(struct pipeline *p, struct pk_err *err)
 {
     int64_t pause_us = p->config->retry_min_us;
@@ -625,9 +631,22 @@ static enum pk_status connect_patiently(struct pipeline *p, struct pk_err *err)
         if ((status != PK_RETRY && status != PK_LOST && status != PK_STALE) || *p->stop)
             return status;
         log_write(LOG_WARN, "PostgreSQL is away", "why=\"%s\" next_try_ms=%" PRId64, err->text, pause_us / 1000);
-        struct timespec pause = {pause_us / PK_SECOND_US, pause_us % PK_SECOND_US * 1000};
-        nanosleep(&pause, NULL); /* a signal ends it early */
+        nap(pause_us);
         pause_us = PK_MIN(pause_us * 2, p->config->retry_max_us);
+    }
+}
+
+static enum pk_status open_patiently(struct pipeline *p, struct pk_err *err)
+{
+    enum { TRIES = 10 };
+    struct intake_handler handler = {p, assigned, revoked, note};
+    for (int tries = 1;; tries++) {
+        enum pk_status status = intake_open(&p->config->intake, &handler, &p->intake, err);
+        if (status != PK_RETRY || tries == TRIES || *p->stop)
+            return status;
+        log_write(LOG_WARN, "Kafka's client cannot begin", "why=\"%s\" next_try_ms=%" PRId64, err->text,
+                  p->config->retry_min_us / 1000);
+        nap(p->config->retry_min_us);
     }
 }
 
@@ -651,8 +670,7 @@ static enum pk_status set_up(struct pipeline *p, struct pk_err *err)
     if (status != PK_OK)
         return status;
     p->connected = true;
-    struct intake_handler handler = {p, assigned, revoked, note};
-    return intake_open(&config->intake, &handler, &p->intake, err);
+    return open_patiently(p, err);
 }
 
 static bool tear_down(struct pipeline *p)
