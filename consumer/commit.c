@@ -582,7 +582,7 @@ enum pk_status commit_decisions(struct committer *c, const struct change_decisio
     CRASH_POINT(decision_before);
     if (status == PK_OK)
         status = store_save_send(c->store, STORE_ALONE, &c->changes, err);
-    CRASH_POINT(decision_sent);
+    STORE_CRASH_POINT(c->store, decision_sent);
     if (status == PK_OK)
         status = store_save_finish(c->store, err);
     else
@@ -674,7 +674,7 @@ enum pk_status commit_forget(struct committer *c, commit_forget_plan plan, void 
     CRASH_POINT(forget_before);
     if (status == PK_OK)
         status = store_save_send(c->store, STORE_ALONE, &c->changes, err);
-    CRASH_POINT(forget_sent);
+    STORE_CRASH_POINT(c->store, forget_sent);
     if (status == PK_OK)
         status = store_save_finish(c->store, err);
     else

@@ -20,6 +20,8 @@ enum crash_point {
 /* Counts a passage; true: this is the one to stop at. */
 bool crash_point_reached(enum crash_point point);
 _Noreturn void crash_point_stop(enum crash_point point);
+struct store;
+void store_flush(struct store *store); /* of store.c: returns when PostgreSQL has everything that was sent */
 
 /* `before` is done first, at the fatal passage only. */
 #define CRASH_POINT_AFTER(name, before)                                                                                \
@@ -34,5 +36,6 @@ _Noreturn void crash_point_stop(enum crash_point point);
 #endif
 
 #define CRASH_POINT(name) CRASH_POINT_AFTER(name, (void)0)
+#define STORE_CRASH_POINT(store, name) CRASH_POINT_AFTER(name, store_flush(store))
 
 #endif

@@ -80,11 +80,6 @@ void store_forget_unsure(struct store *store);
 enum pk_status store_read_dictionary(struct store *store, struct pk_err *err);
 void store_add_fence(struct store *store, const struct store_span *span, size_t spans, bool alone);
 
-#ifdef POLKU_CRASH_POINTS
-void store_flush(struct store *store); /* returns when PostgreSQL has everything that was sent */
-#endif
-#define STORE_CRASH_POINT(store, name) CRASH_POINT_AFTER(name, store_flush(store))
-
 static inline int32_t store_id(const struct store *store, sym_t sym) /* store_ensure_dictionary has been called */
 {
     return store->id_of_sym.ptr[sym];

@@ -219,7 +219,7 @@ def fetch(group, what, sql):
     return group.run.random.choice(wait_for(what, look))[0]
 
 
-SOMEBODY = """SELECT i.hash FROM polku.identifier i WHERE i.customer_id IS NOT NULL
+SOMEBODY = """SELECT i.hash FROM polku.identifier i WHERE i.kind = 0 AND i.flags & 25 = 0 AND i.customer_id IS NOT NULL
     AND (SELECT count(*) FROM polku.identifier o WHERE o.customer_id = i.customer_id) > 1
     AND NOT EXISTS (SELECT FROM polku.decision d WHERE i.hash IN (d.a, d.b))
     AND NOT EXISTS (SELECT FROM polku.forgotten f WHERE f.name = i.hash) ORDER BY 1"""
@@ -232,7 +232,7 @@ def change_of_one(group, names, arguments, done):
         whole = [word.format(who) for word in arguments] + ['--by', 'crash', *derive_options(group)]
         command(group, point, *whole)
         if point != names[0]:
-            wait_for('%s is done' % arguments[0], lambda who=who: group.db.number(done.format(who)) > 0)
+            wait_for('%s of %s is done, stopped at %s' % (arguments[0], who, point), lambda who=who: group.db.number(done.format(who)) > 0)
             continue
         if group.db.number(done.format(who)):
             group.run.expect('%s before its changes are sent' % arguments[0], 'nothing is changed', 'it is done')
