@@ -320,7 +320,8 @@ static void add_what_stays(struct pk_buf *out, const struct run *run, const stru
     if (run->unread)
         pk_buf_printf(out, "  %" PRId64 " records of quarantine that no schema at hand can read: nobody knows whom they name "
                            "(polku-consumer quarantine)\n", run->unread);
-    pk_buf_text(out, "  the records in Kafka's topics, until their retention is over\n"
+    pk_buf_text(out, "  the records in Kafka's topics, until their retention is over; one that is no valid event is set aside again if it\n"
+                     "    is read again\n"
                      "  backups, archived WAL and replicas that lag behind, as long as they are kept\n"
                      "  dead rows in the files of PostgreSQL, until VACUUM has passed (autovacuum, or VACUUM by hand)\n");
 }

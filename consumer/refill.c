@@ -107,7 +107,7 @@ static enum pk_status next_batch(struct refill *r, size_t *ret_count, struct pk_
 static enum pk_status derive_again(struct refill *r, struct pk_err *err)
 {
     size_t count = 0;
-    int64_t saved_before = (int64_t)r->committer.counters.facts;
+    int64_t saved_before = (int64_t)(r->committer.counters.facts + r->committer.counters.forgotten);
     enum pk_status status = PK_OK;
     r->page.after_us = INT64_MIN;
     r->page.count = (int32_t)r->config.batch_records;
@@ -120,7 +120,7 @@ static enum pk_status derive_again(struct refill *r, struct pk_err *err)
     } while (status == PK_OK && count == (size_t)r->page.count);
     if (status == PK_OK)
         status = finish_batch(r, err);
-    int64_t saved = (int64_t)r->committer.counters.facts - saved_before + r->too_late;
+    int64_t saved = (int64_t)(r->committer.counters.facts + r->committer.counters.forgotten) - saved_before + r->too_late;
     if (status == PK_OK && saved != r->read && !r->page.older) /* of older ones there may be copies in Kafka */
         return pk_fail(err, PK_STOP, "%" PRId64 " events were read and %" PRId64 " came out (this is a defect)", r->read,
                        saved);

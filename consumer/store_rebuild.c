@@ -489,7 +489,29 @@ enum pk_status store_rebuild_hold(struct store *shadow, struct pk_err *err)
 
 enum pk_status store_rebuild_begin_fill(struct store *shadow, struct pk_err *err)
 {
-    return run(shadow, "begin the filling", "SET synchronous_commit = off", err);
+    enum pk_status status = run(shadow, "begin the filling", "SET synchronous_commit = off", err);
+    return status == PK_OK ? store_rebuild_bury(shadow, err) : status;
+}
+
+/* Names that are forgotten are keys from the start, as the forgetting left them; cells of the tables in use are cells here too
+ * (ids are given out once for all schemas). */
+enum pk_status store_rebuild_bury(struct store *shadow, struct pk_err *err)
+{
+    static const char sql[] =
+        "WITH k AS (SELECT DISTINCT ON (i.hash) i.hash, i.kind, i.namespace_id, i.cell_id FROM polku.forgotten f"
+        " JOIN polku.identifier i ON i.hash = f.name), "
+        "c AS (INSERT INTO @.guard_cell (cell_id, version)"
+        " SELECT DISTINCT k.cell_id, ('x' || translate(left(gen_random_uuid()::text, 18), '-', ''))::bit(64)::bigint FROM k"
+        " ON CONFLICT DO NOTHING) "
+        "INSERT INTO @.identifier (hash, kind, namespace_id, cell_id, flags)"
+        " SELECT k.hash, k.kind, k.namespace_id, k.cell_id, 128 FROM k ON CONFLICT DO NOTHING";
+    struct pk_buf text PK_AUTO(pk_buf_done) = {0};
+    for (const char *at = sql; *at; at++)
+        if (*at == '@')
+            pk_buf_text(&text, shadow->config.schema);
+        else
+            pk_buf_add(&text, at, 1);
+    return run(shadow, "keep forgotten what is forgotten", text.ptr, err);
 }
 
 enum pk_status store_rebuild_values(struct store *shadow, const sym_t *clear, size_t clears, struct pk_err *err)
@@ -521,10 +543,13 @@ static const char note_older_sql[] =
     "CREATE TABLE " REBUILD_SCHEMA ".older_transaction AS "
     "SELECT l.virtualxid FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid AND a.datname = current_database() "
     "WHERE l.locktype = 'virtualxid' AND l.granted AND l.mode = 'ExclusiveLock' AND l.pid <> pg_backend_pid()";
+/* A consumer that waits for K has a snapshot for that statement only: what it reads then, it reads with a new one. */
 static const char older_sql[] =
     "SELECT coalesce(string_agg(a.pid::text, ','), '') FROM " REBUILD_SCHEMA ".older_transaction o "
     "JOIN pg_locks l ON l.locktype = 'virtualxid' AND l.mode = 'ExclusiveLock' AND l.virtualxid = o.virtualxid AND l.granted "
-    "JOIN pg_stat_activity a ON a.pid = l.pid WHERE a.backend_xmin IS NOT NULL";
+    "JOIN pg_stat_activity a ON a.pid = l.pid WHERE a.backend_xmin IS NOT NULL AND NOT EXISTS (SELECT FROM pg_locks k"
+    " WHERE k.pid = l.pid AND NOT k.granted AND k.locktype = 'advisory' AND k.classid = (" LOCK_WRITERS " >> 32)::oid"
+    " AND k.objid = (" LOCK_WRITERS " & 4294967295)::oid AND k.objsubid = 1)";
 
 enum pk_status store_rebuild_analyse(struct store *shadow, struct pk_err *err)
 {
@@ -536,6 +561,12 @@ enum pk_status store_rebuild_finish(struct store *shadow, struct pk_err *err)
     enum pk_status status = plan_freely(shadow, true, err);
     if (status == PK_OK) /* what comes is waited for on the disk, and with it all before */
         status = run(shadow, "end the filling", "SET synchronous_commit = on", err);
+    return status == PK_OK ? store_rebuild_note_older(shadow, err) : status;
+}
+
+enum pk_status store_rebuild_note_older(struct store *shadow, struct pk_err *err)
+{
+    enum pk_status status = run(shadow, "note who reads", "DROP TABLE IF EXISTS " REBUILD_SCHEMA ".older_transaction", err);
     return status == PK_OK ? run(shadow, "note who reads", note_older_sql, err) : status;
 }
 

@@ -64,6 +64,8 @@ enum pk_status store_rebuild_hold(struct store *shadow, struct pk_err *err);
 /* Makes the months that the tables in use have got meanwhile, with their owners and rights. */
 enum pk_status store_rebuild_months(struct store *shadow, struct pk_err *err);
 /* Before the first of many commits: none of them needs to reach the disk, the swap brings them all there. */
+/* Names that are forgotten, as keys of the shadow schema: before any event (store_rebuild_begin_fill does it). */
+enum pk_status store_rebuild_bury(struct store *shadow, struct pk_err *err);
 enum pk_status store_rebuild_begin_fill(struct store *shadow, struct pk_err *err);
 /* Identifiers that decisions brought have no value yet, of whatever namespace: an event that names one finds it there. */
 enum pk_status store_rebuild_values(struct store *shadow, const sym_t *clear, size_t clears, struct pk_err *err);
@@ -71,6 +73,8 @@ enum pk_status store_rebuild_values(struct store *shadow, const sym_t *clear, si
 enum pk_status store_rebuild_analyse(struct store *shadow, struct pk_err *err);
 /* Once everything is committed: notes the transactions that may hold an older snapshot. */
 enum pk_status store_rebuild_finish(struct store *shadow, struct pk_err *err);
+/* The same for what is committed so far; may be called before that. */
+enum pk_status store_rebuild_note_older(struct store *shadow, struct pk_err *err);
 /* Processes of transactions that began before that and would see half of the new tables; "" = none are left. */
 enum pk_status store_rebuild_older(struct store *shadow, char *ret_pids, size_t size, struct pk_err *err);
 /* One attempt, one transaction: the new tables in the place of the old ones, which are dropped; events before the horizon

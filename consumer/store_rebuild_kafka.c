@@ -147,11 +147,14 @@ enum pk_status store_rebuild_forget_too(struct store *shadow, const struct rebui
         wire_add_hash(new_event, to[i].event);
     }
     return store_rebuild_ask(shadow, "keep forgotten what is forgotten",
-                             "INSERT INTO polku.forgotten (until, forgetting_id, name, event_hash, anonymise)"
-                             " SELECT f.until, f.forgetting_id, k.new_name, k.new_event, f.anonymise"
-                             " FROM (SELECT unnest($1::uuid[]) AS name, unnest($2::uuid[]) AS event, unnest($3::uuid[]) AS new_name,"
-                             " unnest($4::uuid[]) AS new_event) k"
-                             " JOIN polku.forgotten f ON f.name = k.name AND f.event_hash IS NOT DISTINCT FROM k.event ON CONFLICT DO NOTHING",
+                             "WITH k AS (SELECT unnest($1::uuid[]) AS name, unnest($2::uuid[]) AS event, unnest($3::uuid[]) AS new_name,"
+                             " unnest($4::uuid[]) AS new_event), "
+                             "f AS (INSERT INTO polku.forgotten (until, forgetting_id, name, event_hash, anonymise)"
+                             " SELECT f.until, f.forgetting_id, k.new_name, k.new_event, f.anonymise FROM k"
+                             " JOIN polku.forgotten f ON f.name = k.name AND f.event_hash IS NOT DISTINCT FROM k.event ON CONFLICT DO NOTHING)"
+                             " INSERT INTO " REBUILD_SCHEMA ".identifier (hash, kind, namespace_id, cell_id, flags)" /* store_rebuild_bury */
+                             " SELECT DISTINCT ON (k.new_name) k.new_name, i.kind, i.namespace_id, i.cell_id, 128 FROM k"
+                             " JOIN polku.identifier i ON i.hash = k.name ON CONFLICT DO NOTHING",
                              NULL, err);
 }
 

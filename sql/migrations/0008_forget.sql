@@ -58,6 +58,13 @@ BEGIN
     UPDATE polku.guard_cell g SET version = new_version
     WHERE g.cell_id IN (SELECT f.cell_id FROM first f UNION
                         SELECT i.cell_id FROM met m JOIN polku.identifier i ON i.hash = m.key);
+    -- Others whose events lost these names, or had them for a while.
+    DELETE FROM polku.sighting s WHERE s.key = ANY (names) AND s.customer_id <> '00000000-0000-0000-0000-000000000000'
+      AND NOT EXISTS (SELECT FROM polku.interaction e WHERE e.customer_id = s.customer_id AND e.customer_id IS NOT NULL
+                      AND (s.key = ANY (e.identifiers) OR e.case_key = s.key));
+    UPDATE polku.identifier i SET owner_id = NULL WHERE i.hash = ANY (names) AND i.owner_id IS NOT NULL
+      AND NOT EXISTS (SELECT FROM polku.interaction e WHERE e.customer_id = i.owner_id AND e.customer_id IS NOT NULL
+                      AND (i.hash = ANY (e.identifiers) OR e.case_key = i.hash));
     UPDATE polku.identifier i SET value = NULL WHERE i.hash = ANY (names) AND i.value IS NOT NULL AND i.first_at IS NULL;
     DELETE FROM polku.identifier i USING unnest(keys, key_names) AS k (key, name)
     WHERE i.hash = k.key AND i.owner_id IS NULL

@@ -1063,6 +1063,28 @@ static void scrub_users(struct memory_store *store, const struct changes *change
         key->cell->version = changes->token;
 }
 
+static bool is_carried(const struct memory_store *store, struct pk_hash customer, struct pk_hash name)
+{
+    PK_MAP_EACH(&store->facts, e)
+    {
+        const struct fact *fact = e->value;
+        if (pk_hash_eq(fact->customer, customer) && carries(fact, name))
+            return true;
+    }
+    return false;
+}
+
+/* Of a forgotten name: whoever has no event with it any more. */
+static void scrub_name(struct memory_store *store, struct pk_hash name)
+{
+    struct memory_key *key = pk_map_get(&store->keys, name);
+    if (!pk_hash_zero(key->owner) && !is_carried(store, key->owner, name))
+        key->owner = (struct pk_hash){{0}};
+    for (uint32_t u = 0; u < key->also_count; u++)
+        if (!pk_hash_zero(key->also[u]) && !is_carried(store, key->also[u], name))
+            key->also[u--] = key->also[--key->also_count];
+}
+
 static bool is_related(const struct memory_store *store, struct pk_hash name)
 {
     PK_MAP_EACH(&store->facts, e)
@@ -1088,6 +1110,8 @@ static void apply_forgetting(struct memory_store *store, const struct changes *c
     }
     PK_MAP_EACH(&store->keys, e)
     scrub_users(store, changes, e->value);
+    for (size_t i = 0; i < f->names; i++)
+        scrub_name(store, f->name[i].name);
     for (size_t i = 0; i < changes->forgotten_key.len; i++) {
         struct memory_key *key = pk_map_get(&store->keys, changes->forgotten_key.ptr[i]);
         bool used = !key || key->also_count || !pk_hash_zero(key->owner) || is_related(store, fact_key(key->hash, key->kind));
