@@ -6,6 +6,7 @@ Kafka 3.9 with SCRAM-SHA-512; Kafka 4 with PLAIN over TLS, because Kafka 4 does 
 and Debian 12 has 2.0.2: the consumer says that too.
 """
 
+import atexit
 import json
 import os
 import subprocess
@@ -35,7 +36,9 @@ def producer(run, topic, options, path):
 
 def consumer(run, db, topic, name, *options):
     """Not one of run.consumers: these may end, and log errors."""
-    return Consumer(run, db, topic, RULES, name, *options)
+    who = Consumer(run, db, topic, RULES, name, *options)
+    atexit.register(lambda: who.is_running() and who.kill())
+    return who
 
 
 def said(who):
