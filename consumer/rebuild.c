@@ -114,24 +114,6 @@ static enum pk_status fill_from_stored(struct rebuild *r, struct pk_err *err)
     return status == PK_OK ? analyse(r, err) : status;
 }
 
-/* Consumers wait from the hold on only. */
-static enum pk_status fill_from_kafka(struct rebuild *r, struct pk_err *err)
-{
-    refill_begin(&r->refill, r->old, r->shadow, r->total);
-    enum pk_status status = store_rebuild_begin_fill(r->shadow, err);
-    if (status == PK_OK)
-        status = rebuild_kafka_open(r->config, &r->state, &r->refill, r->stop, &r->kafka, err);
-    if (status == PK_OK)
-        status = rebuild_kafka_fill(r->kafka, err);
-    if (status == PK_OK)
-        status = analyse(r, err);
-    if (status == PK_OK)
-        status = hold(r, err);
-    if (status == PK_OK)
-        status = rebuild_kafka_end(r->kafka, err);
-    return status == PK_OK ? store_ensure_dictionary(r->shadow, err) : status;
-}
-
 /* ---- the swap ---- */
 
 /* While the swap waits for who reads, others wait behind it: first for a short time, then longer, for there may always be
@@ -163,6 +145,31 @@ static enum pk_status outlast_snapshots(struct rebuild *r, struct pk_err *err)
         status = stopped(r, err);
     }
     return status;
+}
+
+/* Whoever reads for long is waited for before consumers are held up; what came meanwhile is read after that. They wait from
+ * the hold on. */
+static enum pk_status fill_from_kafka(struct rebuild *r, struct pk_err *err)
+{
+    refill_begin(&r->refill, r->old, r->shadow, r->total);
+    enum pk_status status = store_rebuild_begin_fill(r->shadow, err);
+    if (status == PK_OK)
+        status = rebuild_kafka_open(r->config, &r->state, &r->refill, r->stop, &r->kafka, err);
+    if (status == PK_OK)
+        status = rebuild_kafka_fill(r->kafka, err);
+    if (status == PK_OK)
+        status = analyse(r, err);
+    if (status == PK_OK)
+        status = store_rebuild_note_older(r->shadow, err);
+    if (status == PK_OK)
+        status = outlast_snapshots(r, err);
+    if (status == PK_OK)
+        status = rebuild_kafka_fill(r->kafka, err);
+    if (status == PK_OK)
+        status = hold(r, err);
+    if (status == PK_OK)
+        status = rebuild_kafka_end(r->kafka, err);
+    return status == PK_OK ? store_ensure_dictionary(r->shadow, err) : status;
 }
 
 static enum pk_status settle_lost_swap(struct rebuild *r, struct pk_err *err)

@@ -22,7 +22,7 @@ struct rebuild_handler { /* what the caller tells people */
     void (*progress)(void *context, int64_t done, int64_t total, const struct commit_counters *counters);
 };
 
-struct rebuild_kafka_config { /* from Kafka: docs/adr/0020 */
+struct rebuild_kafka_config { /* from Kafka: docs/adr/0017 */
     struct intake_config intake;  /* brokers and properties; topics are those of the stored positions */
     struct schema_set *schemas;
     int64_t batch_bytes, max_ahead_us;

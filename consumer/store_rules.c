@@ -205,8 +205,8 @@ enum pk_status store_check_rules(struct store *store, const struct rules *rules,
         return pk_fail(err, PK_STOP, "the database was derived with another hash key: give the key with which it was begun");
     if (!pk_hash_zero(stored.hashing) && !pk_hash_eq(stored.hashing, rules->hashing_hash))
         return pk_fail(err, PK_STOP, "the rules file hashes identifiers in another way than the database was derived with "
-                                     "(normalisers, blocked values or the country): give the former file, or read the events "
-                                     "again from Kafka into an empty database");
+                                     "(normalisers, blocked values or the country): give the former file, or run "
+                                     "polku-consumer rebuild --from-kafka");
     if (stored.version != DERIVATION_VERSION)
         return pk_fail(err, PK_STOP, "the database was derived by version %d of the derivation, this program has %d: "
                                      "run polku-consumer rebuild", stored.version, DERIVATION_VERSION);
