@@ -68,10 +68,10 @@ static void log_progress(struct pipeline *p, bool last)
         return;
     log_write(LOG_INFO, last ? "stopped" : "progress",
               "records=%" PRIu64 " facts=%" PRIu64 " rejects=%" PRIu64 " batches=%" PRIu64 " per_second=%.0f fast=%" PRIu64
-              " slow=%" PRIu64 " retries=%" PRIu64 " cache_bytes=%zu",
+              " slow=%" PRIu64 " retries=%" PRIu64 " forgotten=%" PRIu64 " cache_bytes=%zu",
               now->records, now->facts, now->rejects, now->batches,
               (double)(now->records - p->shown.records) * 1e6 / (double)PK_MAX(since_us, INT64_C(1)), now->fast,
-              now->slow, now->retries[0] + now->retries[1] + now->retries[2] + now->retries[3] + now->retries[4],
+              now->slow, now->retries[0] + now->retries[1] + now->retries[2] + now->retries[3] + now->retries[4], now->forgotten,
               p->committer.cache.bytes);
     p->shown = *now;
     p->shown_at_us = at_us;
