@@ -14,6 +14,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
     exit 2
 }
 cache=$(absolute "$2")
+exec 8>"$cache/lock"
+flock 8 # tests run side by side
 
 # fetched LIST COMMAND... - runs it unless that has been done for this list.
 fetched() {

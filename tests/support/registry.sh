@@ -26,6 +26,8 @@ mark=$dir/data
 
 fetch() {
     local what=${1:-2.6.13.Final}
+    exec 8>"$dir/lock"
+    flock 8 # tests run side by side
     [ "$(cat "$dir/version" 2>/dev/null)" != "$what" ] || return 0
     rm -rf "$dir/new" "$dir/app" "$dir/version"
     if [ -f "$what" ]; then
