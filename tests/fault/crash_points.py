@@ -210,9 +210,9 @@ def each_hit(group, names):
 
 
 def fetch(group, what, sql):
-    """A row, if need be of a set that is still to come."""
+    """A row, if need be of a set that is still to come; while nothing is read that could change it."""
     def look():
-        rows = group.db.rows(sql)
+        rows = group.db.rows(sql) if group.db.position(group.stream.topic) >= group.stream.topic.records else []
         if not rows:
             group.feed()
         return rows
@@ -246,6 +246,7 @@ def decisions(group):
 
 def forgettings(group):
     change_of_one(group, FORGET, ('forget', '{}'), "SELECT count(*) FROM polku.forgotten WHERE name = '{}'")
+    group.stream.publish_again()  # of a forgotten event, another copy that was set aside is the event once it is read again
 
 
 def requeues(group):

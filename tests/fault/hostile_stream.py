@@ -75,6 +75,11 @@ class HostileStream:
         self.past = self.past[-3 * self.size:] + first_time
         self.events += len(first_time)
 
+    def publish_again(self):
+        """Everything that was published until now."""
+        seed = str(self.run.random.randrange(1, 1 << 31))
+        self.topic.publish('--shuffle', seed, '--partition-by', 'random', '--seed', seed, self.path)
+
     def drain(self, db):
         """The stragglers too are published, and everything is read."""
         if self.late:
