@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store_quarantine.h"
+#include "json_text.h"
 #include "store_inner.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 
 /* Runs one statement with the parameters in store->params; `ret_result` may be NULL. */
@@ -156,7 +156,8 @@ static void read_headers(const PGresult *result, int row, int column, struct pk_
 {
     if (PQgetisnull(result, row, column))
         return;
-    json_t *list = json_loads(PQgetvalue(result, row, column), 0, NULL);
+    json_error_t where;
+    json_t *list = json_read(pk_str(PQgetvalue(result, row, column)), 0, &where);
     size_t count = json_array_size(list);
     struct record_header *header = PK_NEW_ARRAY(arena, struct record_header, count + 1);
     for (size_t i = 0; i < count; i++) {
