@@ -251,6 +251,14 @@ def troubles(run, registry):
     topic.drain(db)
     consumer.stop()
     run.expect('in quarantine afterwards', [], quarantined(db))
+    proxy.mode = 'hang'
+    fresh = run.database()
+    consumer = run.consumer(fresh, topic, RULES, '--registry-url', proxy.at(), *tls, *user, '--registry-timeout', '60s',
+                            name='stuck').start()
+    seen = proxy.seen['hang']
+    wait_for('the consumer waits for an answer', lambda: run.alive() and proxy.seen['hang'] > seen)
+    consumer.stop()
+    run.expect('stopped while it waited for an answer: nothing stored, exit code', 0, consumer.process.returncode)
     run.expect_oracle('everything is there', db, RULES, path)
 
 
