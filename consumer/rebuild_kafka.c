@@ -91,6 +91,8 @@ static enum pk_status look_again(struct rebuild_kafka *k, struct pk_err *err)
         if (known) {
             now.span[i].first = known->first;
             now.span[i].done = known->done;
+            now.span[i].newest_at_us = known->newest_at_us;
+            now.span[i].newest_received_at_us = known->newest_received_at_us;
         } else {
             status = ask_bounds(k, &now.span[i], err);
         }
@@ -215,6 +217,22 @@ static enum pk_status read_batch(struct rebuild_kafka *k, struct replay *replay,
 
 /* ---- deriving a round ---- */
 
+/* Of a batch that is committed. */
+static void note_times(struct rebuild_kafka *k, const struct batch *batch)
+{
+    for (size_t i = 0; i < batch->item.len; i++) {
+        const struct fact *fact = batch->item.ptr[i].fact;
+        if (!fact || fact->forgotten)
+            continue;
+        struct rebuild_span *span =
+            find_span(k, &(struct rebuild_span){.topic = fact->topic_name, .partition = fact->partition});
+        if (!span)
+            continue;
+        span->newest_at_us = PK_MAX(span->newest_at_us, fact->at_us);
+        span->newest_received_at_us = PK_MAX(span->newest_received_at_us, fact->received_at_us);
+    }
+}
+
 static enum pk_status derive(struct rebuild_kafka *k, struct pk_err *err)
 {
     struct replay_span *span = NULL;
@@ -229,12 +247,16 @@ static enum pk_status derive(struct rebuild_kafka *k, struct pk_err *err)
         if (status == PK_OK)
             status = refill_put(k->refill, err);
         if (status == PK_OK)
+            note_times(k, refill_batch(k->refill)); /* the one before */
+        if (status == PK_OK)
             k->config->handler.progress(k->config->handler.context, k->read, PK_MAX(k->total, k->read), &k->refill->committer.counters);
     }
     replay_close(replay);
     free(span);
     if (status == PK_OK)
         status = refill_finish(k->refill, err);
+    if (status == PK_OK)
+        note_times(k, refill_last(k->refill));
     for (size_t i = 0; i < k->spans.count && status == PK_OK; i++)
         k->spans.span[i].done = k->spans.span[i].next;
     return status;
@@ -596,6 +618,8 @@ enum pk_status rebuild_kafka_end(struct rebuild_kafka *k, struct pk_err *err)
         status = look_again(k, err);
     if (status == PK_OK)
         status = round_of(k, err);
+    if (status == PK_OK)
+        status = store_rebuild_note_spans(k->refill->shadow, &k->spans, err);
     if (status == PK_OK)
         status = check_decisions(k, err);
     if (status == PK_OK)

@@ -151,6 +151,11 @@ struct batch *refill_batch(struct refill *r)
     return &r->batch[r->filling];
 }
 
+struct batch *refill_last(struct refill *r)
+{
+    return &r->batch[!r->filling];
+}
+
 enum pk_status refill_put(struct refill *r, struct pk_err *err)
 {
     enum pk_status status = refill_finish(r, err);

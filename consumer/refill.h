@@ -45,8 +45,9 @@ void refill_init(struct refill *refill, const struct refill_config *config, cons
 enum pk_status refill_run(struct refill *refill, struct store *old, struct store *shadow, int64_t total, struct pk_err *err);
 /* For who brings events of his own (a rebuild from Kafka): begin, then any of the others in any order. */
 void refill_begin(struct refill *refill, struct store *old, struct store *shadow, int64_t total);
-/* The one that is to be filled and then put; the other may be in flight. */
+/* The one that is to be filled and then put; the other may be in flight. Until it is filled it holds what was committed. */
 struct batch *refill_batch(struct refill *refill);
+struct batch *refill_last(struct refill *refill); /* the other one */
 /* Starts to commit it, once the one before it is done. */
 enum pk_status refill_put(struct refill *refill, struct pk_err *err);
 /* Waits until everything that was put is committed. */

@@ -26,6 +26,8 @@ enum pk_status store_rebuild_positions(struct store *old, struct pk_arena *arena
             .topic = symbol_of(old->symbols, wire_get_text(result, (int)i, 0)),
             .partition = wire_get_int4(result, (int)i, 1),
             .next = wire_get_int8(result, (int)i, 2),
+            .newest_at_us = PK_NO_TIME,
+            .newest_received_at_us = PK_NO_TIME,
         };
     PQclear(result);
     *ret = spans;
@@ -37,7 +39,8 @@ static const char notes_sql[] =
     "DO $notes$ "
     "BEGIN "
     " CREATE TABLE " REBUILD_SCHEMA ".kafka_span (first_offset bigint NOT NULL, next_offset bigint NOT NULL,"
-    "  topic_id integer NOT NULL, partition integer NOT NULL, PRIMARY KEY (topic_id, partition)); "
+    "  newest_at timestamptz, newest_received_at timestamptz, topic_id integer NOT NULL, partition integer NOT NULL,"
+    "  PRIMARY KEY (topic_id, partition)); "
     " CREATE TABLE " REBUILD_SCHEMA ".copy (occurred_at timestamptz NOT NULL, event_hash uuid NOT NULL,"
     "  PRIMARY KEY (occurred_at, event_hash)); "
     " CREATE TABLE " REBUILD_SCHEMA ".former_key (LIKE polku.former_key INCLUDING DEFAULTS); "
@@ -58,17 +61,22 @@ enum pk_status store_rebuild_note_spans(struct store *shadow, const struct rebui
         return status;
     wire_reset(&shadow->params);
     struct wire_param *topic = wire_array(&shadow->params, WIRE_INT4), *partition = wire_array(&shadow->params, WIRE_INT4),
-                      *first = wire_array(&shadow->params, WIRE_INT8), *next = wire_array(&shadow->params, WIRE_INT8);
+                      *first = wire_array(&shadow->params, WIRE_INT8), *next = wire_array(&shadow->params, WIRE_INT8),
+                      *at = wire_array(&shadow->params, WIRE_TIMESTAMPTZ), *received = wire_array(&shadow->params, WIRE_TIMESTAMPTZ);
     for (size_t i = 0; i < spans->count; i++) {
         wire_add_int4(topic, store_id(shadow, spans->span[i].topic));
         wire_add_int4(partition, spans->span[i].partition);
         wire_add_int8(first, spans->span[i].first);
         wire_add_int8(next, spans->span[i].next);
+        wire_add_time(at, spans->span[i].newest_at_us);
+        wire_add_time(received, spans->span[i].newest_received_at_us);
     }
     return store_rebuild_ask(shadow, "note what is read",
-                             "INSERT INTO " REBUILD_SCHEMA ".kafka_span (topic_id, partition, first_offset, next_offset)"
-                             " SELECT unnest($1::int[]), unnest($2::int[]), unnest($3::bigint[]), unnest($4::bigint[])"
-                             " ON CONFLICT (topic_id, partition) DO UPDATE SET next_offset = excluded.next_offset",
+                             "INSERT INTO " REBUILD_SCHEMA ".kafka_span AS s (topic_id, partition, first_offset, next_offset, newest_at, newest_received_at)"
+                             " SELECT unnest($1::int[]), unnest($2::int[]), unnest($3::bigint[]), unnest($4::bigint[]),"
+                             " unnest($5::timestamptz[]), unnest($6::timestamptz[])"
+                             " ON CONFLICT (topic_id, partition) DO UPDATE SET next_offset = excluded.next_offset,"
+                             " newest_at = excluded.newest_at, newest_received_at = excluded.newest_received_at",
                              NULL, err);
 }
 
@@ -218,6 +226,9 @@ static const char quarantine_sql[] =
     "  ON CONFLICT DO NOTHING RETURNING bytes)"
     " INSERT INTO polku.quarantine_size AS z (records, bytes, slot) SELECT count(*), coalesce(sum(r.bytes), 0), 0 FROM record r"
     "  ON CONFLICT (slot) DO UPDATE SET records = z.records + excluded.records, bytes = z.bytes + excluded.bytes; "
+    " UPDATE polku.stream_position p SET newest_occurred_at = greatest(p.newest_occurred_at, s.newest_at),"
+    "  newest_received_at = greatest(p.newest_received_at, s.newest_received_at)"
+    "  FROM " REBUILD_SCHEMA ".kafka_span s WHERE s.topic_id = p.topic_id AND s.partition = p.partition; "
     "END $quarantine$";
 
 enum pk_status store_rebuild_swap_quarantine(struct store *shadow, struct pk_err *err)

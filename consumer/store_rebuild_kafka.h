@@ -17,6 +17,7 @@ struct rebuild_span { /* one partition */
     int64_t first; /* Kafka's first offset */
     int64_t done;  /* all before it was read */
     int64_t next;  /* the stored position */
+    int64_t newest_at_us, newest_received_at_us; /* of what was derived; PK_NO_TIME = nothing */
 };
 struct rebuild_spans {
     struct rebuild_span *span;
@@ -56,7 +57,8 @@ enum pk_status store_rebuild_note_former(struct store *shadow, struct pk_err *er
 
 /* ---- within the transaction of the swap ---- */
 
-/* The quarantine of what was read in the place of what was set aside of it before; rows that were published again stay. */
+/* The quarantine of what was read in the place of what was set aside of it before; rows that were published again stay.
+ * Newest times of positions: of an event that came twice it may be the other copy now. */
 enum pk_status store_rebuild_swap_quarantine(struct store *shadow, struct pk_err *err);
 /* Key, decisions in force, former keys. */
 enum pk_status store_rebuild_swap_key(struct store *shadow, const struct rebuild_change *change, struct pk_err *err);

@@ -14,7 +14,7 @@ import threading
 import time
 
 from harness import Encoder, KEY_FILE, ORACLE, ROOT, Run, compare, generate, program, run_program, say, wait_for
-from rebuild_support import Rebuild, changed_rules, everything, filling, load, rebuild, sums
+from rebuild_support import Rebuild, changed_rules, events as events_of, filling, load, rebuild, sums
 import population  # of tests/oracle, which harness puts before this folder
 
 RULES = os.path.join(ROOT, 'deploy', 'polku.yaml')
@@ -110,10 +110,10 @@ def live(run):
     db, topic = run.database(), run.topic(4)
     twins = garbage(run, topic, 20)
     load(run, db, topic, RULES, first)
-    before, others, aside = sums(db), everything(db), quarantine(db)
+    before, others, aside = sums(db), events_of(db), quarantine(db)
     code, done = rebuild(db, RULES, *from_kafka(run, '--batch-records', '300'))
     run.expect_that('the same rules', code == 0, done.lines[-1])
-    run.expect('all is as before, events whole, positions and decisions too', (before, others), (sums(db), everything(db)))
+    run.expect('all is as before, events whole', (before, others), (sums(db), events_of(db)))
     run.expect_that('quarantine is as before', aside == quarantine(db), '%d rows' % len(aside))
 
     for number in range(3):
@@ -220,12 +220,12 @@ def retention(run, seed):
     cut = {0: ends[0] // 2, 1: ends[1] // 3}
     for partition, offset in cut.items():
         trim(run, topic, partition, offset)
-    before, others = sums(db), everything(db)
+    before, others = sums(db), events_of(db)
     code, done = rebuild(db, SMALL, *from_kafka(run))
     run.expect_that('older events are a reason to refuse, with where and how many', code == 1 and done.said('stored events lie before it'),
                     done.lines[-1].get('reason'))
     code, done = rebuild(db, SMALL, *from_kafka(run, '--keep-older', '--batch-records', '17'))
-    run.expect('--keep-older, same key: everything is as before', (0, before, others), (code, sums(db), everything(db)))
+    run.expect('--keep-older, same key: all is as before, events whole', (0, before, others), (code, sums(db), events_of(db)))
 
     older = db.number("SELECT count(*) FROM polku.interaction WHERE kafka_offset < CASE kafka_partition WHEN 0 THEN %d ELSE %d END"
                       % (cut[0], cut[1]))

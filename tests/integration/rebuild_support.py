@@ -73,6 +73,12 @@ def everything(db):
         (SELECT md5(string_agg(d::text, '|' ORDER BY decision_id)) FROM polku.decision d)""")[0]
 
 
+def events(db):
+    """All that an event carries but where it came from: of one that came twice it may be the other copy."""
+    return db.rows("""SELECT md5(string_agg((to_jsonb(i) - '{kafka_topic,kafka_partition,kafka_offset,received_at}'::text[])::text, '|'
+        ORDER BY occurred_at, event_hash)) FROM bi.interaction i""")[0]
+
+
 def sums(db, *options):
     return db.checksums(*options)['all']
 
