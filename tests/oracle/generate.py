@@ -449,9 +449,9 @@ class Generator:
         return dict({'name': name.hex(), 'kind': kind}, **({'namespace': identifier.namespace} if identifier else {}))
 
     def forgettings(self):
-        """After generate(): in a third of the seeds up to three."""
+        """After generate(): in every seventh seed up to three."""
         found = []
-        for _ in range(self.random.randrange(1, 4) if self.maybe(0.34) else 0):
+        for _ in range(self.random.randrange(1, 4) if self.maybe(0.15) else 0):
             names, events = self._forgotten_names(), self.derived.events
             single = []
             for event in self.random.sample(events, min(len(events), self.random.choice([0, 0, 1, 4]))):
