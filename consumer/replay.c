@@ -33,21 +33,29 @@ static int64_t clock_us(void)
     return now.tv_sec * PK_SECOND_US + now.tv_nsec / 1000;
 }
 
-enum pk_status replay_bounds(const struct intake_config *config, const char *topic, int32_t partition, int64_t *ret_first,
-                             int64_t *ret_end, struct pk_err *err)
+static enum pk_status bounds_of(rd_kafka_t *rk, struct replay_span *span, struct pk_err *err)
+{
+    rd_kafka_resp_err_t code =
+        rd_kafka_query_watermark_offsets(rk, span->topic, span->partition, &span->from, &span->to, BOUNDS_MS);
+    bool missing = code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+                   code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    if (missing)
+        span->from = span->to = -1;
+    return code && !missing ? pk_fail(err, PK_RETRY, "%s[%" PRId32 "]: where it begins and ends cannot be read: %s", span->topic,
+                                      span->partition, rd_kafka_err2str(code))
+                            : PK_OK;
+}
+
+enum pk_status replay_bounds(const struct intake_config *config, struct replay_span *span, size_t count, struct pk_err *err)
 {
     rd_kafka_t *rk;
-    enum pk_status status = intake_reader_client(config, &rk, err);
-    if (status != PK_OK)
+    enum pk_status status = count ? intake_reader_client(config, &rk, err) : PK_OK;
+    if (status != PK_OK || count == 0)
         return status;
-    rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(rk, topic, partition, ret_first, ret_end, BOUNDS_MS);
+    for (size_t i = 0; i < count && status == PK_OK; i++)
+        status = bounds_of(rk, &span[i], err);
     rd_kafka_destroy(rk);
-    if (code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
-        code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
-        return pk_fail(err, PK_REJECT, "%s[%" PRId32 "] is not in Kafka", topic, partition);
-    return code ? pk_fail(err, PK_RETRY, "%s[%" PRId32 "]: where it begins and ends cannot be read: %s", topic, partition,
-                          rd_kafka_err2str(code))
-                : PK_OK;
+    return status;
 }
 
 /* ---- parts ---- */
@@ -130,7 +138,7 @@ void replay_close(struct replay *r)
 
 static enum pk_status take_news(struct replay *r, const rd_kafka_message_t *message, struct pk_err *err)
 {
-    size_t at;
+    size_t at = 0;
     bool ours = find_part(r, message, &at);
     const char *topic = message->rkt ? rd_kafka_topic_name(message->rkt) : "";
     switch (message->err) {
