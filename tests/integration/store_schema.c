@@ -308,7 +308,7 @@ Test(store_schema, a_writer_does_what_the_consumer_needs_and_owns_nothing)
     store_close(store);
 
     cr_assert_str_eq(state_as("polku_writer", "DELETE FROM polku.stream_position"), DENIED);
-    cr_assert_str_eq(state_as("polku_writer", "DELETE FROM polku.decision"), DENIED);
+    cr_assert_str_eq(state_as("polku_writer", "DELETE FROM polku.forgotten"), DENIED);
     cr_assert_str_eq(state_as("polku_writer", "CREATE TABLE polku.x (a int)"), DENIED);
     cr_assert_str_eq(state_as("polku_writer", "DROP TABLE polku.journey"), DENIED);
     cr_assert_str_eq(state_as("polku_writer", "INSERT INTO polku.schema_migration VALUES (9, 'x', 'x')"), DENIED);
