@@ -256,9 +256,11 @@ def requeues(group):
     for point in each_hit(group, REQUEUE):
         before = int(fetch(group, 'there are records in quarantine', waiting))
         command(group, point, *arguments)
+        group.stream.count()
         if point == 'requeue_sent' and group.db.number(waiting) < before:
             group.run.expect('records that are marked before they are', 0, before - group.db.number(waiting))
     command(group, None, *arguments)
+    group.stream.count()
 
 
 def rebuild(group, point):

@@ -10,7 +10,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'integration'))
 
-from harness import generate  # noqa: E402
+from harness import generate, run_program  # noqa: E402
 
 BLOCKED = {value.strip().lower() for value in generate.BLOCKED} | \
     {value.strip().lower() for values in generate.BLOCKED_IN.values() for value in values} | {'', '++', '(0)'}
@@ -79,6 +79,14 @@ class HostileStream:
         """Everything that was published until now."""
         seed = str(self.run.random.randrange(1, 1 << 31))
         self.topic.publish('--shuffle', seed, '--partition-by', 'random', '--seed', seed, self.path)
+
+    def count(self):
+        """Somebody else has published too: how many records there are, by Kafka's own word."""
+        out = run_program(['kcat', '-Q', '-b', self.run.brokers] + [
+            word for n in range(self.topic.partitions) for word in ('-t', '%s:%d:-1' % (self.topic.name, n))]).stdout.decode()
+        ends = [int(line.split()[-1]) for line in out.splitlines() if ' offset ' in line]
+        assert len(ends) == self.topic.partitions, out
+        self.topic.records = sum(ends)
 
     def drain(self, db):
         """The stragglers too are published, and everything is read."""
