@@ -62,19 +62,27 @@ static struct rebuild_span *find_span(struct rebuild_kafka *k, const struct rebu
     return NULL;
 }
 
-/* A partition that Kafka does not have has nothing to read: all that is stored of it is older. */
-static enum pk_status ask_bounds(struct rebuild_kafka *k, struct rebuild_span *span, struct pk_err *err)
+/* Of partitions that were not known. One that Kafka does not have has nothing to read: all that is stored of it is older. */
+static enum pk_status ask_bounds(struct rebuild_kafka *k, struct rebuild_spans *spans, struct pk_err *err)
 {
-    int64_t first = 0, end = 0;
-    enum pk_status status = replay_bounds(&k->kafka->intake, topic_of(k, span), span->partition, &first, &end, err);
-    if (status == PK_REJECT) {
-        span->first = span->done = span->next;
-        return PK_OK;
+    size_t count = 0;
+    struct replay_span *bounds = pk_alloc((spans->count + 1) * sizeof *bounds);
+    for (size_t i = 0; i < spans->count; i++)
+        if (!find_span(k, &spans->span[i]))
+            bounds[count++] = (struct replay_span){.topic = topic_of(k, &spans->span[i]), .partition = spans->span[i].partition};
+    enum pk_status status = replay_bounds(&k->kafka->intake, bounds, count, err);
+    count = 0;
+    for (size_t i = 0; i < spans->count && status == PK_OK; i++) {
+        struct rebuild_span *span = &spans->span[i];
+        if (find_span(k, span))
+            continue;
+        const struct replay_span *held = &bounds[count++];
+        if (held->to >= 0 && held->to < span->next)
+            status = pk_fail(err, PK_STOP, "%s[%" PRId32 "]: the stored position is %" PRId64 ", and Kafka ends at %" PRId64
+                             ": the topic was made anew, or its end was lost", held->topic, held->partition, span->next, held->to);
+        span->first = span->done = held->to < 0 ? span->next : PK_MIN(held->from, span->next);
     }
-    if (status == PK_OK && end < span->next)
-        return pk_fail(err, PK_STOP, "%s[%" PRId32 "]: the stored position is %" PRId64 ", and Kafka ends at %" PRId64
-                       ": the topic was made anew, or its end was lost", topic_of(k, span), span->partition, span->next, end);
-    span->first = span->done = PK_MIN(first, span->next);
+    free(bounds);
     return status;
 }
 
@@ -83,6 +91,8 @@ static enum pk_status look_again(struct rebuild_kafka *k, struct pk_err *err)
 {
     struct rebuild_spans now = {0};
     enum pk_status status = store_rebuild_positions(k->refill->old, &k->arena, &now, err);
+    if (status == PK_OK)
+        status = ask_bounds(k, &now, err);
     for (size_t i = 0; i < now.count && status == PK_OK; i++) {
         const struct rebuild_span *known = find_span(k, &now.span[i]);
         if (known && now.span[i].next < known->done)
@@ -93,8 +103,6 @@ static enum pk_status look_again(struct rebuild_kafka *k, struct pk_err *err)
             now.span[i].done = known->done;
             now.span[i].newest_at_us = known->newest_at_us;
             now.span[i].newest_received_at_us = known->newest_received_at_us;
-        } else {
-            status = ask_bounds(k, &now.span[i], err);
         }
     }
     if (status != PK_OK)
@@ -475,10 +483,10 @@ static enum pk_status check_older(struct rebuild_kafka *k, struct pk_err *err)
     if (k->gone.first < 0)
         snprintf(where, sizeof where, "%s[%" PRId32 "] is no partition of a stored position", k->gone.topic, k->gone.partition);
     else
-        snprintf(where, sizeof where, "%s[%" PRId32 "] begins in Kafka at offset %" PRId64, k->gone.topic, k->gone.partition,
+        snprintf(where, sizeof where, "of %s[%" PRId32 "] Kafka holds nothing before offset %" PRId64, k->gone.topic, k->gone.partition,
                  k->gone.first);
     if (!k->kafka->keep_older)
-        return pk_fail(err, PK_STOP, "%s, and %" PRId64 " stored events lie before it (in all partitions %" PRId64 "): they would be "
+        return pk_fail(err, PK_STOP, "%s, and %" PRId64 " stored events lie there (in all partitions %" PRId64 "): they would be "
                        "lost; --keep-older takes them from the tables%s", where, k->gone.here, k->gone.events,
                        k->state.rehashed ? ", as they are hashed: nothing under the new key joins them" : "");
     char detail[100];

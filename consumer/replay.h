@@ -17,9 +17,9 @@ struct replay_span {
 
 struct replay;
 
-/* Where a partition begins and ends in Kafka. PK_REJECT: Kafka has no such partition. PK_RETRY: the brokers do not answer. */
-enum pk_status replay_bounds(const struct intake_config *config, const char *topic, int32_t partition, int64_t *ret_first,
-                             int64_t *ret_end, struct pk_err *err);
+/* Where these partitions begin and end in Kafka, in `from` and `to`; -1 in both: Kafka has no such partition. PK_RETRY: the
+ * brokers do not answer. */
+enum pk_status replay_bounds(const struct intake_config *config, struct replay_span *span, size_t count, struct pk_err *err);
 
 /* Begins to fetch. `span` is borrowed until the end. */
 enum pk_status replay_open(const struct intake_config *config, const struct replay_span *span, size_t count,

@@ -3,7 +3,7 @@
 customers into the same database. Both topics end up equal to the oracle, the rate is kept, and how fresh live events are in the meantime is
 printed beside how fresh they were before.
 
-    backfill.py [EVENTS [SECONDS]]     default: 2400 old events, 8 s of live events without and about as long with the backfill
+    backfill.py [EVENTS [SECONDS [RATE]]]     default: 2400 old events at 240/s, 8 s of live events without and about as long with the backfill
 """
 
 import bisect
@@ -21,7 +21,7 @@ RULES = os.path.join(ROOT, 'deploy', 'polku.yaml')
 EVENTS = int(sys.argv[1]) if len(sys.argv) > 1 else 2400
 SECONDS = float(sys.argv[2]) if len(sys.argv) > 2 else 8
 EACH = 0.025  # between two live events
-RATE = 240
+RATE = int(sys.argv[3]) if len(sys.argv) > 3 else 240
 
 
 class Live(threading.Thread):

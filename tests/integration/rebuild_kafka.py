@@ -222,7 +222,7 @@ def retention(run, seed):
         trim(run, topic, partition, offset)
     before, others = sums(db), events_of(db)
     code, done = rebuild(db, SMALL, *from_kafka(run))
-    run.expect_that('older events are a reason to refuse, with where and how many', code == 1 and done.said('stored events lie before it'),
+    run.expect_that('older events are a reason to refuse, with where and how many', code == 1 and done.said('stored events lie there'),
                     done.lines[-1].get('reason'))
     code, done = rebuild(db, SMALL, *from_kafka(run, '--keep-older', '--batch-records', '17'))
     run.expect('--keep-older, same key: all is as before, events whole', (0, before, others), (code, sums(db), events_of(db)))
