@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <time.h>
 
 enum { MAX_SCHEMA_FILE = 1 << 20, MAX_ASKED = 100000, GRACES = 6, GRACE_SHARE = 10 };
@@ -155,8 +156,10 @@ static enum pk_status fill(struct schema_set *set, const char *folder, const cha
         return status;
     char usual[4096];
     snprintf(usual, sizeof usual, "%s/ids.yaml", folder);
-    FILE *there PK_AUTO(file_done) = ids_path ? NULL : fopen(usual, "rb");
-    return ids_path ? read_ids(set, ids_path, err) : there ? read_ids(set, usual, err) : PK_OK;
+    /* Only a file that is not there may be left out: without the ids in it good records would be set aside. */
+    if (!ids_path && access(usual, F_OK) != 0 && errno == ENOENT)
+        return PK_OK;
+    return read_ids(set, ids_path ? ids_path : usual, err);
 }
 
 enum pk_status schema_set_open(const char *folder, const char *ids_path, struct schema_set **ret_set,

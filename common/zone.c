@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "zone.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -325,7 +326,11 @@ enum pk_status zone_open(struct pk_str name, struct pk_arena *arena, const struc
     struct pk_arena scratch = {0};
     struct pk_bytes file;
     enum pk_status status = PK_OK;
-    if (!plain_name(name) || !read_file(path, &scratch, &file))
+    errno = 0;
+    bool there = plain_name(name) && read_file(path, &scratch, &file);
+    if (!there && errno && errno != ENOENT && errno != ENOTDIR)
+        status = pk_fail(err, PK_REJECT, "%s cannot be read: %s", path, strerror(errno));
+    else if (!there)
         status = pk_fail(err, PK_REJECT,
                          "zone '%.*s' is not in the time zone database; write a name like Europe/Helsinki, "
                          "or an offset like +03:00", PK_STR_ARG(name));
