@@ -1181,6 +1181,24 @@ class Generated(unittest.TestCase):
                 self.assertEqual(self.lines(events, decisions), expected, 'seed %d' % seed)
             self.assertEqual(self.lines(events + events[:40], decisions), expected, 'seed %d' % seed)
 
+    def test_the_first_forgetting_of_a_record_decides(self):
+        events = [event('e1', 0, 'contact.inbound', 'a'), event('e2', 60, 'contact.inbound', 'b')]
+        a, b = (oracle.Deriver(DEFAULT, KEY).derive([e]).events[0] for e in events)
+
+        def left(*nodes):
+            found = oracle.Deriver(DEFAULT, KEY, forgettings=oracle.Forgettings(nodes)).derive(events)
+            return [(e.field['event_id'], e.customer is not None, len(e.identifiers)) for e in found.events], found.forgotten
+        name, until = oracle.format_uuid(a.persons[0].hash), a.time
+        delete = {'until': until, 'mode': 'delete', 'names': [name], 'events': []}
+        anonymise = dict(delete, mode='anonymise')
+        self.assertEqual(left(delete), ([('e2', True, 1)], 1))
+        self.assertEqual(left(anonymise, delete), ([('e1', False, 0), ('e2', True, 1)], 0))
+        self.assertEqual(left(delete, anonymise), ([('e2', True, 1)], 1))
+        self.assertEqual(left(dict(delete, until=until - 1)), ([('e1', True, 1), ('e2', True, 1)], 0))
+        single = {'name': oracle.format_uuid(b.persons[0].hash), 'event': oracle.format_uuid(b.hash), 'at': b.time}
+        self.assertEqual(left(dict(delete, names=[], events=[single])), ([('e1', True, 1)], 1))
+        self.assertEqual(left(dict(delete, names=[], events=[dict(single, name=name)])), ([('e1', True, 1), ('e2', True, 1)], 0))
+
     def test_aggregates_add_up(self):
         for seed in range(10):
             derived = self.derived(generate.Generator(seed).generate())
