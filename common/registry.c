@@ -48,7 +48,8 @@ static struct pk_str body_of(const struct answer *answer)
 
 /* ---- opening ---- */
 
-static enum pk_status check_url(const char *text, struct pk_err *err)
+/* `shown` is what a sentence may repeat of it. */
+static enum pk_status check_url(const char *text, const char *shown, struct pk_err *err)
 {
     CURLU *url = curl_url();
     char *scheme = NULL, *user = NULL, *password = NULL, *query = NULL, *fragment = NULL;
@@ -64,16 +65,18 @@ static enum pk_status check_url(const char *text, struct pk_err *err)
     if (user || password)
         status = pk_fail(err, PK_REJECT, "registry URL: no user or password belongs into it; give them apart, the password in a file");
     else if (!parsed || (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0))
-        status = pk_fail(err, PK_REJECT, "registry URL '%.200s': expected http://HOST:PORT or https://HOST:PORT", text);
+        status = pk_fail(err, PK_REJECT, "registry URL '%.200s': expected http://HOST:PORT or https://HOST:PORT", shown);
     else if (query || fragment)
-        status = pk_fail(err, PK_REJECT, "registry URL '%.200s': nothing may stand behind the path", text);
+        status = pk_fail(err, PK_REJECT, "registry URL '%.200s': nothing may stand behind the path", shown);
     curl_free(scheme), curl_free(user), curl_free(password), curl_free(query), curl_free(fragment);
     curl_url_cleanup(url);
     return status;
 }
 
+/* What is no URL, for a sign in its password maybe, shows no password apart: with an @ anywhere nothing is repeated. */
 static enum pk_status read_urls(struct registry *registry, struct pk_err *err)
 {
+    bool secret = strchr(registry->config.urls, '@');
     for (const char *at = registry->config.urls; *at;) {
         at += strspn(at, ", ");
         size_t len = strcspn(at, ", "), kept = len;
@@ -81,7 +84,7 @@ static enum pk_status read_urls(struct registry *registry, struct pk_err *err)
             kept--;
         if (len > 0) {
             const char *url = pk_arena_str(&registry->arena, (struct pk_str){at, kept}).ptr;
-            enum pk_status status = check_url(url, err);
+            enum pk_status status = check_url(url, secret ? "...@..." : url, err);
             if (status != PK_OK)
                 return status;
             *pk_vec_push(&registry->url) = url;

@@ -101,10 +101,18 @@ Test(registry, says_what_it_cannot_be_opened_with)
 
 Test(registry, never_repeats_a_password_that_stands_in_a_url)
 {
-    struct registry *registry;
-    struct pk_err err = {0};
-    cr_assert_eq(registry_open(&(struct registry_config){.urls = "http://me:opensesame@a:1"}, &registry, &err), PK_REJECT);
-    cr_assert_not(strstr(err.text, "opensesame"), "%s", err.text);
+    /* Also where what stands in the password makes the rest no URL. */
+    static const char *const urls[] = {
+        "http://me:opensesame@a:1",      "http://me:opensesame/x@a:1",    "https://me:opensesame#x@a:1",
+        "https://b:1,http://me:opensesame,x@a:1", "http://me:opensesame x@a:1", "me:opensesame@a:1",
+        "ftp://me:opensesame@a:1",       "http://me:opensesame@a:99999",  "http://me:opensesame@a:1?x=1",
+    };
+    for (size_t i = 0; i < PK_COUNT(urls); i++) {
+        struct registry *registry;
+        struct pk_err err = {0};
+        cr_assert_eq(registry_open(&(struct registry_config){.urls = urls[i]}, &registry, &err), PK_REJECT, "%s", urls[i]);
+        cr_expect(strstr(err.text, "registry URL") && !strstr(err.text, "opensesame"), "%s: %s", urls[i], err.text);
+    }
 }
 
 /* ---- silence ---- */
