@@ -81,6 +81,15 @@ static enum pk_status decode(struct batch *batch, const struct decoder *decoder,
     return status;
 }
 
+/* Asked before anything is kept: such a record is given again and again. */
+static bool must_wait(const struct decoder *decoder, struct pk_bytes value, struct pk_err *err)
+{
+    struct wire_frame frame;
+    const struct avro_plan *plan;
+    return value.ptr && value.len <= EVENT_MAX_BYTES && wire_parse(value, &frame, NULL) == PK_OK &&
+           schema_set_find(decoder->schemas, &frame, &plan, err) == PK_RETRY;
+}
+
 static bool may_be_source(struct pk_str text)
 {
     return text.ptr && text.len > 0 && text.len <= EVENT_MAX_ID && pk_utf8_valid(text.ptr, text.len) &&
@@ -106,6 +115,8 @@ static sym_t source_of(struct reject_sources *sources, const struct event *event
 enum pk_status batch_add(struct batch *batch, const struct decoder *decoder, const struct batch_record *record,
                          struct pk_err *err)
 {
+    if (must_wait(decoder, record->value, err))
+        return PK_RETRY;
     struct pk_bytes value = keep(&batch->arena, record->value);
     struct event event = {0};
     enum reject_reason reason = REJECT_INVALID;
