@@ -55,6 +55,10 @@ Test(consumer_options, what_cannot_be_meant_is_refused)
     refuses(PARSE("run", "--note=why"), "belongs to the command identity");
     refuses(PARSE("run", "--batch-records=0"), "at least 1");
     refuses(PARSE("run", "--hash-key=00"), "hash-key-file");
+    refuses(PARSE("run", "--quarantine-keep=4000000d"), "at most 36500d"); /* before what PostgreSQL has times for */
+    refuses(PARSE("run", "--statement-timeout=25d"), "at most 24d");         /* it counts in 31 bits of milliseconds */
+    refuses(PARSE("identity", "list", "--lock-timeout=25d"), "at most 24d");
+    refuses(PARSE("run", "--idle-timeout=25d"), "at most 24d");
     refuses(PARSE("migrate", "--linger=1s"), "belongs to the command run");
 }
 
