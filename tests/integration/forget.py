@@ -65,7 +65,7 @@ class Story:
 
     def tell(self):
         day = self.start + 20 * DAY
-        events = self.some(500, [(AINO,), (AINO, AINO_MAIL), (AINO_MAIL,), (AINO_MAIL, AINO_APP), (AINO_PHONE, AINO_MAIL), (AINO_APP,),
+        events = self.some(840, [(AINO,), (AINO, AINO_MAIL), (AINO_MAIL,), (AINO_MAIL, AINO_APP), (AINO_PHONE, AINO_MAIL), (AINO_APP,),
                                  (AINO_WEB,), (AINO_MAIL, AINO_WEB), (AINO_PHONE,), (AINO, HOME), (HOME,)], 'PLANTED-CASE')
         events += self.some(60, [(EERO,), (EERO, EERO_PHONE), (EERO_PHONE,), (EERO, HOME), (HOME,), (EERO, TABLET), (TABLET,)], 'eero')
         events += self.some(60, [(LIISA,), (LIISA, LIISA_MAIL), (LIISA_MAIL,), (LIISA_MAIL, KIOSK), (KIOSK,)], 'liisa')
@@ -305,4 +305,6 @@ with Run('forget') as run:
     run.expect_verified(db, RULES)
     for consumer in consumers:
         consumer.stop()
+    dropped = sum(consumer.totals().get('forgotten', 0) for consumer in consumers)
+    run.expect_that('consumers counted what they dropped', dropped > 0, '%d records' % dropped)
     run.expect('deadlocks', 0, db.deadlocks())
