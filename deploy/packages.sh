@@ -16,7 +16,7 @@ packages_of() {
             libsodium-dev libyaml-dev libcurl4-openssl-dev libcriterion-dev tzdata python3 python3-yaml
         ;;
     run) echo postgresql-15 postgresql-client-15 kcat tzdata ;;
-    test) echo git ca-certificates openssl openjdk-17-jre-headless maven python3-venv ;;
+    test) echo git ca-certificates openssl openjdk-17-jre-headless maven python3-venv faketime ;;
     fuzz) echo clang libclang-rt-14-dev ;;
     chroot) echo debootstrap git ;;
     *)
