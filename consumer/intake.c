@@ -52,6 +52,7 @@ struct intake {
     struct notes notes;
     struct pk_arena arena;
     char fatal[400]; /* empty = none */
+    bool fenced;     /* and that is why */
 };
 
 static int64_t now_us(void)
@@ -113,6 +114,7 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
         char text[300];
         err = rd_kafka_fatal_error(rk, text, sizeof text);
         snprintf(intake->fatal, sizeof intake->fatal, "%s: %s", rd_kafka_err2name(err), text);
+        intake->fenced = err == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
         return;
     }
     bool wrong = err == RD_KAFKA_RESP_ERR__AUTHENTICATION || err == RD_KAFKA_RESP_ERR__SSL;
@@ -446,6 +448,11 @@ static enum pk_status before_poll(struct intake *intake, struct pk_err *err)
     if (intake->leftovers && !intake->pending && !intake->paused)
         return give_up_leftovers(intake, err);
     return PK_OK;
+}
+
+bool intake_is_fenced(const struct intake *intake)
+{
+    return intake->fenced;
 }
 
 enum pk_status intake_poll(struct intake *intake, int64_t timeout_us, struct intake_record *ret, struct pk_err *err)

@@ -75,6 +75,8 @@ struct intake_record {
  * partitions. PK_STOP: the client is of no use any more, the text says why. A callback's status
  * otherwise. `timeout_us` 0 does not wait. */
 enum pk_status intake_poll(struct intake *intake, int64_t timeout_us, struct intake_record *ret, struct pk_err *err);
+/* After PK_STOP of intake_poll: Kafka gave our place as a static member away. A new intake may get it back. */
+bool intake_is_fenced(const struct intake *intake);
 void intake_record_done(struct intake_record *record);
 /* The header number `i`; false if there are no more. A value may be null. */
 bool intake_record_header(const struct intake_record *record, size_t i, struct pk_str *ret_name,

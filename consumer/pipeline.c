@@ -49,6 +49,8 @@ struct pipeline {
     struct reject_sources reject_sources;
     int64_t sized_at_us, expired_at_us, full_shown_at_us; /* quarantine: clock when last looked at, cleared out, told to be full */
     uint64_t counted_shown;
+    int64_t fenced_at_us;       /* clock when Kafka last gave our place as a static member away */
+    int fenced;                 /* times, one soon after the other */
 };
 
 static int64_t clock_us(void)
@@ -551,11 +553,58 @@ static enum pk_status pass_gaps(struct pipeline *p, struct pk_err *err)
     return status;
 }
 
+/* ---- when something fails ---- */
+
+static void nap(int64_t us)
+{
+    struct timespec pause = {us / PK_SECOND_US, us % PK_SECOND_US * 1000};
+    nanosleep(&pause, NULL); /* a signal ends it early */
+}
+
+static enum pk_status open_patiently(struct pipeline *p, struct pk_err *err)
+{
+    enum { TRIES = 10 };
+    struct intake_handler handler = {p, assigned, revoked, note};
+    for (int tries = 1;; tries++) {
+        enum pk_status status = intake_open(&p->config->intake, &handler, &p->intake, err);
+        if (status != PK_RETRY || tries == TRIES || *p->stop)
+            return status;
+        log_write(LOG_WARN, "Kafka's client cannot begin", "why=\"%s\" next_try_ms=%" PRId64, err->text,
+                  p->config->retry_min_us / 1000);
+        nap(p->config->retry_min_us);
+    }
+}
+
+/* A coordinator that came into its office with an older list of members fences us; a new client gets the place back. If it is another
+ * process that was given our instance-id, both do so in turn, and each gives up in the end. */
+static enum pk_status join_anew(struct pipeline *p, struct pk_err *err)
+{
+    enum { MOST = 4, SOON_SECONDS = 300, CLOSE_SECONDS = 3 };
+    int64_t now = clock_us();
+    p->fenced = p->fenced && now - p->fenced_at_us < SOON_SECONDS * PK_SECOND_US ? p->fenced + 1 : 1;
+    p->fenced_at_us = now;
+    if (p->fenced > MOST)
+        return pk_fail(err, PK_STOP, "another process is in group %s with the instance-id %s: give each its own",
+                       p->config->intake.group, p->config->intake.instance_id);
+    int64_t pause_us = p->config->retry_min_us << p->fenced;
+    log_write(LOG_WARN, "Kafka gave our place in the group away, joining anew", "instance_id=%s next_try_ms=%" PRId64,
+              p->config->intake.instance_id, pause_us / 1000);
+    revoked(p, NULL, p->positions, true);
+    p->schema.paused = false;
+    p->positions = 0;
+    intake_close(p->intake, CLOSE_SECONDS * PK_SECOND_US);
+    p->intake = NULL;
+    nap(pause_us);
+    return open_patiently(p, err);
+}
+
 /* Drops everything that is not committed, and claims again after a pause. A fence usually means that a
  * rebalance is about to reach us, so that pause is longer: claiming at once would take the partitions
  * from their new owner. */
 static enum pk_status recover(struct pipeline *p, const char *what, enum pk_status status, struct pk_err *err)
 {
+    if (status == PK_STOP && intake_is_fenced(p->intake))
+        return join_anew(p, err);
     if (status == PK_STOP || status == PK_REJECT)
         return status;
     int64_t pause_us = status == PK_FENCED ? 6 * PK_SECOND_US : p->config->retry_min_us;
@@ -617,12 +666,6 @@ static enum pk_status connect_once(struct pipeline *p, struct pk_err *err)
     return status == PK_OK ? check_rules(p, err) : status;
 }
 
-static void nap(int64_t us)
-{
-    struct timespec pause = {us / PK_SECOND_US, us % PK_SECOND_US * 1000};
-    nanosleep(&pause, NULL); /* a signal ends it early */
-}
-
 static enum pk_status connect_patiently(struct pipeline *p, struct pk_err *err)
 {
     int64_t pause_us = p->config->retry_min_us;
@@ -633,20 +676,6 @@ static enum pk_status connect_patiently(struct pipeline *p, struct pk_err *err)
         log_write(LOG_WARN, "PostgreSQL is away", "why=\"%s\" next_try_ms=%" PRId64, err->text, pause_us / 1000);
         nap(pause_us);
         pause_us = PK_MIN(pause_us * 2, p->config->retry_max_us);
-    }
-}
-
-static enum pk_status open_patiently(struct pipeline *p, struct pk_err *err)
-{
-    enum { TRIES = 10 };
-    struct intake_handler handler = {p, assigned, revoked, note};
-    for (int tries = 1;; tries++) {
-        enum pk_status status = intake_open(&p->config->intake, &handler, &p->intake, err);
-        if (status != PK_RETRY || tries == TRIES || *p->stop)
-            return status;
-        log_write(LOG_WARN, "Kafka's client cannot begin", "why=\"%s\" next_try_ms=%" PRId64, err->text,
-                  p->config->retry_min_us / 1000);
-        nap(p->config->retry_min_us);
     }
 }
 
