@@ -31,6 +31,12 @@ struct answer {
     bool too_large;
 };
 
+static void file_done(FILE **file)
+{
+    if (*file)
+        fclose(*file);
+}
+
 static bool given(const char *text)
 {
     return text && *text;
@@ -101,6 +107,22 @@ static enum pk_status check_file(const char *what, const char *path, struct pk_e
     return PK_OK;
 }
 
+/* OpenSSL would ask the terminal for the passphrase. */
+static enum pk_status check_key(const char *path, struct pk_err *err)
+{
+    enum pk_status status = check_file("the key for the registry", path, err);
+    FILE *in PK_AUTO(file_done) = status == PK_OK && given(path) ? fopen(path, "rb") : NULL;
+    if (!in)
+        return status;
+    char line[256];
+    bool locked = false;
+    while (!locked && fgets(line, sizeof line, in))
+        locked = strstr(line, "BEGIN ENCRYPTED") || (strstr(line, "Proc-Type") && strstr(line, "ENCRYPTED"));
+    explicit_bzero(line, sizeof line);
+    return locked ? pk_fail(err, PK_REJECT, "the key for the registry %s has a passphrase; use one without that only this user may read",
+                            path) : PK_OK;
+}
+
 static enum pk_status make_folder(const char *path, struct pk_err *err)
 {
     if (mkdir(path, 0777) != 0 && errno != EEXIST)
@@ -166,6 +188,7 @@ static void set_up_curl(struct registry *registry)
         curl_easy_setopt(curl, CURLOPT_SSLCERT, config->certificate);
     if (given(config->key))
         curl_easy_setopt(curl, CURLOPT_SSLKEY, config->key);
+    curl_easy_setopt(curl, CURLOPT_KEYPASSWD, ""); /* also if the file is another one by now: nobody is asked */
     if (given(config->user)) {
         curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
         curl_easy_setopt(curl, CURLOPT_USERNAME, config->user);
@@ -182,7 +205,7 @@ static enum pk_status check_together(const struct registry_config *config, struc
     enum pk_status status = check_file("the registry's CA file", config->ca, err);
     if (status == PK_OK)
         status = check_file("the certificate for the registry", config->certificate, err);
-    return status == PK_OK ? check_file("the key for the registry", config->key, err) : status;
+    return status == PK_OK ? check_key(config->key, err) : status;
 }
 
 enum pk_status registry_open(const struct registry_config *config, struct registry **ret_registry, struct pk_err *err)
@@ -301,12 +324,6 @@ static enum pk_status refused(const struct answer *answer, const char *what, boo
 }
 
 /* ---- schemas by id ---- */
-
-static void file_done(FILE **file)
-{
-    if (*file)
-        fclose(*file);
-}
 
 static void cache_path(const struct registry *registry, uint32_t id, struct pk_buf *path)
 {

@@ -115,6 +115,30 @@ Test(registry, never_repeats_a_password_that_stands_in_a_url)
     }
 }
 
+/* OpenSSL would ask the terminal for it, in the middle of the stream, without end. */
+Test(registry, a_key_with_a_passphrase_is_refused)
+{
+    static const char *const key[] = {
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIFHDBO\n-----END ENCRYPTED PRIVATE KEY-----\n",
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nMIIF\n-----END RSA PRIVATE KEY-----\n",
+        "-----BEGIN PRIVATE KEY-----\nMIIFHDBO\n-----END PRIVATE KEY-----\n",
+    };
+    for (size_t i = 0; i < PK_COUNT(key); i++) {
+        char path[] = "/tmp/polku-key-XXXXXX";
+        struct registry *registry = NULL;
+        struct pk_err err = {0};
+        int file = mkstemp(path);
+        cr_assert_eq(write(file, key[i], strlen(key[i])), (ssize_t)strlen(key[i]));
+        close(file);
+        enum pk_status status =
+            registry_open(&(struct registry_config){.urls = "https://a:1", .certificate = path, .key = path}, &registry, &err);
+        unlink(path);
+        cr_expect_eq(status, i < 2 ? PK_REJECT : PK_OK, "%zu: %s", i, err.text);
+        cr_expect(i == 2 || (strstr(err.text, path) && strstr(err.text, "passphrase")), "%s", err.text);
+        registry_close(registry);
+    }
+}
+
 /* ---- silence ---- */
 
 /* Nobody listens on port 9 of this machine. */
