@@ -63,7 +63,8 @@ static enum pk_status check_together(const char *command, const struct consumer_
         return pk_fail(err, PK_REJECT, "--topic names no topic");
     if (options->group[0] == '\0')
         return pk_fail(err, PK_REJECT, "--group is empty");
-    if (!options->from_kafka && (options->keep_older || options->drop_decisions || options->former_hash_key || options->former_rules))
+    if (strcmp(command, "rebuild") == 0 && !options->from_kafka &&
+        (options->keep_older || options->drop_decisions || options->former_hash_key || options->former_rules))
         return pk_fail(err, PK_REJECT, "%s belongs to --from-kafka", options->keep_older ? "--keep-older"
                        : options->drop_decisions ? "--drop-decisions" : options->former_hash_key ? "--former-hash-key-file" : "--former-rules");
     if (options->rest.rest.len > 0 && !takes_arguments(command))

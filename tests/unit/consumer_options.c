@@ -62,6 +62,21 @@ Test(consumer_options, what_cannot_be_meant_is_refused)
     refuses(PARSE("migrate", "--linger=1s"), "belongs to the command run");
 }
 
+/* One file of options serves all commands. */
+Test(consumer_options, what_another_command_needs_does_no_harm_in_the_file)
+{
+    char path[] = "/tmp/polku-options-XXXXXX";
+    static const char text[] = "keep-older = true\nformer-rules = /etc/polku/before.yaml\nformer-hash-key-file = /nowhere\n"
+                               "drop-decisions = true\n";
+    int file = mkstemp(path);
+    cr_assert_eq(write(file, text, sizeof text - 1), (ssize_t)sizeof text - 1);
+    close(file);
+    cr_expect_eq(PARSE("run", "--config", path), PK_OK, "%s", err.text);
+    cr_expect_eq(PARSE("status", "--config", path), PK_OK, "%s", err.text);
+    refuses(PARSE("rebuild", "--keep-older"), "belongs to --from-kafka");
+    unlink(path);
+}
+
 Test(consumer_options, identity_takes_words)
 {
     cr_assert_eq(PARSE("identity", "unlink", "email:a", "--note", "why", "phone:b"), PK_OK, "%s", err.text);
