@@ -159,7 +159,7 @@ class Chaos:
             if self.session is None:
                 self.session = Session(self.db.conninfo)
             return int(self.session.rows(sql)[0][0])
-        except (Failure, OSError, IndexError, ValueError):
+        except (Failure, OSError, IndexError, TypeError, ValueError):
             try:
                 self.session.process.kill()
             except (AttributeError, OSError):
