@@ -62,6 +62,13 @@ Test(consumer_options, what_cannot_be_meant_is_refused)
     refuses(PARSE("migrate", "--linger=1s"), "belongs to the command run");
 }
 
+Test(consumer_options, check_config_reads_the_secrets_of_kafka_as_run_would)
+{
+    refuses(PARSE("run", "--kafka.sasl.password-file=/nowhere/at/all"), "/nowhere/at/all");
+    refuses(PARSE("check-config", "--kafka.sasl.password-file=/nowhere/at/all"), "/nowhere/at/all");
+    cr_expect_eq(PARSE("verify", "--kafka.sasl.password-file=/nowhere/at/all"), PK_OK, "%s", err.text);
+}
+
 /* One file of options serves all commands. */
 Test(consumer_options, what_another_command_needs_does_no_harm_in_the_file)
 {
