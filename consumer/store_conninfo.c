@@ -48,7 +48,8 @@ enum pk_status store_conninfo(const char *given, const char *password, struct pk
         if (password)
             add(&text, "password", password);
         *ret_conninfo = pk_arena_str(arena, (struct pk_str){text.ptr ? text.ptr : "", text.len}).ptr;
-        explicit_bzero(text.ptr, text.cap);
+        if (text.ptr)
+            explicit_bzero(text.ptr, text.cap);
     }
     PQconninfoFree(option);
     PQfreemem(why);
