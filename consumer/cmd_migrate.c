@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd_migrate.h"
 #include "crash_point.h"
+#include "store_conninfo.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -132,9 +133,8 @@ static enum pk_status fail_of(struct migrate *m, const PGresult *result, const c
 {
     const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
     if (!state || PQstatus(m->conn) == CONNECTION_BAD) {
-        char text[256];
-        snprintf(text, sizeof text, "%s", PQerrorMessage(m->conn));
-        trim(text);
+        char text[400];
+        store_connection_says(m->conn, text, sizeof text);
         return pk_fail(err, PK_RETRY, "%s: the connection to PostgreSQL broke: %s", what, text);
     }
     bool busy = !strcmp(state, "55P03") || !strcmp(state, "40P01") || !strcmp(state, "40001") || !strncmp(state, "53", 2);
@@ -162,9 +162,8 @@ static enum pk_status connect_server(struct migrate *m, const char *conninfo, st
     const char *const value[] = {"10", "polku-consumer migrate", "UTF8", conninfo, NULL};
     m->conn = PQconnectdbParams(keyword, value, 1);
     if (PQstatus(m->conn) != CONNECTION_OK) {
-        char text[256];
-        snprintf(text, sizeof text, "%s", PQerrorMessage(m->conn));
-        trim(text);
+        char text[400];
+        store_connection_says(m->conn, text, sizeof text);
         return pk_fail(err, PK_RETRY, "cannot connect to PostgreSQL: %s", text);
     }
     if (PQserverVersion(m->conn) < 150000)

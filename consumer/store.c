@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "store_conninfo.h"
 #include "store_inner.h"
 
 #include <errno.h>
@@ -346,17 +347,18 @@ static const char *store_advice(const char *state)
     return "; this is a defect, or somebody changed the tables";
 }
 
-/* libpq's text of what is wrong with the connection, on one line. */
+/* libpq would write notices (of a server that is stopped) to standard error, between the lines of the log. What matters comes as an
+ * error too. */
+static void leave_notice(void *context, const char *text)
+{
+    (void)context;
+    (void)text;
+}
+
 static const char *broken_text(struct store *store)
 {
-    snprintf(store->broken_text, sizeof store->broken_text, "%s", PQerrorMessage(store->conn));
-    size_t len = strlen(store->broken_text);
-    while (len > 0 && store->broken_text[len - 1] == '\n')
-        store->broken_text[--len] = '\0';
-    for (char *c = store->broken_text; *c; c++)
-        if (*c == '\n' || *c == '\t')
-            *c = ' ';
-    return len ? store->broken_text : "no answer";
+    store_connection_says(store->conn, store->broken_text, sizeof store->broken_text);
+    return store->broken_text;
 }
 
 static enum pk_status fail_of(struct store *store, enum statement statement, const PGresult *result, struct pk_err *err)
@@ -619,6 +621,7 @@ static enum pk_status connect_server(struct store *store, struct pk_err *err)
         drop_connection(store);
         return status;
     }
+    PQsetNoticeProcessor(store->conn, leave_notice, NULL);
     if (PQserverVersion(store->conn) < 150000) {
         enum pk_status status = pk_fail(err, PK_STOP, "PostgreSQL 15 or newer is needed, the server is %d",
                                         PQserverVersion(store->conn) / 10000);

@@ -2,6 +2,7 @@
 #include "store_conninfo.h"
 
 #include <libpq-fe.h>
+#include <stdio.h>
 
 /* libpq quotes what it does not understand, and that may be a part of a password. */
 static enum pk_status not_understood(const char *given, const char *why, struct pk_err *err)
@@ -54,4 +55,21 @@ enum pk_status store_conninfo(const char *given, const char *password, struct pk
     PQconninfoFree(option);
     PQfreemem(why);
     return status;
+}
+
+void store_connection_says(const struct pg_conn *conn, char *text, size_t size)
+{
+    const char *said = PQerrorMessage(conn);
+    size_t len = strlen(said);
+    while (len > 0 && said[len - 1] == '\n')
+        len--;
+    size_t skipped = len < size ? 0 : len - (size - 4);
+    while (skipped && skipped < len && ((unsigned char)said[skipped] & 0xC0) == 0x80) /* within a character */
+        skipped++;
+    snprintf(text, size, "%s%.*s", skipped ? ".. " : "", (int)(len - skipped), len ? said + skipped : "");
+    for (char *c = text; *c; c++)
+        if (*c == '\n' || *c == '\t')
+            *c = ' ';
+    if (len == 0)
+        snprintf(text, size, "no answer");
 }

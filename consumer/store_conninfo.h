@@ -12,4 +12,9 @@
 enum pk_status store_conninfo(const char *given, const char *password, struct pk_arena *arena, const char **ret_conninfo,
                               struct pk_err *err);
 
+/* What libpq last said of a connection, on one line. It names every host and address that was tried; if that is too long, the
+ * last of it is kept: the refusal itself stands there. */
+struct pg_conn;
+void store_connection_says(const struct pg_conn *conn, char *text, size_t size);
+
 #endif

@@ -46,7 +46,7 @@ struct store {
     struct wire_params params;
     int64_t next_cell, end_cell;
     uint8_t month_known[(2200 - 1990) * 12];
-    char broken_text[256];
+    char broken_text[440];
     int64_t leave_at_ms; /* after config.stop was set: nothing is waited for any longer; 0 = not seen yet */
     bool wants_less; /* of the last error */
     int silence_ms; /* no answer for so long: the connection counts as lost; -1 = never */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store_verify.h"
+#include "store_conninfo.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -23,11 +24,8 @@ struct audit {
 
 static enum pk_status broken(struct audit *audit, const char *what, struct pk_err *err)
 {
-    char text[256];
-    snprintf(text, sizeof text, "%s", PQerrorMessage(audit->conn));
-    for (char *c = text; *c; c++)
-        if (*c == '\n' || *c == '\t')
-            *c = ' ';
+    char text[400];
+    store_connection_says(audit->conn, text, sizeof text);
     return pk_fail(err, PK_LOST, "%s: the connection to PostgreSQL broke: %s", what, text);
 }
 

@@ -3,6 +3,7 @@
 #include "store_conninfo.h"
 
 #include <criterion/criterion.h>
+#include <libpq-fe.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -156,4 +157,19 @@ Test(consumer_options, a_conninfo_with_a_password_is_refused_and_not_repeated)
     refuses(PARSE("run", "--database=host=db1 password=a hunter2"), "no connection string");
     cr_expect_not(strstr(err.text, "hunter2"), "%s", err.text);
     refuses(PARSE("run", "--database=host=db1 port"), "port");
+}
+
+Test(consumer_options, what_libpq_says_of_several_hosts_keeps_its_end)
+{
+    PGconn *conn = PQconnectdb("host=/nowhere/one,/nowhere/two,/nowhere/three port=1");
+    char whole[1000], part[100], least[12];
+    store_connection_says(conn, whole, sizeof whole);
+    store_connection_says(conn, part, sizeof part);
+    store_connection_says(conn, least, sizeof least);
+    PQfinish(conn);
+    cr_assert(strstr(whole, "/nowhere/one") && strstr(whole, "/nowhere/three") && !strchr(whole, '\n'), "%s", whole);
+    cr_assert_eq(strlen(part), sizeof part - 1);
+    cr_assert_eq(strncmp(part, ".. ", 3), 0, "%s", part);
+    cr_assert_str_eq(part + 3, whole + strlen(whole) - (sizeof part - 4));
+    cr_assert_eq(strlen(least), sizeof least - 1, "%s", least);
 }
