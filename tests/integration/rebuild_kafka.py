@@ -145,10 +145,15 @@ def live(run):
     publisher = Publisher(topic, rest[6:])
     publisher.start()
     stood = db.position(topic)
-    begun = Rebuild(db, changed, *from_kafka(run, '--batch-records', '50', '--former-rules', RULES))
-    moved = wait_for('the new tables fill while positions move', lambda: begun.process.poll() is not None or
-                     (filling(db) and db.position(topic) > stood))
-    run.expect_that('consumers commit while Kafka is read', moved and begun.process.poll() is None)
+    begun = Rebuild(db, changed, *from_kafka(run, '--batch-records', '10', '--former-rules', RULES))
+    moved = []
+
+    def moving():
+        if filling(db) and db.position(topic) > stood and begun.process.poll() is None:
+            moved.append(db.position(topic) - stood)
+        return moved or begun.process.poll() is not None
+    wait_for('the new tables fill while positions move', moving, pause=0.005)
+    run.expect_that('consumers commit while Kafka is read', moved, moved)
     run.expect_that('rules that hash otherwise, beside running consumers', begun.wait() == 0,
                     begun.said('the tables are swapped') or begun.lines[-1])
     publisher.join()
