@@ -48,7 +48,7 @@ struct pipeline {
     struct quarantine_limit limit;
     struct reject_sources reject_sources;
     int64_t sized_at_us, expired_at_us, full_shown_at_us; /* quarantine: clock when last looked at, cleared out, told to be full */
-    uint64_t counted_shown;
+    uint64_t counted_shown, rejects_sized; /* as counted when it was told last, as there were when quarantine was looked at */
     int64_t fenced_at_us;       /* clock when Kafka last gave our place as a static member away */
     int fenced;                 /* times, one soon after the other */
 };
@@ -502,6 +502,7 @@ static enum pk_status look_at_quarantine(struct pipeline *p, int64_t now, struct
     if (status != PK_OK)
         return status;
     p->sized_at_us = now;
+    p->rejects_sized = p->committer.counters.rejects;
     p->limit.now.bytes = bytes;
     return PK_OK;
 }
@@ -534,7 +535,9 @@ static enum pk_status keep_quarantine(struct pipeline *p, struct pk_err *err)
     if (commit_under_way(&p->committer) || !p->connected)
         return PK_OK;
     quarantine_limit_tick(&p->limit, now);
-    enum pk_status status = p->batch[p->filling].rejects || !p->sized_at_us ? look_at_quarantine(p, now, err) : PK_OK;
+    /* Copies that lose are known once they are committed. */
+    bool asked_for = p->batch[p->filling].rejects || p->committer.counters.rejects != p->rejects_sized || !p->sized_at_us;
+    enum pk_status status = asked_for ? look_at_quarantine(p, now, err) : PK_OK;
     return status == PK_OK ? expire_quarantine(p, now, err) : status;
 }
 
@@ -563,15 +566,15 @@ static void nap(int64_t us)
 
 static enum pk_status open_patiently(struct pipeline *p, struct pk_err *err)
 {
-    enum { TRIES = 10 };
     struct intake_handler handler = {p, assigned, revoked, note};
-    for (int tries = 1;; tries++) {
+    int64_t pause_us = p->config->retry_min_us;
+    for (;;) {
         enum pk_status status = intake_open(&p->config->intake, &handler, &p->intake, err);
-        if (status != PK_RETRY || tries == TRIES || *p->stop)
+        if (status != PK_RETRY || *p->stop)
             return status;
-        log_write(LOG_WARN, "Kafka's client cannot begin", "why=\"%s\" next_try_ms=%" PRId64, err->text,
-                  p->config->retry_min_us / 1000);
-        nap(p->config->retry_min_us);
+        log_write(LOG_WARN, "Kafka's client cannot begin", "why=\"%s\" next_try_ms=%" PRId64, err->text, pause_us / 1000);
+        nap(pause_us);
+        pause_us = PK_MIN(pause_us * 2, p->config->retry_max_us);
     }
 }
 
