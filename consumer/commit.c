@@ -25,12 +25,13 @@ void committer_done(struct committer *committer)
     metrics_done(&committer->metrics);
     pk_map_done(&committer->locked);
     pk_vec_done(&committer->known);
+    pk_vec_done(&committer->lost);
     pk_arena_done(&committer->arena);
 }
 
 /* ---- what goes into a try ---- */
 
-static void quarantine_loser(struct committer *c, const struct fact *fact)
+static void quarantine_loser(struct committer *c, struct fact *fact)
 {
     *pk_vec_push(&c->changes.quarantine) = (struct change_quarantine){
         .topic = fact->topic_name,
@@ -43,7 +44,9 @@ static void quarantine_loser(struct committer *c, const struct fact *fact)
         .key = fact->record_key,
         .value = fact->record_value,
         .headers = fact->record_headers,
+        .partial = !fact->record_value.ptr, /* names were taken out of it: forget_apply */
     };
+    *pk_vec_push(&c->lost) = fact;
 }
 
 struct twin { /* facts under the same place of `seen`; usually one */
@@ -105,6 +108,7 @@ static struct fact **unique_sorted(struct committer *c, size_t *ret_count)
     size_t most = c->to - c->from;
     struct twin *twins = pk_arena_alloc(&c->arena, (most + 1) * sizeof *twins), *end = twins;
     struct pk_map seen = {0};
+    c->lost.len = 0;
     for (size_t i = c->from; i < c->to; i++)
         if (c->batch->item.ptr[i].fact && !c->batch->item.ptr[i].fact->forgotten)
             add_unique(c, &seen, &end, c->batch->item.ptr[i].fact);
@@ -411,11 +415,13 @@ static enum pk_status prepare_try(struct committer *c, enum store_mode mode, boo
     bool first = mode == STORE_SNAPSHOT;
     take_spans(c);
     workset_begin(&c->workset, c->meaning, &c->arena, first ? &c->cache : NULL, !first, fact, count);
+    workset_watch(&c->workset, c->lost.ptr, c->lost.len);
     status = gather(c, mode, err);
     if (first && c->workset.contradicted) { /* a copy with another content: ask for all events before anything else */
         store_rollback(c->store);
         workset_done(&c->workset);
         workset_begin(&c->workset, c->meaning, &c->arena, &c->cache, true, fact, count);
+        workset_watch(&c->workset, c->lost.ptr, c->lost.len);
         status = gather(c, mode, err);
     }
     if (status == PK_OK && c->workset.altered) { /* some facts are forgotten: begin anew with what they are */

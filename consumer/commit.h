@@ -35,6 +35,7 @@ struct committer {
     struct metrics metrics;
     struct pk_map locked;
     PK_VEC(int64_t) known; /* cells to lock in the next try */
+    PK_VEC(struct fact *) lost; /* copies that lost against another one of this try */
     struct batch *batch;
     size_t from, to; /* the items of the batch in this try */
     struct store_position *position;

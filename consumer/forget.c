@@ -80,6 +80,12 @@ static void anonymise(struct fact *fact)
     fact->product = fact->location = fact->attributes = (struct pk_str){0};
 }
 
+static void let_go_of_record(struct fact *fact)
+{
+    fact->record_key = fact->record_value = (struct pk_bytes){0};
+    fact->record_headers = NULL;
+}
+
 enum forget_outcome forget_apply(struct fact *fact, struct forgotten *row, size_t count, struct pk_arena *arena)
 {
     if (count > 1)
@@ -88,9 +94,13 @@ enum forget_outcome forget_apply(struct fact *fact, struct forgotten *row, size_
         if (!forgets(&row[i], fact))
             continue;
         fact->forgotten = !row[i].anonymise;
+        let_go_of_record(fact);
         if (row[i].anonymise)
             anonymise(fact);
         return row[i].anonymise ? FORGET_ANONYMISED : FORGET_DELETED;
     }
-    return strip(fact, row, count, arena) ? FORGET_STRIPPED : FORGET_NOTHING;
+    if (!strip(fact, row, count, arena))
+        return FORGET_NOTHING;
+    let_go_of_record(fact);
+    return FORGET_STRIPPED;
 }

@@ -19,7 +19,8 @@ struct forgotten { /* a row of polku.forgotten about one name of the event */
 enum forget_outcome { FORGET_NOTHING, FORGET_STRIPPED, FORGET_ANONYMISED, FORGET_DELETED };
 
 /* Says what becomes of the fact, and does it: names are taken out of it, new lists live in `arena`; of one that is deleted
- * `forgotten` is set and nothing else. Its names are known (fact_from_event, fact_take_names). `row` is sorted here. */
+ * `forgotten` is set and nothing else. Of any that is not what it was, the record is let go: as a copy that loses it is set
+ * aside by its place alone. Its names are known (fact_from_event, fact_take_names). `row` is sorted here. */
 enum forget_outcome forget_apply(struct fact *fact, struct forgotten *row, size_t count, struct pk_arena *arena);
 
 /* One that was only stripped keeps its first person: it is still told from one that was anonymised, which keeps nobody. */

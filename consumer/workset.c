@@ -242,6 +242,25 @@ void ws_take_facts(struct workset *ws, struct fact **fact, size_t count)
     }
 }
 
+void workset_watch(struct workset *ws, struct fact **fact, size_t count)
+{
+    if (count == 0)
+        return;
+    ws->watched = PK_NEW_ARRAY(ws->arena, struct ws_fact, count);
+    ws->watched_count = count;
+    for (size_t i = 0; i < count; i++) {
+        struct named_key key[KEYS_MAX];
+        struct ws_fact *entry = &ws->watched[i];
+        size_t names;
+        keys_of(ws->meaning, fact[i], key, &names);
+        entry->fact = fact[i];
+        entry->names = (uint8_t)names;
+        entry->key = pk_arena_alloc(ws->arena, (names + 1) * sizeof *entry->key);
+        for (size_t k = 0; k < names; k++)
+            entry->key[k] = key_of_name(ws, &key[k]);
+    }
+}
+
 void workset_decide(struct workset *ws, const struct change_decision *decision, size_t count)
 {
     ws->decision = decision;
@@ -381,27 +400,36 @@ enum pk_status workset_put_keys(struct workset *ws, const struct ws_need *need, 
 
 /* ---- which events are forgotten ---- */
 
+/* Names of these facts that are flagged; those of one fact are neighbours. Counts only as long as there is no room. */
+static void add_flagged(const struct ws_fact *entry, size_t count, struct ws_need *ret)
+{
+    for (size_t i = 0; i < count; i++)
+        for (unsigned k = 0; k < entry[i].names; k++) {
+            if (!(entry[i].key[k]->stored_flags & KEY_FORGOTTEN))
+                continue;
+            if (ret->hash) {
+                ret->hash[ret->count] = entry[i].key[k]->hash;
+                ret->fact[ret->count] = entry[i].fact;
+            }
+            ret->count++;
+        }
+}
+
 /* Once, as soon as the keys of the batch's facts are known. Later ones do not matter. */
 static bool need_forgotten(struct workset *ws, struct ws_need *ret)
 {
-    size_t most = 0, count = 0;
+    struct ws_need most = {0};
     ws->tombstones = false;
-    for (size_t i = 0; i < ws->key_list.len; i++)
-        if (ws->key_list.ptr[i]->stored_flags & KEY_FORGOTTEN)
-            most += ws->key_list.ptr[i]->ours_count;
-    if (most == 0 || ws->forgetting || ws->forgotten_asked)
+    add_flagged(ws->fact, ws->facts, &most);
+    add_flagged(ws->watched, ws->watched_count, &most);
+    if (most.count == 0 || ws->forgetting || ws->forgotten_asked)
         return false;
     ws->forgotten_asked = true;
     *ret = (struct ws_need){.kind = NEED_FORGOTTEN,
-                            .hash = pk_arena_alloc(ws->arena, most * sizeof *ret->hash),
-                            .fact = pk_arena_alloc(ws->arena, most * sizeof *ret->fact)};
-    for (size_t i = 0; i < ws->facts; i++) /* the names of one fact are neighbours */
-        for (unsigned k = 0; k < ws->fact[i].names; k++)
-            if (ws->fact[i].key[k]->stored_flags & KEY_FORGOTTEN) {
-                ret->hash[count] = ws->fact[i].key[k]->hash;
-                ret->fact[count++] = ws->fact[i].fact;
-            }
-    ret->count = count;
+                            .hash = pk_arena_alloc(ws->arena, most.count * sizeof *ret->hash),
+                            .fact = pk_arena_alloc(ws->arena, most.count * sizeof *ret->fact)};
+    add_flagged(ws->fact, ws->facts, ret);
+    add_flagged(ws->watched, ws->watched_count, ret);
     return true;
 }
 

@@ -151,6 +151,8 @@ struct workset {
     bool check_all;      /* ask first for every event whether it is stored */
     struct ws_fact *fact;
     size_t facts;
+    struct ws_fact *watched; /* names only */
+    size_t watched_count;
     const struct change_decision *decision;
     size_t decisions;
     const struct change_forgetting *forgetting;
@@ -187,6 +189,9 @@ struct workset {
 /* `fact` in event order and without duplicates of one identity; borrowed, their results are set. */
 void workset_begin(struct workset *ws, const struct meaning *meaning, struct pk_arena *arena, struct cache *cache,
                    bool check_all, struct fact **fact, size_t count);
+/* Before the first workset_need: copies that lost against one of `fact`. Nothing is derived from them; whether they are
+ * forgotten is asked all the same, for what is forgotten is not set aside. */
+void workset_watch(struct workset *ws, struct fact **fact, size_t count);
 /* Before the first workset_need: decisions to make in this batch (which then has no facts). Borrowed. */
 void workset_decide(struct workset *ws, const struct change_decision *decision, size_t count);
 /* Likewise, in a batch without facts: what becomes of the stored events that carry a name of F up to T, or are in X (`stored`,

@@ -273,6 +273,7 @@ static void save_keys(struct workset *ws, struct changes *changes)
 
 static void quarantine_duplicate(const struct fact *fact, bool with_record, struct changes *changes)
 {
+    with_record = with_record && fact->record_value.ptr; /* names were taken out of it: forget_apply */
     *pk_vec_push(&changes->quarantine) = (struct change_quarantine){
         .topic = fact->topic_name,
         .partition = fact->partition,

@@ -1224,12 +1224,14 @@ void memory_worker_done(struct memory_worker *worker)
     changes_done(&worker->changes);
     metrics_done(&worker->metrics);
     pk_vec_done(&worker->read);
+    pk_vec_done(&worker->lost);
     pk_arena_done(&worker->arena);
     pk_arena_done(&worker->altered_arena);
 }
 
-static void quarantine_loser(struct memory_worker *w, const struct fact *fact)
+static void quarantine_loser(struct memory_worker *w, struct fact *fact)
 {
+    *pk_vec_push(&w->lost) = fact;
     *pk_vec_push(&w->changes.quarantine) = (struct change_quarantine){
         .topic = fact->topic_name,
         .partition = fact->partition,
@@ -1332,11 +1334,12 @@ again:
     pk_arena_reset(&w->arena);
     changes_reset(&w->changes);
     metrics_reset(&w->metrics);
-    w->read.len = 0;
+    w->read.len = w->lost.len = 0;
     size_t count;
     struct fact **fact = unique_sorted(w, &count);
     take_span(w);
     workset_begin(&w->workset, w->meaning, &w->arena, first ? &w->cache : NULL, !first, fact, count);
+    workset_watch(&w->workset, w->lost.ptr, w->lost.len);
     if (w->decisions)
         workset_decide(&w->workset, w->decision, w->decisions);
     if (w->forgetting)
@@ -1346,6 +1349,7 @@ again:
         workset_done(&w->workset);
         w->read.len = 0;
         workset_begin(&w->workset, w->meaning, &w->arena, &w->cache, true, fact, count);
+        workset_watch(&w->workset, w->lost.ptr, w->lost.len);
         status = gather(w, err);
     }
     if (status != PK_OK)
@@ -1374,11 +1378,36 @@ static enum pk_status check_reads(const struct memory_worker *w, struct pk_err *
     return PK_OK;
 }
 
+/* Nothing is set aside with names that are forgotten by now, but for one that nobody had ever heard of until then. */
+static enum pk_status check_set_aside(const struct memory_worker *w, struct fact *const *lost, size_t count, struct pk_err *err)
+{
+    struct pk_arena arena PK_AUTO(pk_arena_done) = {0};
+    for (size_t i = 0; i < count; i++) {
+        struct fact copy = *lost[i];
+        struct forgotten *row = PK_NEW_ARRAY(&arena, struct forgotten, w->store->forgotten.len + 1);
+        size_t rows = 0;
+        for (size_t k = 0; k < w->store->forgotten.len; k++) {
+            const struct memory_forgotten *stored = &w->store->forgotten.ptr[k];
+            const struct ws_key *key = pk_map_get(&w->workset.keys, stored->row.name);
+            bool about = !stored->row.single || pk_hash_eq(stored->event_hash, copy.event_hash);
+            if (key && key->in_database && carries(&copy, stored->row.name) && about)
+                row[rows++] = stored->row;
+        }
+        if (copy.forgotten || forget_apply(&copy, row, rows, &arena) != FORGET_NOTHING)
+            return pk_fail(err, PK_STOP, "a copy that lost is set aside though it is forgotten, or names who is");
+    }
+    return PK_OK;
+}
+
 static enum pk_status commit(struct memory_worker *w, struct pk_err *err)
 {
     enum pk_status status = check_reads(w, err);
     if (status == PK_OK)
         status = memory_apply(w->store, &w->changes, err);
+    if (status == PK_OK)
+        status = check_set_aside(w, w->lost.ptr, w->lost.len, err);
+    if (status == PK_OK)
+        status = check_set_aside(w, w->workset.lost.ptr, w->workset.lost.len, err);
     if (status != PK_OK)
         return status;
     w->fast += w->workset.fast;

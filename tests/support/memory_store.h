@@ -117,6 +117,7 @@ struct memory_worker {
     const struct change_forgetting *forgetting;
     struct pk_arena altered_arena; /* new lists of facts, which outlive a try; kept until the end */
     uint64_t forgotten; /* facts dropped */
+    PK_VEC(struct fact *) lost; /* copies that lost against another one of the batch */
     PK_VEC(int64_t) read; /* cells of the keys through which rows were loaded */
     enum pk_status begun;
 };

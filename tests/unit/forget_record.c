@@ -43,6 +43,8 @@ static struct fact record(void)
         .product = PK_STR("p"),
         .location = PK_STR("l"),
         .attributes = PK_STR("{}"),
+        .record_key = {(const uint8_t *)"k", 1},
+        .record_value = {(const uint8_t *)"v", 1},
     };
 }
 
@@ -112,6 +114,18 @@ Test(forget_record, anonymised_it_names_nobody_and_is_counted_as_it_was)
     cr_assert(!fact.has_promise && !fact.has_handoff && fact.to_unit == 0);
     cr_assert(!fact.product.ptr && !fact.location.ptr && !fact.attributes.ptr);
     cr_assert(fact.topic == 4 && fact.content_hash == 7, "a redelivery is still one");
+}
+
+Test(forget_record, a_record_that_is_not_what_it_was_is_let_go)
+{
+    struct fact fact = record();
+    cr_assert_eq(apply(&fact, of(AINO, 99, 1, false)), FORGET_NOTHING);
+    cr_assert(fact.record_key.ptr && fact.record_value.ptr);
+    cr_assert_eq(apply(&fact, of(EERO, 100, 1, false)), FORGET_STRIPPED);
+    cr_assert(!fact.record_key.ptr && !fact.record_value.ptr, "it names Eero");
+    fact = record();
+    cr_assert_eq(apply(&fact, of(AINO, 100, 1, true)), FORGET_ANONYMISED);
+    cr_assert(!fact.record_key.ptr && !fact.record_value.ptr);
 }
 
 Test(forget_record, the_first_forgetting_decides)
