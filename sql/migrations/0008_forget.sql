@@ -35,7 +35,7 @@ CREATE TABLE polku.forgotten (
     name          uuid NOT NULL,
     event_hash    uuid,
     anonymise     boolean NOT NULL,
-    UNIQUE NULLS NOT DISTINCT (name, event_hash, forgetting_id)
+    UNIQUE NULLS NOT DISTINCT (name, event_hash, forgetting_id, until)
 );
 COMMENT ON TABLE polku.forgotten IS 'Names whose events are forgotten, and single events. Keyed hashes only; without them a replay would bring the person back.';
 COMMENT ON COLUMN polku.forgotten.until IS 'forgetting.until; of a single event its occurred_at.';
