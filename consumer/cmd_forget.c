@@ -29,9 +29,10 @@ struct run {
     const char *text;
     bool anonymise;
 
-    struct forget_plan plan; /* as it was shown, and quarantine was looked through with */
+    struct forget_plan plan; /* quarantine was looked through with it; lives in `arena` */
     PK_VEC(struct change_record) record;
-    int64_t unread; /* records of quarantine that cannot be decoded */
+    int64_t unread;    /* records of quarantine that cannot be read */
+    int64_t newest_us; /* when the newest row of quarantine that was looked at was set aside */
     struct pk_hash receipt;
     int64_t at_us;
     bool changed; /* the customer has other names than when quarantine was looked through */
@@ -120,41 +121,57 @@ static struct pk_hash hash_of(const struct run *run, struct pk_str name_space, s
     return fact_hash(&run->inputs.hasher, (struct pk_str[]){name_space, normal}, 2);
 }
 
-static bool is_name(const struct change_forgetting *f, struct pk_hash hash)
-{
-    for (size_t i = 0; i < f->names && !pk_hash_zero(hash); i++)
-        if (pk_hash_eq(f->name[i].name, hash))
-            return true;
-    return false;
-}
-
 /* Valid or not: it names the customer, or is a copy of one of its events. */
 static bool names_customer(const struct run *run, const struct forget_plan *plan, const struct event *event,
                            struct pk_arena *arena)
 {
     for (size_t i = 0; i < event->identifier_count; i++)
-        if (is_name(&plan->forgetting, hash_of(run, event->identifier[i].name_space, event->identifier[i].value, arena)))
+        if (forget_plan_names(plan, hash_of(run, event->identifier[i].name_space, event->identifier[i].value, arena)))
             return true;
-    if (is_name(&plan->forgetting, hash_of(run, PK_STR("case_id"), event->case_id, arena)))
+    if (forget_plan_names(plan, hash_of(run, PK_STR("case_id"), event->case_id, arena)))
         return true;
     const struct pk_str part[] = {event->source, event->event_id};
     const struct pk_hash hash = fact_hash(&run->inputs.hasher, part, 2);
     return plan->events && bsearch(&hash, plan->event, plan->events, sizeof hash, forget_plan_compare);
 }
 
+/* NAMESPACE:VALUE, as polku-producer writes it. A tombstone has nothing else. */
+static bool key_names_customer(const struct run *run, const struct forget_plan *plan, struct pk_bytes key, struct pk_arena *arena)
+{
+    const char *text = (const char *)key.ptr;
+    for (size_t i = 0; i < key.len; i++)
+        if (text[i] == ':' && forget_plan_names(plan, hash_of(run, (struct pk_str){text, i},
+                                                              (struct pk_str){text + i + 1, key.len - i - 1}, arena)))
+            return true;
+    return false;
+}
+
+static bool is_listed(const struct run *run, const struct quarantine_row *row)
+{
+    for (size_t i = 0; i < run->record.len; i++) {
+        const struct change_record *record = &run->record.ptr[i];
+        if (record->offset == row->at.offset && record->partition == row->at.partition && pk_str_eq(record->reason, row->at.reason) &&
+            pk_str_eq(symbol_text(&run->inputs.symbols, record->topic), row->at.topic))
+            return true;
+    }
+    return false;
+}
+
 static enum pk_status look_at_record(struct run *run, const struct forget_plan *plan, const struct quarantine_row *row,
-                                     struct pk_arena *arena, struct pk_err *err)
+                                     bool again, struct pk_arena *arena, struct pk_err *err)
 {
     struct event event;
     enum reject_reason reason;
-    if (!row->value.ptr)
-        return PK_OK;
-    enum pk_status status = event_decode(run->inputs.schemas, row->value, arena, &event, &reason, err);
-    if (status == PK_REJECT)
-        run->unread++;
-    else if (status != PK_OK)
-        return status;
-    else if (names_customer(run, plan, &event, arena))
+    bool named = key_names_customer(run, plan, row->key, arena), unread = !named && !row->value.ptr && (row->key.ptr || row->headers);
+    if (!named && row->value.ptr) {
+        enum pk_status status = event_decode(run->inputs.schemas, row->value, arena, &event, &reason, err);
+        if (status != PK_OK && status != PK_REJECT)
+            return status;
+        unread = status == PK_REJECT;
+        named = !unread && names_customer(run, plan, &event, arena);
+    }
+    run->unread += unread && !(again && row->quarantined_at_us <= run->newest_us);
+    if (named && !(again && is_listed(run, row)))
         *pk_vec_push(&run->record) = (struct change_record){
             .topic = symbol_of(&run->inputs.symbols, row->at.topic),
             .partition = row->at.partition,
@@ -164,20 +181,30 @@ static enum pk_status look_at_record(struct run *run, const struct forget_plan *
     return PK_OK;
 }
 
-static enum pk_status look_through_quarantine(struct run *run, const struct forget_plan *plan, struct pk_err *err)
+/* `again`: only what may have come since then, the same plan being looked for. */
+static enum pk_status look_through_quarantine(struct run *run, const struct forget_plan *plan, bool again, struct pk_err *err)
 {
-    const struct quarantine_filter any = {.since_us = PK_NO_TIME, .until_us = PK_NO_TIME};
+    enum { LONGEST_COMMIT_S = 120 }; /* what was set aside shows once it is committed */
+    int64_t newest_us = PK_NO_TIME;
+    struct quarantine_filter filter = {.since_us = PK_NO_TIME, .until_us = PK_NO_TIME};
+    if (again && run->newest_us != PK_NO_TIME)
+        filter.since_us = run->newest_us - LONGEST_COMMIT_S * PK_SECOND_US;
     struct pk_arena page PK_AUTO(pk_arena_done) = {0}, last PK_AUTO(pk_arena_done) = {0};
     struct quarantine_place after = {0};
     struct quarantine_rows rows = {.count = PAGE};
     enum pk_status status = PK_OK;
-    run->record.len = 0;
-    run->unread = 0;
+    if (!again) {
+        run->record.len = 0;
+        run->unread = 0;
+        run->newest_us = PK_NO_TIME;
+    }
     for (bool first = true; status == PK_OK && rows.count == PAGE && !consumer_stop; first = false) {
         pk_arena_reset(&page);
-        status = store_quarantine_rows(run->store, &any, first ? NULL : &after, false, true, PAGE, &page, &rows, err);
-        for (size_t i = 0; i < rows.count && status == PK_OK; i++)
-            status = look_at_record(run, plan, &rows.row[i], &page, err);
+        status = store_quarantine_rows(run->store, &filter, first ? NULL : &after, false, true, PAGE, &page, &rows, err);
+        for (size_t i = 0; i < rows.count && status == PK_OK; i++) {
+            status = look_at_record(run, plan, &rows.row[i], again, &page, err);
+            newest_us = PK_MAX(newest_us, rows.row[i].quarantined_at_us);
+        }
         if (status != PK_OK || rows.count == 0)
             break;
         after = rows.row[rows.count - 1].at;
@@ -185,7 +212,8 @@ static enum pk_status look_through_quarantine(struct run *run, const struct forg
         after.topic = pk_arena_str(&last, after.topic);
         after.reason = pk_arena_str(&last, after.reason);
     }
-    return status;
+    run->newest_us = PK_MAX(run->newest_us, newest_us);
+    return status == PK_OK && consumer_stop ? pk_fail(err, PK_RETRY, "it was stopped") : status;
 }
 
 /* ---- forgetting ---- */
@@ -198,6 +226,22 @@ static struct pk_str decided_by(struct run *run)
     char number[32];
     snprintf(number, sizeof number, "uid %ju", (uintmax_t)getuid());
     return pk_arena_str(&run->arena, pk_str(user ? user->pw_name : number));
+}
+
+/* What is needed of it after this try: the next one reuses the arena of the transaction. */
+static void keep_plan(struct run *run, const struct forget_plan *plan)
+{
+    struct forget_plan kept = *plan;
+    struct change_forgotten *name = PK_NEW_ARRAY(&run->arena, struct change_forgotten, plan->forgetting.names + 1);
+    struct pk_hash *event = PK_NEW_ARRAY(&run->arena, struct pk_hash, plan->events + 1);
+    if (plan->forgetting.names)
+        memcpy(name, plan->forgetting.name, plan->forgetting.names * sizeof *name);
+    if (plan->events)
+        memcpy(event, plan->event, plan->events * sizeof *event);
+    kept.subject = run->plan.subject;
+    kept.event = event;
+    kept.forgetting = (struct change_forgetting){.name = name, .names = plan->forgetting.names};
+    run->plan = kept;
 }
 
 /* Within the transaction: nobody else writes. */
@@ -215,10 +259,10 @@ static enum pk_status plan_again(void *context, struct pk_arena *arena, struct c
     run->changed = !forget_plan_same(&plan, &run->plan);
     if (run->changed && !run->insist)
         return pk_fail(err, PK_STALE, "names of this customer came in all the time");
-    status = run->changed ? look_through_quarantine(run, &plan, err) : PK_OK;
+    status = look_through_quarantine(run, &plan, !run->changed, err);
     if (status != PK_OK)
         return status;
-    run->plan = plan;
+    keep_plan(run, &plan);
     *ret = plan.forgetting;
     ret->record = run->record.ptr;
     ret->records = run->record.len;
@@ -232,7 +276,7 @@ static enum pk_status plan_again(void *context, struct pk_arena *arena, struct c
 static enum pk_status forget_once(struct run *run, struct committer *committer, struct pk_err *err)
 {
     run->changed = false;
-    enum pk_status status = look_through_quarantine(run, &run->plan, err);
+    enum pk_status status = look_through_quarantine(run, &run->plan, false, err);
     if (status == PK_OK)
         status = commit_forget(committer, plan_again, run, err);
     if (status == PK_STALE && run->changed) { /* quarantine must be looked through with what it is now */
@@ -250,15 +294,22 @@ static enum pk_status forget_it(struct run *run, struct committer *committer, st
     if (getrandom(&run->receipt, sizeof run->receipt, 0) != sizeof run->receipt)
         return pk_fail(err, PK_STOP, "the system gives no random bytes");
     enum pk_status status = PK_RETRY;
-    for (int try = 0; try < MOST_TRIES && (status == PK_RETRY || status == PK_STALE) && !consumer_stop; try++) {
+    bool too_much = false; /* for one statement, while all writers wait: once is enough */
+    for (int try = 0; try < MOST_TRIES && (status == PK_RETRY || status == PK_STALE) && !consumer_stop && !too_much; try++) {
         if (try > 0 && !run->changed)
             sleep(1);
         run->insist = try >= 2;
         status = forget_once(run, committer, err);
+        too_much = status == PK_RETRY && store_wants_less(run->store);
     }
     struct pk_err why = *err;
     if (status == PK_LOST)
         return pk_fail(err, status, "whether it was forgotten is unknown, ask again: %.400s", why.text);
+    if (status != PK_OK && consumer_stop)
+        return pk_fail(err, status, "nothing was forgotten: it was stopped");
+    if (too_much)
+        return pk_fail(err, status, "nothing was forgotten, it is too much for one statement (%.400s): raise --statement-timeout, "
+                       "consumers wait meanwhile", why.text);
     if (status == PK_RETRY || status == PK_STALE)
         return pk_fail(err, status, "nothing was forgotten, other writers were at work all the time: %.400s", why.text);
     return status;
@@ -280,13 +331,16 @@ static void add_names(struct pk_buf *out, const struct forget_plan *plan)
     add_number(out, plan->cases, "case", "cases");
 }
 
-static void add_subject(struct pk_buf *out, const struct forget_plan *plan)
+static void add_subject(struct pk_buf *out, const struct forget_plan *plan, size_t records)
 {
     const struct forget_subject *subject = &plan->subject;
     explain_add_name(out, &subject->name);
     if (subject->unknown)
         pk_buf_text(out, " is not known: nothing is stored of it. It is remembered, so that events up to now are forgotten "
                          "should they come later.\n");
+    else if (subject->already)
+        pk_buf_printf(out, " is forgotten already, but %zu %s of quarantine still %s it.\n", records,
+                      records == 1 ? "record" : "records", records == 1 ? "names" : "name");
     else if (pk_hash_zero(subject->customer))
         pk_buf_text(out, " is of no customer: it is forgotten alone.\n");
     else
@@ -318,12 +372,12 @@ static void add_what_stays(struct pk_buf *out, const struct run *run, const stru
         pk_buf_text(out, "  the events, without anybody: counted, with publisher, event id, time, place in the organisation, topic, "
                          "rating and amount\n");
     if (run->unread)
-        pk_buf_printf(out, "  %" PRId64 " records of quarantine that no schema at hand can read: nobody knows whom they name "
+        pk_buf_printf(out, "  %" PRId64 " records of quarantine that cannot be read: nobody knows whom they name "
                            "(polku-consumer quarantine)\n", run->unread);
     pk_buf_text(out, "  the records in Kafka's topics, until their retention is over; one that is no valid event is set aside again if it\n"
                      "    is read again\n"
                      "  backups, archived WAL and replicas that lag behind, as long as they are kept\n"
-                     "  dead rows in the files of PostgreSQL, until VACUUM has passed (autovacuum, or VACUUM by hand)\n");
+                     "  dead rows in the files of PostgreSQL and samples in its statistics, until VACUUM and ANALYZE have passed\n");
 }
 
 static void print_receipt(const struct run *run, const struct changes *changes)
@@ -354,15 +408,30 @@ static void print_receipt(const struct run *run, const struct changes *changes)
 static void print_plan(const struct run *run)
 {
     struct pk_buf out PK_AUTO(pk_buf_done) = {0};
-    add_subject(&out, &run->plan);
+    add_subject(&out, &run->plan, run->record.len);
     fputs(out.ptr, stdout);
     fflush(stdout);
+}
+
+/* Records that are no valid events are set aside before anybody asks whom they name, so they may have come since. */
+static enum pk_status check_already(struct run *run, struct pk_err *err)
+{
+    const struct explain_name *name = &run->plan.subject.name;
+    if (!run->plan.subject.already)
+        return PK_OK;
+    enum pk_status status = look_through_quarantine(run, &run->plan, false, err);
+    if (status != PK_OK || run->record.len > 0)
+        return status;
+    return pk_fail(err, PK_REJECT, "this %s is forgotten already, no event has come since, and quarantine does not name it",
+                   name->kind == KEY_PERSON ? "identifier" : name->kind == KEY_DEVICE ? "device" : "case");
 }
 
 static enum pk_status forget_action(struct run *run, struct pk_err *err)
 {
     struct committer committer;
     enum pk_status status = look(run, err);
+    if (status == PK_OK)
+        status = check_already(run, err);
     if (status != PK_OK)
         return status;
     print_plan(run);

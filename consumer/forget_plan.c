@@ -104,12 +104,6 @@ static const char customers_sql[] =
     " FROM polku.interaction i WHERE i.customer_id = u.id AND i.customer_id IS NOT NULL"
     " AND ($ = ANY (i.identifiers) OR i.case_key = $) LIMIT 1) e";
 
-static enum pk_status forgotten_already(const struct explain_name *name, struct pk_err *err)
-{
-    return pk_fail(err, PK_REJECT, "this %s is forgotten already, and no event has come since",
-                   name->kind == KEY_PERSON ? "identifier" : name->kind == KEY_DEVICE ? "device" : "case");
-}
-
 static enum pk_status find_by_events(struct planner *p, struct forget_subject *subject, struct pk_err *err)
 {
     const struct explain_name *name = &subject->name;
@@ -125,13 +119,24 @@ static enum pk_status find_by_events(struct planner *p, struct forget_subject *s
                        "%u customers have events at this %s, so it says nobody: name an identifier of the one who is to "
                        "be forgotten; what that one did at the %s is forgotten too",
                        p->found_count, what, what);
-    if (p->found_count == 0 && (name->flags & KEY_FORGOTTEN))
-        return forgotten_already(name, err);
+    subject->already = p->found_count == 0 && (name->flags & KEY_FORGOTTEN);
     if (p->found_count == 1 && p->found_kind == KEY_SHARED)
         return pk_fail(err, PK_REJECT, "the events at this %s are of an identifier that several customers share", what);
     if (p->found_count == 1)
         subject->customer = p->found[0];
     return PK_OK;
+}
+
+/* Its events are other identifiers', who may be anybody. */
+static enum pk_status check_blocked(struct planner *p, const struct explain_name *name, struct pk_err *err)
+{
+    enum pk_status status = ask(p, customers_sql, name->hash, take_found, err);
+    if (status != PK_OK || p->found_count == 0)
+        return status;
+    return pk_fail(err, PK_REJECT,
+                   "a decision blocks this identifier, so it says nobody, and events of %u customers carry it: name another "
+                   "identifier of the one who is to be forgotten, or take the decision back (identity restore)",
+                   p->found_count);
 }
 
 static enum pk_status find_customer(struct planner *p, struct forget_subject *subject, struct pk_err *err)
@@ -142,14 +147,15 @@ static enum pk_status find_customer(struct planner *p, struct forget_subject *su
         return PK_OK;
     if (name->kind != KEY_PERSON)
         return find_by_events(p, subject, err);
-    if (name->flags & KEY_IS_SHARED && !(name->flags & KEY_BLOCKED))
+    if (name->flags & KEY_BLOCKED)
+        return check_blocked(p, name, err);
+    if (name->flags & KEY_IS_SHARED)
         return pk_fail(err, PK_REJECT,
                        "several customers share this identifier, so it says nobody: name another one of the customer who "
                        "is to be forgotten; `identity explain` shows whom it was met with");
-    if (name->first_at_us == PK_NO_TIME && (name->flags & KEY_FORGOTTEN))
-        return forgotten_already(name, err);
+    subject->already = name->first_at_us == PK_NO_TIME && (name->flags & KEY_FORGOTTEN);
     if (name->first_at_us != PK_NO_TIME)
-        subject->customer = name->customer; /* zero if it is blocked */
+        subject->customer = name->customer;
     return PK_OK;
 }
 
@@ -284,7 +290,7 @@ static enum pk_status check_rebuild(struct planner *p, struct pk_err *err)
 {
     enum pk_status status = ask(p, "SELECT pg_try_advisory_xact_lock_shared(482905713526)", (struct pk_hash){{0}}, take_free, err);
     if (status == PK_OK && !p->free)
-        return pk_fail(err, PK_REJECT, "a rebuild or a migration of this database is at work: let it come to its end");
+        return pk_fail(err, PK_REJECT, "a rebuild, a verify or a migration of this database is at work: let it come to its end");
     return status;
 }
 
@@ -348,6 +354,13 @@ enum pk_status forget_plan_make(const struct explain_source *source, struct fact
     if (status == PK_OK)
         *ret = plan;
     return status;
+}
+
+bool forget_plan_names(const struct forget_plan *plan, struct pk_hash hash)
+{
+    const struct change_forgotten wanted = {.name = hash};
+    const struct change_forgetting *f = &plan->forgetting;
+    return f->names && bsearch(&wanted, f->name, f->names, sizeof wanted, by_name);
 }
 
 bool forget_plan_same(const struct forget_plan *a, const struct forget_plan *b)

@@ -10,6 +10,7 @@
 struct forget_subject { /* what was asked for */
     struct explain_name name;
     bool unknown;            /* nothing is stored of it: it is remembered all the same, should it come again */
+    bool already;            /* it is forgotten, and no event has come since: quarantine alone may name it */
     struct pk_hash customer; /* zero = none: the name alone is forgotten */
 };
 
@@ -22,12 +23,15 @@ struct forget_plan {
     size_t kept;                         /* devices and cases of its events at which others were seen too */
 };
 
-/* `now_us`: the moment of the decision. PK_REJECT with a sentence: nobody can be found, the identifier is of several
- * customers, it is forgotten already, or a rebuild is at work (`exclusive`: and none can begin before the transaction ends). */
+/* `now_us`: the moment of the decision. PK_REJECT with a sentence: nobody can be found, the identifier says nobody (it is of
+ * several customers, or blocked by a decision while customers have events with it), or a rebuild is at work (`exclusive`: and
+ * none can begin before the transaction ends). */
 enum pk_status forget_plan_make(const struct explain_source *source, struct fact_maker *maker, const char *text,
                                 bool anonymise, int64_t now_us, bool exclusive, struct pk_arena *arena,
                                 struct forget_plan *ret, struct pk_err *err);
 int forget_plan_compare(const void *left, const void *right); /* struct pk_hash */
+/* Is it one of F? */
+bool forget_plan_names(const struct forget_plan *plan, struct pk_hash hash);
 /* Have both the same names? */
 bool forget_plan_same(const struct forget_plan *a, const struct forget_plan *b);
 
