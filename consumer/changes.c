@@ -5,7 +5,7 @@
 
 #define CHANGES_LISTS(X)                                                                                             \
     X(guard) X(new_cell) X(key) X(key_state) X(meeting_new) X(meeting_first) X(meeting_gone) X(decision) X(sighting) \
-    X(forgotten_key)                                                                                                 \
+    X(value) X(forgotten_person) X(forgotten_key)                                                                    \
     X(customer) X(customer_purchases) X(customer_gone) X(replaced) X(fact) X(move) X(journey) X(journey_gone)        \
     X(obligation) X(obligation_gone) X(course_new) X(course) X(course_gone) X(aggregate) X(quarantine) X(excess)
 

@@ -91,6 +91,10 @@ struct change_meeting { /* one row for each of its persons: the one named is `pe
     struct pk_hash person;
     const struct store_meeting *meeting;
 };
+struct change_value { /* `store: clear`, of a person that no event carried: a forgetting may have taken it away */
+    struct pk_hash hash;
+    struct pk_str value;
+};
 enum decision_kind { DECIDE_BLOCK, DECIDE_UNLINK, DECIDE_APART };
 struct change_decision { /* by a person, through a command; docs/semantics.md 3.6 */
     enum decision_kind kind;
@@ -208,12 +212,14 @@ struct changes {
     PK_VEC(int64_t) new_cell;
     PK_VEC(struct change_key) key;
     PK_VEC(struct change_key_state) key_state;
+    PK_VEC(struct change_value) value;           /* where none is stored */
     PK_VEC(struct change_meeting) meeting_new;   /* to insert */
     PK_VEC(struct change_meeting) meeting_first; /* its first event is another one now */
     PK_VEC(struct change_meeting) meeting_gone;
     PK_VEC(struct change_decision) decision;
     const struct change_forgetting *forgetting; /* NULL = none; then nothing is put into quarantine for what is replaced */
     struct forget_counts forgot;
+    PK_VEC(struct pk_hash) forgotten_person; /* those of forgotten events: their values go if no other event carries them */
     PK_VEC(struct pk_hash) forgotten_key; /* of obligations and crossings that only forgotten events may have had */
     PK_VEC(struct change_sighting) sighting;
     PK_VEC(struct change_customer) customer;          /* to insert */

@@ -113,6 +113,18 @@ static void forget_records(struct store *store, const struct change_forgetting *
     store_send(store, STATEMENT_FORGET_RECORDS);
 }
 
+/* Persons beside the forgotten ones that stood in their events alone. */
+static void forget_values(struct store *store, const struct changes *changes)
+{
+    if (changes->forgotten_person.len == 0)
+        return;
+    wire_reset(&store->params);
+    struct wire_param *person = wire_array(&store->params, WIRE_UUID);
+    for (size_t i = 0; i < changes->forgotten_person.len; i++)
+        wire_add_uuid(person, changes->forgotten_person.ptr[i]);
+    store_send(store, STATEMENT_FORGET_VALUES);
+}
+
 static void forget_keys(struct store *store, const struct changes *changes)
 {
     wire_reset(&store->params);
@@ -156,6 +168,7 @@ void store_save_forgetting(struct store *store, const struct changes *changes)
 {
     forget_decisions(store, changes->forgetting);
     forget_records(store, changes->forgetting);
+    forget_values(store, changes);
     forget_keys(store, changes);
     add_forgetting(store, changes);
 }

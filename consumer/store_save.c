@@ -93,6 +93,19 @@ static void save_key_states(struct store *store, const struct changes *changes)
     }
 }
 
+static void save_values(struct store *store, const struct changes *changes)
+{
+    for (size_t from = 0; from < changes->value.len; from += PART) {
+        wire_reset(&store->params);
+        struct wire_param *hash = wire_array(&store->params, WIRE_UUID), *value = wire_array(&store->params, WIRE_TEXT);
+        for (size_t i = from; i < PK_MIN(from + PART, changes->value.len); i++) {
+            wire_add_uuid(hash, changes->value.ptr[i].hash);
+            wire_add_text(value, changes->value.ptr[i].value);
+        }
+        store_send(store, STATEMENT_SET_VALUES);
+    }
+}
+
 /* ---- meetings ---- */
 
 /* The members of all rows are one array, cut at first and last. */
@@ -781,6 +794,7 @@ static void save_all(struct store *store, const struct changes *changes)
     STORE_CRASH_POINT(store, among_statements);
     save_moves(store, changes);
     save_key_states(store, changes);
+    save_values(store, changes);
     save_meetings(store, changes);
     restore_decisions(store, changes);
     add_decisions(store, changes);

@@ -173,6 +173,8 @@ void ws_bury(struct ws_key *key)
 
 static void add_keys_of(struct ws_fact *gone, struct changes *changes)
 {
+    for (unsigned k = 0; k < gone->fact->person_count; k++)
+        *pk_vec_push(&changes->forgotten_person) = gone->person[k]->hash;
     for (unsigned k = gone->names; k < gone->key_count; k++)
         if (gone->key[k]->in_database)
             *pk_vec_push(&changes->forgotten_key) = gone->key[k]->hash;

@@ -444,6 +444,8 @@ void ws_save_identity(struct workset *ws, struct changes *changes)
                                  !pk_hash_eq(key->customer, key->stored_customer)))
             *pk_vec_push(&changes->key_state) =
                 (struct change_key_state){key->hash, key->flags, key->first_at_us, key->customer};
+        if (key->in_database && key->value.ptr && key->first_at_us != PK_NO_TIME && key->stored_first_at_us == PK_NO_TIME)
+            *pk_vec_push(&changes->value) = (struct change_value){key->hash, key->value};
     }
     for (size_t i = 0; i < ws->decisions; i++)
         *pk_vec_push(&changes->decision) = ws->decision[i];

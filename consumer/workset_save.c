@@ -371,6 +371,7 @@ static void save_customers(struct workset *ws, struct changes *changes)
     }
 COMPARE_HASH(compare_key, struct change_key, hash)
 COMPARE_HASH(compare_key_state, struct change_key_state, hash)
+COMPARE_HASH(compare_value, struct change_value, hash)
 COMPARE_HASH(compare_customer, struct change_customer, id)
 
 static int compare_course(const void *left, const void *right)
@@ -428,6 +429,7 @@ static void sort_changes(struct changes *changes)
     SORT(changes->guard, compare_guard);
     SORT(changes->key, compare_key);
     SORT(changes->key_state, compare_key_state);
+    SORT(changes->value, compare_value);
     SORT(changes->meeting_new, compare_meeting);
     SORT(changes->meeting_first, compare_meeting);
     SORT(changes->meeting_gone, compare_meeting);
