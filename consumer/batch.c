@@ -112,6 +112,15 @@ static sym_t source_of(struct reject_sources *sources, const struct event *event
     return symbol_of(sources->symbols, text);
 }
 
+/* Of everything that is kept of it. */
+static size_t bytes_of(const struct batch_record *record)
+{
+    size_t bytes = record->key.len + record->value.len;
+    for (size_t i = 0; i < record->header_count; i++)
+        bytes += record->header[i].name.len + record->header[i].value.len;
+    return bytes;
+}
+
 enum pk_status batch_add(struct batch *batch, const struct decoder *decoder, const struct batch_record *record,
                          struct pk_err *err)
 {
@@ -158,6 +167,6 @@ enum pk_status batch_add(struct batch *batch, const struct decoder *decoder, con
         batch->rejects++;
     }
     *pk_vec_push(&batch->item) = item;
-    batch->bytes += record->value.len;
+    batch->bytes += bytes_of(record);
     return PK_OK;
 }

@@ -31,7 +31,7 @@ struct batch {
     struct pk_arena arena;
     PK_VEC(struct batch_item) item; /* in order of arrival, so any prefix is one of every partition */
     PK_VEC(int64_t) month;          /* first microsecond of every month that its facts touch */
-    size_t bytes;                   /* of records */
+    size_t bytes;                   /* of records: keys, values, headers */
     size_t rejects;
 };
 

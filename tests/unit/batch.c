@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A record whose schema cannot be had now is given to a batch again and again. */
+/* What a batch keeps of a record, and what it counts of it. */
 #include <criterion/criterion.h>
 
 #include "batch.h"
@@ -30,6 +30,23 @@ Test(batch, a_record_that_waits_for_its_schema_leaves_nothing_behind)
     cr_assert_eq(batch.item.len, 0);
     cr_assert_eq(batch.bytes, 0);
     cr_assert_eq(batch.arena.used, 0, "%zu bytes: a day without the registry would fill the memory", batch.arena.used);
+    batch_done(&batch);
+    schema_set_close(schemas);
+}
+
+Test(batch, keys_and_headers_count_as_bytes_too)
+{
+    static const uint8_t much[60000];
+    struct schema_set *schemas;
+    struct pk_err err = {0};
+    cr_assert_eq(schema_set_open(NULL, NULL, &schemas, &err), PK_OK, "%s", err.text);
+    const struct decoder decoder = {.schemas = schemas};
+    const struct record_header header = {PK_STR("trace"), {much, sizeof much}};
+    const struct batch_record record = {.topic = 1, .received_at_us = 1, .key = {much, sizeof much}, .header = &header, .header_count = 1};
+    struct batch batch = {0};
+    cr_assert_eq(batch_add(&batch, &decoder, &record, &err), PK_OK, "%s", err.text);
+    cr_assert_eq(batch.rejects, 1, "no value");
+    cr_assert_geq(batch.bytes, 2 * sizeof much, "%zu: tombstones with long keys would fill the memory", batch.bytes);
     batch_done(&batch);
     schema_set_close(schemas);
 }
