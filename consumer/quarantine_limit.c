@@ -8,7 +8,7 @@ enum { ROW_BYTES = 100, SHARES = 100 };
 /* Rows a minute of one reason alone, and of whatever comes. */
 static double own_rows(const struct quarantine_limit *limit)
 {
-    return (double)limit->rows_per_minute / SHARES;
+    return limit->rows_per_minute < SHARES ? 0 : (double)limit->rows_per_minute / SHARES;
 }
 
 static double common_rows(const struct quarantine_limit *limit)

@@ -5,8 +5,8 @@
  * that is counted by partition, publisher and reason with its offsets, in the same transaction: each bad record is either a
  * row or counted, whatever crashes. Which of the two is arrival, as offsets are: nothing derived depends on it.
  *
- * A hundredth of the rate is set aside for each reason, so that a flood of one kind does not hide the few of another. A
- * batch that is tried again is judged again; only what was committed is spent. */
+ * A hundredth of the rate, if that is a row at least, is set aside for each reason, so that a flood of one kind does not
+ * hide the few of another. A batch that is tried again is judged again; only what was committed is spent. */
 #ifndef POLKU_QUARANTINE_LIMIT_H
 #define POLKU_QUARANTINE_LIMIT_H
 

@@ -41,6 +41,19 @@ Test(quarantine_limit, counts_what_exceeds_the_rate_with_its_offsets)
     changes_done(&changes);
 }
 
+Test(quarantine_limit, a_small_rate_is_given_whole)
+{
+    static const int rate[] = {1, 10, 99};
+    for (size_t i = 0; i < PK_COUNT(rate); i++) {
+        quarantine_limit_init(&limit, rate[i], INT64_MAX);
+        changes_reset(&changes);
+        add(200, REJECT_BAD_FRAME, 10);
+        apply_and_commit();
+        cr_expect_eq(changes.quarantine.len, (size_t)rate[i], "%zu rows of %d a minute", changes.quarantine.len, rate[i]);
+    }
+    changes_done(&changes);
+}
+
 Test(quarantine_limit, a_flood_of_one_reason_leaves_room_for_another)
 {
     quarantine_limit_init(&limit, 1000, INT64_MAX);
