@@ -11,6 +11,7 @@
 
 #include "event_avro.h"
 #include "event_json.h"
+#include "identity_explain.h"
 #include "time_text.h"
 
 /* ---- shared with requeue ---- */
@@ -72,6 +73,12 @@ enum pk_status quarantine_filter_of(const struct consumer_options *options, stru
     return PK_OK;
 }
 
+void quarantine_until_now(struct quarantine_filter *filter)
+{
+    int64_t now = now_us();
+    filter->until_us = filter->until_us == PK_NO_TIME ? now : PK_MIN(filter->until_us, now);
+}
+
 enum pk_status quarantine_open(const struct consumer_options *options, struct symbols *symbols, struct store **ret_store,
                                struct pk_err *err)
 {
@@ -116,9 +123,22 @@ static const char *moment(int64_t us, char out[28])
     return out;
 }
 
+/* What publishers wrote, without what a terminal would obey. */
+static struct pk_str harmless(struct run *run, struct pk_str text)
+{
+    struct pk_buf out PK_AUTO(pk_buf_done) = {0};
+    explain_add_text(&out, text);
+    return pk_arena_str(&run->arena, (struct pk_str){out.ptr, out.len});
+}
+
+static struct pk_str publisher_of(struct run *run, struct pk_str publisher)
+{
+    return publisher.ptr ? harmless(run, publisher) : PK_STR("-");
+}
+
 /* ---- list ---- */
 
-static void print_groups(const struct quarantine_groups *groups)
+static void print_groups(struct run *run, const struct quarantine_groups *groups)
 {
     char at[28];
     int64_t rows = 0, excess = 0, requeued = 0, bytes = 0;
@@ -126,8 +146,9 @@ static void print_groups(const struct quarantine_groups *groups)
            "bytes", "last");
     for (size_t i = 0; i < groups->count; i++) {
         const struct quarantine_group *group = &groups->group[i];
+        struct pk_str publisher = publisher_of(run, group->publisher);
         printf("%-24.*s %-20.*s %-22.*s %10" PRId64 " %10" PRId64 " %10" PRId64 " %12" PRId64 "  %s\n", PK_STR_ARG(group->topic),
-               PK_STR_ARG(group->publisher.ptr ? group->publisher : PK_STR("-")), PK_STR_ARG(group->reason), group->rows,
+               PK_STR_ARG(publisher), PK_STR_ARG(group->reason), group->rows,
                group->excess, group->requeued, group->bytes, moment(group->last_at_us, at));
         rows += group->rows, excess += group->excess, requeued += group->requeued, bytes += group->bytes;
     }
@@ -135,16 +156,16 @@ static void print_groups(const struct quarantine_groups *groups)
            bytes);
 }
 
-static void print_rows(const struct quarantine_rows *rows, int64_t limit)
+static void print_rows(struct run *run, const struct quarantine_rows *rows)
 {
     char at[28];
-    printf("\nthe newest %zu stored (--limit %" PRId64 ")\n", rows->count, limit);
+    printf("\nthe newest %zu stored (--limit %" PRId64 ")\n", rows->count, run->options->limit);
     for (size_t i = 0; i < rows->count; i++) {
         const struct quarantine_row *row = &rows->row[i];
+        struct pk_str publisher = publisher_of(run, row->publisher), detail = harmless(run, row->detail);
         printf("  %.*s:%" PRId32 ":%" PRId64 "  %s  %.*s  %.*s%s  %.*s\n", PK_STR_ARG(row->at.topic), row->at.partition,
                row->at.offset, moment(row->quarantined_at_us, at), PK_STR_ARG(row->at.reason),
-               PK_STR_ARG(row->publisher.ptr ? row->publisher : PK_STR("-")),
-               row->requeued_at_us == PK_NO_TIME ? "" : "  requeued", PK_STR_ARG(row->detail));
+               PK_STR_ARG(publisher), row->requeued_at_us == PK_NO_TIME ? "" : "  requeued", PK_STR_ARG(detail));
     }
 }
 
@@ -215,9 +236,9 @@ static enum pk_status list(struct run *run, struct pk_err *err)
     if (run->options->json) {
         print_json(&groups, &rows);
     } else {
-        print_groups(&groups);
+        print_groups(run, &groups);
         if (rows.count)
-            print_rows(&rows, run->options->limit);
+            print_rows(run, &rows);
     }
     return PK_OK;
 }
@@ -277,9 +298,11 @@ static void print_event(struct run *run, const struct quarantine_row *row)
         status = event_decode(schemas, row->value, &run->arena, &event, &reason, &err);
     if (status == PK_OK) {
         event_to_json(&event, &json);
-        printf("%-12s %.*s\n", "event", (int)json.len, json.ptr);
+        struct pk_str text = harmless(run, (struct pk_str){json.ptr, json.len});
+        printf("%-12s %.*s\n", "event", PK_STR_ARG(text));
     } else {
-        printf("%-12s cannot be read with the schemas at hand: %s\n", "event", err.text);
+        struct pk_str why = harmless(run, pk_str(err.text));
+        printf("%-12s cannot be read with the schemas at hand: %.*s\n", "event", PK_STR_ARG(why));
     }
     schema_set_close(schemas);
 }
@@ -308,10 +331,11 @@ static void read_again(struct run *run, struct quarantine_row *row)
 static void print_row(struct run *run, struct quarantine_row *row)
 {
     char at[28];
+    struct pk_str detail = harmless(run, row->detail), publisher = publisher_of(run, row->publisher);
     printf("%.*s:%" PRId32 ":%" PRId64 "\n", PK_STR_ARG(row->at.topic), row->at.partition, row->at.offset);
     printf("%-12s %.*s\n", "reason", PK_STR_ARG(row->at.reason));
-    printf("%-12s %.*s\n", "detail", PK_STR_ARG(row->detail));
-    printf("%-12s %.*s\n", "publisher", PK_STR_ARG(row->publisher.ptr ? row->publisher : PK_STR("-")));
+    printf("%-12s %.*s\n", "detail", PK_STR_ARG(detail));
+    printf("%-12s %.*s\n", "publisher", PK_STR_ARG(publisher));
     printf("%-12s %s\n", "received", moment(row->received_at_us, at));
     printf("%-12s %s\n", "set aside", moment(row->quarantined_at_us, at));
     if (row->requeued_at_us != PK_NO_TIME)
@@ -391,12 +415,11 @@ static enum pk_status delete_all(struct run *run, const struct quarantine_filter
 
 static enum pk_status delete_rows(struct run *run, struct pk_err *err)
 {
-    struct quarantine_filter filter;
+    struct quarantine_filter filter = {.until_us = PK_NO_TIME};
     int64_t rows = 0, bytes = 0, deleted = 0;
     bool asks = isatty(STDIN_FILENO) && !run->options->yes;
     enum pk_status status = quarantine_filter_of(run->options, &filter, err);
-    if (status == PK_OK && filter.until_us == PK_NO_TIME)
-        filter.until_us = now_us(); /* what comes from now on stays */
+    quarantine_until_now(&filter);
     if (status == PK_OK)
         status = store_quarantine_count(run->store, &filter, &rows, &bytes, err);
     if (status != PK_OK)

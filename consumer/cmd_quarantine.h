@@ -9,6 +9,8 @@
 
 /* From --reason, --publisher, --of-topic, --since, --until, --older-than, --requeued. PK_REJECT with what is wrong. */
 enum pk_status quarantine_filter_of(const struct consumer_options *options, struct quarantine_filter *ret, struct pk_err *err);
+/* Leaves out what is set aside from now on. */
+void quarantine_until_now(struct quarantine_filter *filter);
 enum pk_status quarantine_open(const struct consumer_options *options, struct symbols *symbols, struct store **ret_store,
                                struct pk_err *err);
 struct republish_config quarantine_kafka(const struct consumer_options *options);

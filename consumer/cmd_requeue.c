@@ -48,7 +48,7 @@ static int rounds_of(const struct quarantine_row *row)
         if (!pk_str_eq(header->name, pk_str(count_header)) || !header->value.ptr)
             continue;
         snprintf(text, sizeof text, "%.*s", (int)PK_MIN(header->value.len, sizeof text - 1), (const char *)header->value.ptr);
-        rounds = atoi(text);
+        rounds = PK_MAX(atoi(text), 0); /* whoever published it may have written anything */
     }
     return rounds;
 }
@@ -215,9 +215,11 @@ int consumer_requeue(const struct consumer_options *options)
     struct pk_err err = {0};
     const struct republish_config kafka = quarantine_kafka(options);
     symbols_init(&r.symbols);
+    r.filter.until_us = PK_NO_TIME;
     enum pk_status status = quarantine_filter_of(options, &r.filter, &err);
     r.filter.requeued = QUARANTINE_NOT_REQUEUED;
     r.filter.no_duplicates = !r.filter.reason; /* they lose again */
+    quarantine_until_now(&r.filter);           /* what comes back bad meanwhile waits for the next time */
     if (status == PK_OK)
         status = republish_open(&kafka, &r.kafka, &err);
     if (status == PK_OK)

@@ -165,6 +165,47 @@ def story(run, make):
     time_out(run, db, topic)
 
 
+def again_and_again(run, make):
+    """A requeue beside a running consumer publishes each record once, whatever a publisher wrote into its headers; its name is
+    printed without what a terminal would obey."""
+    db, topic = run.database(), run.topic(1)
+    consumer = run.consumer(db, topic, RULES, '--quarantine-rows', '100000', '--linger', '1ms', name='again').start()
+    count = 600
+    headers = [(b'polku-requeued-count', b'-99999'), (b'source', b'\x1b]0;me\x07 \xc2\x9b2J')]
+    topic.put((0, None, b'k', b'no event %d' % n, [] if n else headers) for n in range(count))
+    topic.drain(db)
+    listed = command(run, db, 'quarantine', 'list') + command(run, db, 'quarantine', 'show', '%s:0:0' % topic.name)
+    run.expect_that('no control characters are printed', ']0;me' in listed and not set(listed) & set('\x1b\x07\x9b'))
+    run.expect('requeue beside a running consumer', count, last_requeue(command(run, db, 'requeue')))
+    topic.records += count
+    topic.drain(db)
+    run.expect('   each is set aside once more', (2 * count, 2 * count), (
+        db.position(topic), db.number('SELECT count(*) FROM polku.quarantine')))
+    trail = json.loads(db.value("SELECT headers FROM polku.quarantine WHERE value = 'no event 0' AND requeued_at IS NULL"))
+    run.expect('   a count below nothing is none', [b'1'], [
+        bytes.fromhex(header['value_hex']) for header in trail if header['name'] == 'polku-requeued-count'])
+    consumer.stop()
+
+
+def space_of_duplicates(run, make):
+    """Copies that lose are known once they are committed: room for them is seen too."""
+    db, topic = run.database(), run.topic(1)
+    consumer = run.consumer(db, topic, RULES, '--quarantine-space', '2KiB', name='duplicates').start()
+    numbers = iter(range(1000, 100000))
+
+    def lose(count):
+        topic.put((0, None, b'k', make.single_object(make.body(event(n, outcome=outcome))), [])
+                  for n in (next(numbers) for _ in range(count)) for outcome in ('ok', 'failed'))
+        topic.drain(db)
+        return db.number('SELECT count(*) FROM polku.quarantine')
+    rows = lose(40)
+    run.expect_that('space for some copies that lost', 0 < rows < 40, rows)
+    run.expect('delete makes room', rows, last_requeue(command(run, db, 'quarantine', 'delete', '--yes')))
+    run.expect_that('   which the consumer sees', wait_for('a row', lambda: lose(1), patience=60, pause=1))
+    expect_size(run, db)
+    consumer.stop()
+
+
 def time_out(run, db, topic):
     """`run` deletes what it kept long enough."""
     db.rows("UPDATE polku.quarantine SET quarantined_at = quarantined_at - interval '2 days' WHERE partition = 0")
@@ -257,6 +298,8 @@ def space(run):
 
 with Run('quarantine') as run:
     maker = Encoder()
+    again_and_again(run, maker)
+    space_of_duplicates(run, maker)
     story(run, maker)
     flood(run, maker)
     space(run)
