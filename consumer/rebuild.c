@@ -108,7 +108,7 @@ static enum pk_status fill_from_stored(struct rebuild *r, struct pk_err *err)
 {
     enum pk_status status = hold(r, err);
     if (status == PK_OK)
-        status = store_rebuild_begin_fill(r->shadow, err);
+        status = store_rebuild_begin_fill(r->shadow, r->config->rules, err);
     if (status == PK_OK)
         status = derive_again(r, err);
     return status == PK_OK ? analyse(r, err) : status;
@@ -152,7 +152,7 @@ static enum pk_status outlast_snapshots(struct rebuild *r, struct pk_err *err)
 static enum pk_status fill_from_kafka(struct rebuild *r, struct pk_err *err)
 {
     refill_begin(&r->refill, r->old, r->shadow, r->total);
-    enum pk_status status = store_rebuild_begin_fill(r->shadow, err);
+    enum pk_status status = store_rebuild_begin_fill(r->shadow, r->config->rules, err);
     if (status == PK_OK)
         status = rebuild_kafka_open(r->config, &r->state, &r->refill, r->stop, &r->kafka, err);
     if (status == PK_OK)

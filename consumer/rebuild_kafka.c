@@ -20,6 +20,7 @@ struct rebuild_kafka {
     struct pk_arena arena;
     struct rebuild_spans spans;
     struct rebuild_gone gone;
+    struct reject_sources sources;
     int64_t read, total, forgetting;
     bool older_done;
 
@@ -171,8 +172,11 @@ static enum pk_status add_patiently(struct rebuild_kafka *k, struct batch *batch
 
 static struct decoder decoder_of(struct rebuild_kafka *k, struct fact_maker *maker, int64_t horizon_us)
 {
-    return (struct decoder){
-        .schemas = k->kafka->schemas, .maker = maker, .limits = {k->kafka->max_ahead_us}, .horizon_us = horizon_us};
+    return (struct decoder){.schemas = k->kafka->schemas,
+                            .maker = maker,
+                            .limits = {k->kafka->max_ahead_us},
+                            .horizon_us = horizon_us,
+                            .sources = &k->sources};
 }
 
 static enum pk_status add_record(struct rebuild_kafka *k, struct batch *batch, const struct decoder *decoder,
@@ -534,6 +538,7 @@ enum pk_status rebuild_kafka_open(const struct rebuild_config *config, const str
     k->state = *state;
     k->refill = refill;
     k->stop = stop;
+    k->sources = (struct reject_sources){config->symbols, REJECT_SOURCES_MOST};
     *ret = k;
     enum pk_status status = store_ensure_dictionary(refill->old, err);
     if (status == PK_OK)
@@ -541,7 +546,7 @@ enum pk_status rebuild_kafka_open(const struct rebuild_config *config, const str
     if (status == PK_OK)
         status = check_older(k, err);
     if (status == PK_OK)
-        status = store_rebuild_decisions(refill->old, &k->arena, &k->decisions, err);
+        status = refill_decisions(refill, refill->old, &k->arena, &k->decisions, err);
     if (status == PK_OK)
         status = store_rebuild_forgotten(refill->old, &k->arena, &k->forgetting, state->rehashed ? &k->forgotten : NULL,
                                          &k->forgotten_count, err);
@@ -609,7 +614,7 @@ enum pk_status rebuild_kafka_fill(struct rebuild_kafka *k, struct pk_err *err)
 static enum pk_status check_decisions(struct rebuild_kafka *k, struct pk_err *err)
 {
     struct rebuild_decisions before = k->decisions;
-    enum pk_status status = store_rebuild_decisions(k->refill->old, &k->arena, &k->decisions, err);
+    enum pk_status status = refill_decisions(k->refill, k->refill->old, &k->arena, &k->decisions, err);
     for (size_t i = 0; i < k->decisions.count && status == PK_OK && k->state.rehashed && !k->kafka->drop_decisions; i++)
         if (!has_decision(before.decision, before.count, &k->decisions.decision[i]))
             return pk_fail(err, PK_RETRY, "somebody decided about identity meanwhile, under the former key: run it again");

@@ -17,11 +17,31 @@ static enum pk_status stopped(struct refill *r, struct pk_err *err)
 
 /* ---- decisions ---- */
 
+static void class_by_rules(const struct refill *r, sym_t name_space, enum key_kind *kind)
+{
+    if (!name_space || (*kind != KEY_PERSON && *kind != KEY_DEVICE))
+        return;
+    const struct rules_namespace *rules = fact_namespace(r->config.rules, symbol_text(r->config.symbols, name_space));
+    if (rules)
+        *kind = rules->class_ == RULES_PERSON ? KEY_PERSON : KEY_DEVICE;
+}
+
+enum pk_status refill_decisions(const struct refill *r, struct store *old, struct pk_arena *arena,
+                                struct rebuild_decisions *ret, struct pk_err *err)
+{
+    enum pk_status status = store_rebuild_decisions(old, arena, ret, err);
+    for (size_t i = 0; status == PK_OK && i < ret->count; i++) {
+        class_by_rules(r, ret->decision[i].name_space_a, &ret->decision[i].kind_a);
+        class_by_rules(r, ret->decision[i].name_space_b, &ret->decision[i].kind_b);
+    }
+    return status;
+}
+
 static enum pk_status decide_again(struct refill *r, struct pk_err *err)
 {
     struct pk_arena arena PK_AUTO(pk_arena_done) = {0};
     struct rebuild_decisions decisions = {0};
-    enum pk_status status = store_rebuild_decisions(r->old, &arena, &decisions, err);
+    enum pk_status status = refill_decisions(r, r->old, &arena, &decisions, err);
     for (size_t i = 0; i < decisions.count && status == PK_OK; i++)
         status = commit_decisions(&r->committer, &decisions.decision[i], 1, err);
     return status;

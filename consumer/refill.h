@@ -43,6 +43,9 @@ void refill_init(struct refill *refill, const struct refill_config *config, cons
 /* Both stores stay the caller's; `old` knows an id of every symbol of the rules (store_ensure_dictionary). Decisions first,
  * then events in event order; those before the horizon are left out. PK_RETRY once *stop is set. */
 enum pk_status refill_run(struct refill *refill, struct store *old, struct store *shadow, int64_t total, struct pk_err *err);
+/* Decisions of `old` that are in force, about names as the rules class them now. */
+enum pk_status refill_decisions(const struct refill *refill, struct store *old, struct pk_arena *arena,
+                                struct rebuild_decisions *ret, struct pk_err *err);
 /* For who brings events of his own (a rebuild from Kafka): begin, then any of the others in any order. */
 void refill_begin(struct refill *refill, struct store *old, struct store *shadow, int64_t total);
 /* The one that is to be filled and then put; the other may be in flight. Until it is filled it holds what was committed. */

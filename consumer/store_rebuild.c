@@ -487,19 +487,31 @@ enum pk_status store_rebuild_hold(struct store *shadow, struct pk_err *err)
     return run(shadow, "wait for the consumers' batches", "SELECT pg_advisory_lock(" LOCK_WRITERS ")", err);
 }
 
-enum pk_status store_rebuild_begin_fill(struct store *shadow, struct pk_err *err)
+enum pk_status store_rebuild_begin_fill(struct store *shadow, const struct rules *rules, struct pk_err *err)
 {
     enum pk_status status = run(shadow, "begin the filling", "SET synchronous_commit = off", err);
-    return status == PK_OK ? store_rebuild_bury(shadow, err) : status;
+    return status == PK_OK ? store_rebuild_bury(shadow, rules, err) : status;
+}
+
+static void add_namespaces(struct store *shadow, const struct rules *rules, bool persons)
+{
+    struct wire_param *id = wire_array(&shadow->params, WIRE_INT4);
+    for (sym_t sym = 1; sym < symbols_count(shadow->symbols); sym++) {
+        const struct rules_namespace *found = fact_namespace(rules, symbol_text(shadow->symbols, sym));
+        if (found && (found->class_ == RULES_PERSON) == persons)
+            wire_add_int4(id, store_id(shadow, sym));
+    }
 }
 
 /* Names that are forgotten are keys from the start, as the forgetting left them; cells of the tables in use are cells here too
  * (ids are given out once for all schemas). */
-enum pk_status store_rebuild_bury(struct store *shadow, struct pk_err *err)
+enum pk_status store_rebuild_bury(struct store *shadow, const struct rules *rules, struct pk_err *err)
 {
     static const char sql[] =
-        "WITH k AS (SELECT DISTINCT ON (i.hash) i.hash, i.kind, i.namespace_id, i.cell_id FROM polku.forgotten f"
-        " JOIN polku.identifier i ON i.hash = f.name), "
+        "WITH k AS (SELECT DISTINCT ON (i.hash) i.hash, i.namespace_id, i.cell_id,"
+        " CASE WHEN i.kind IN (0, 1) AND i.namespace_id = ANY ($1::int[]) THEN 0"
+        " WHEN i.kind IN (0, 1) AND i.namespace_id = ANY ($2::int[]) THEN 1 ELSE i.kind END AS kind"
+        " FROM polku.forgotten f JOIN polku.identifier i ON i.hash = f.name), "
         "c AS (INSERT INTO @.guard_cell (cell_id, version)"
         " SELECT DISTINCT k.cell_id, ('x' || translate(left(gen_random_uuid()::text, 18), '-', ''))::bit(64)::bigint FROM k"
         " ON CONFLICT DO NOTHING) "
@@ -511,7 +523,13 @@ enum pk_status store_rebuild_bury(struct store *shadow, struct pk_err *err)
             pk_buf_text(&text, shadow->config.schema);
         else
             pk_buf_add(&text, at, 1);
-    return run(shadow, "keep forgotten what is forgotten", text.ptr, err);
+    enum pk_status status = store_ensure_dictionary(shadow, err);
+    if (status != PK_OK)
+        return status;
+    wire_reset(&shadow->params);
+    add_namespaces(shadow, rules, true);
+    add_namespaces(shadow, rules, false);
+    return ask(shadow, "keep forgotten what is forgotten", text.ptr, NULL, err);
 }
 
 enum pk_status store_rebuild_values(struct store *shadow, const sym_t *clear, size_t clears, struct pk_err *err)
@@ -731,6 +749,8 @@ enum pk_status store_rebuild_swap(struct store *shadow, const struct rebuild_cha
         status = lock_everything(shadow, order, patience_ms, err);
     if (status == PK_OK)
         status = store_rebuild_months(shadow, err);
+    if (status == PK_OK && change->from_kafka)
+        status = store_rebuild_swap_times(shadow, err);
     if (status == PK_OK && change->from_kafka)
         status = store_rebuild_swap_key(shadow, change, err);
     if (status == PK_OK)

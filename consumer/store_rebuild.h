@@ -64,9 +64,10 @@ enum pk_status store_rebuild_hold(struct store *shadow, struct pk_err *err);
 /* Makes the months that the tables in use have got meanwhile, with their owners and rights. */
 enum pk_status store_rebuild_months(struct store *shadow, struct pk_err *err);
 /* Before the first of many commits: none of them needs to reach the disk, the swap brings them all there. */
-/* Names that are forgotten, as keys of the shadow schema: before any event (store_rebuild_begin_fill does it). */
-enum pk_status store_rebuild_bury(struct store *shadow, struct pk_err *err);
-enum pk_status store_rebuild_begin_fill(struct store *shadow, struct pk_err *err);
+/* Names that are forgotten, as keys of the shadow schema, of the class that these rules give them: before any event
+ * (store_rebuild_begin_fill does it). */
+enum pk_status store_rebuild_bury(struct store *shadow, const struct rules *rules, struct pk_err *err);
+enum pk_status store_rebuild_begin_fill(struct store *shadow, const struct rules *rules, struct pk_err *err);
 /* Identifiers that decisions brought have no value yet, of whatever namespace: an event that names one finds it there. */
 enum pk_status store_rebuild_values(struct store *shadow, const sym_t *clear, size_t clears, struct pk_err *err);
 /* Statistics for the planner. */

@@ -162,7 +162,7 @@ enum pk_status store_rebuild_forget_too(struct store *shadow, const struct rebui
                              " JOIN polku.forgotten f ON f.name = k.name AND f.event_hash IS NOT DISTINCT FROM k.event ON CONFLICT DO NOTHING)"
                              " INSERT INTO " REBUILD_SCHEMA ".identifier (hash, kind, namespace_id, cell_id, flags)" /* store_rebuild_bury */
                              " SELECT DISTINCT ON (k.new_name) k.new_name, i.kind, i.namespace_id, i.cell_id, 128 FROM k"
-                             " JOIN polku.identifier i ON i.hash = k.name ON CONFLICT DO NOTHING",
+                             " JOIN " REBUILD_SCHEMA ".identifier i ON i.hash = k.name ON CONFLICT DO NOTHING",
                              NULL, err);
 }
 
@@ -226,14 +226,19 @@ static const char quarantine_sql[] =
     "  ON CONFLICT DO NOTHING RETURNING bytes)"
     " INSERT INTO polku.quarantine_size AS z (records, bytes, slot) SELECT count(*), coalesce(sum(r.bytes), 0), 0 FROM record r"
     "  ON CONFLICT (slot) DO UPDATE SET records = z.records + excluded.records, bytes = z.bytes + excluded.bytes; "
-    " UPDATE polku.stream_position p SET newest_occurred_at = greatest(p.newest_occurred_at, s.newest_at),"
-    "  newest_received_at = greatest(p.newest_received_at, s.newest_received_at)"
-    "  FROM " REBUILD_SCHEMA ".kafka_span s WHERE s.topic_id = p.topic_id AND s.partition = p.partition; "
     "END $quarantine$";
 
 enum pk_status store_rebuild_swap_quarantine(struct store *shadow, struct pk_err *err)
 {
     return store_rebuild_run(shadow, "merge the quarantine", quarantine_sql, err);
+}
+
+enum pk_status store_rebuild_swap_times(struct store *shadow, struct pk_err *err)
+{
+    return store_rebuild_run(shadow, "keep the newest times",
+                             "UPDATE polku.stream_position p SET newest_occurred_at = greatest(p.newest_occurred_at, s.newest_at),"
+                             " newest_received_at = greatest(p.newest_received_at, s.newest_received_at)"
+                             " FROM " REBUILD_SCHEMA ".kafka_span s WHERE s.topic_id = p.topic_id AND s.partition = p.partition", err);
 }
 
 /* Decisions under the former key end, unless the shadow has them too; those that it has under the new one begin. */

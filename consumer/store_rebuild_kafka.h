@@ -57,9 +57,11 @@ enum pk_status store_rebuild_note_former(struct store *shadow, struct pk_err *er
 
 /* ---- within the transaction of the swap ---- */
 
-/* The quarantine of what was read in the place of what was set aside of it before; rows that were published again stay.
- * Newest times of positions: of an event that came twice it may be the other copy now. */
+/* The quarantine of what was read in the place of what was set aside of it before; rows that were published again stay. */
 enum pk_status store_rebuild_swap_quarantine(struct store *shadow, struct pk_err *err);
+/* Newest times of positions: of an event that came twice it may be the other copy now. Holds the positions, for which consumers'
+ * claims do not wait long: not before everything else is locked. */
+enum pk_status store_rebuild_swap_times(struct store *shadow, struct pk_err *err);
 /* Key, decisions in force, former keys. */
 enum pk_status store_rebuild_swap_key(struct store *shadow, const struct rebuild_change *change, struct pk_err *err);
 

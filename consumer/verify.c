@@ -338,7 +338,7 @@ static enum pk_status make_fresh(struct verify *v, struct pk_err *err)
     if (status == PK_OK)
         status = store_query(v->shadow, VERIFY_TAKE_LOCK, ignore_row, NULL, err);
     if (status == PK_OK)
-        status = store_rebuild_begin_fill(v->shadow, err);
+        status = store_rebuild_begin_fill(v->shadow, v->config->rules, err);
     if (status == PK_OK)
         status = store_check_rules(v->shadow, v->config->rules, refill_key_check(v->config->hasher), err);
     return status == PK_OK ? store_ensure_dictionary(v->old, err) : status;

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-from harness import Encoder, KEY_FILE, ORACLE, ROOT, Run, compare, generate, program, run_program, say, wait_for
+from harness import Encoder, KEY_FILE, ORACLE, ROOT, Run, Session, compare, generate, program, run_program, say, wait_for
 from rebuild_support import Rebuild, changed_rules, events as events_of, filling, load, rebuild, sums
 import population  # of tests/oracle, which harness puts before this folder
 
@@ -213,6 +213,59 @@ def rotation(run, seed):
     run.expect('seed %d: deadlocks' % seed, 0, db.deadlocks())
 
 
+def publishers(db):
+    return db.rows("SELECT reason, publisher, count(*) FROM bi.quarantine WHERE reason <> 'conflicting_duplicate' GROUP BY 1, 2 ORDER BY 1, 2")
+
+
+def vehicles(db):
+    return db.rows("SELECT DISTINCT i.kind FROM polku.identifier i JOIN polku.dictionary d ON d.id = i.namespace_id WHERE d.text = 'vehicle'")
+
+
+def beside(run, seed):
+    """Publishers of what is set aside anew are named; partitions can be claimed while the swap waits; names that a forgetting or a
+    decision brings are what the new rules say they are."""
+    generator = generate.Generator(seed, events=60)
+    path = run.file('beside-%d.jsonl' % seed)
+    with open(path, 'w', encoding='utf-8') as file:
+        generate.write(generator.generate(), file)
+    cars = write_lines(run.file('cars.jsonl'), [json.dumps({
+        'event_id': 'car-%d' % n, 'source': 'twin', 'occurred_at': '2025-09-03T11:00:00Z', 'type': 'question.asked', 'channel': 'email',
+        'brand': 'Havu', 'direction': 'INBOUND', 'actor': 'CUSTOMER', 'identifiers': [
+            {'namespace': 'havu/customer_id', 'value': 'K-%d' % n}, {'namespace': 'vehicle', 'value': 'CAR-%d' % n}]}) + '\n' for n in (1, 2)])
+    db, topic = run.database(), run.topic(2)
+    garbage(run, topic, 6)
+    load(run, db, topic, SMALL, path, cars)
+    identity(db, SMALL, KEY_FILE, 'block', 'vehicle:CAR-2')
+    named = publishers(db)
+    db.rows('DELETE FROM polku.quarantine')
+    code, _ = rebuild(db, SMALL, *from_kafka(run))
+    run.expect('records that are set aside anew: their publishers are named', (0, named), (code, publishers(db)))
+
+    held, slow = Session(db.conninfo), Session(db.conninfo)
+    run_program([program('polku-consumer', 'consumer'), 'forget', '--database', db.conninfo, '--rules', SMALL,
+                 '--hash-key-file', KEY_FILE, '--mode', 'delete', 'havu/customer_id:K-1'])
+    before = sums(db)
+    slow.rows('BEGIN')
+    slow.rows('SELECT count(*) FROM bi.customer')  # a report that is not at its end
+    begun = Rebuild(db, SMALL, *from_kafka(run))
+    wait_for('it waits for the report', lambda: begun.said('waiting for a moment without readers'))
+    free = []
+    for _ in range(60):
+        free.append(held.rows('SELECT count(*) FROM (SELECT FROM polku.stream_position FOR UPDATE SKIP LOCKED) p, pg_sleep(0.05)')[0][0])
+    slow.rows('COMMIT')
+    run.expect('while the swap waits for readers, the positions are free for claims', {'2'}, set(free))
+    run.expect('   and it comes to its end', 0, begun.wait())
+    held.close()
+    slow.close()
+    persons = changed_rules(run, SMALL, 'persons.yaml', ('class: device, priority: 110, lookback: 40s, lookahead: 20s', 'class: person, priority: 110'))
+    for rules, kind, options in ((persons, '0', ()), (SMALL, '1', from_kafka(run))):
+        code, done = rebuild(db, rules, *options)
+        run.expect('a class that changes: forgotten and blocked names have it too', (0, [[kind]]), (code, vehicles(db)))
+    run.expect('   and back: all is as before', before, sums(db))
+    expect_verified(run, db, SMALL, KEY_FILE)
+    run.expect('deadlocks', 0, db.deadlocks())
+
+
 def retention(run, seed):
     """Kafka has deleted the beginning: refused with a sentence; kept; kept under a new key."""
     generator = generate.Generator(seed, events=200)
@@ -246,6 +299,7 @@ def retention(run, seed):
 
 
 with Run('rebuild_kafka') as run:
+    beside(run, run.seed)
     live(run)
     for number in range(2):
         rotation(run, run.seed + number)
