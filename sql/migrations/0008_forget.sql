@@ -66,6 +66,21 @@ BEGIN
       AND NOT EXISTS (SELECT FROM polku.interaction e WHERE e.customer_id = i.owner_id AND e.customer_id IS NOT NULL
                       AND (i.hash = ANY (e.identifiers) OR e.case_key = i.hash));
     UPDATE polku.identifier i SET value = NULL WHERE i.hash = ANY (names) AND i.value IS NOT NULL AND i.first_at IS NULL;
+    -- Likewise whoever had an event with such an obligation's name for a while, until it turned out whose it is.
+    WITH met AS (
+        DELETE FROM polku.sighting s USING unnest(keys, key_names) AS k (key, name), polku.identifier i
+        WHERE s.key = k.key AND i.hash = k.key AND i.kind = 3 AND s.customer_id <> '00000000-0000-0000-0000-000000000000'
+          AND NOT EXISTS (SELECT FROM polku.interaction e WHERE e.customer_id = s.customer_id
+                          AND (e.relates_to = k.name OR e.promise_id = k.name OR e.event_hash = k.name))
+        RETURNING i.cell_id),
+    first AS (
+        UPDATE polku.identifier i SET owner_id = NULL FROM unnest(keys, key_names) AS k (key, name)
+        WHERE i.hash = k.key AND i.kind = 3 AND i.owner_id <> '00000000-0000-0000-0000-000000000000'
+          AND NOT EXISTS (SELECT FROM polku.interaction e WHERE e.customer_id = i.owner_id
+                          AND (e.relates_to = k.name OR e.promise_id = k.name OR e.event_hash = k.name))
+        RETURNING i.cell_id)
+    UPDATE polku.guard_cell g SET version = new_version
+    WHERE g.cell_id IN (SELECT f.cell_id FROM first f UNION SELECT m.cell_id FROM met m);
     DELETE FROM polku.identifier i USING unnest(keys, key_names) AS k (key, name)
     WHERE i.hash = k.key AND i.owner_id IS NULL
       AND NOT EXISTS (SELECT FROM polku.sighting s WHERE s.key = i.hash)
