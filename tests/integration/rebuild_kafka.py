@@ -8,6 +8,7 @@ at random moments does no harm; what Kafka has deleted is named and refused, or 
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -142,18 +143,15 @@ def live(run):
 
     changed = changed_rules(run, RULES, 'other.yaml', ('max_links: 20', 'max_links: 3'), ('priority: 60', 'priority: 45'),
                             ('phone_country: "358"', 'phone_country: "46"'))
+    begun = Rebuild(db, changed, *from_kafka(run, '--batch-records', '10', '--former-rules', RULES))
+    wait_for('the new tables fill', lambda: begun.process.poll() is not None or filling(db), pause=0.005)
+    begun.process.send_signal(signal.SIGSTOP)  # in the middle of its work, with whatever it has hold of
+    stood = db.position(topic)
     publisher = Publisher(topic, rest[6:])
     publisher.start()
-    stood = db.position(topic)
-    begun = Rebuild(db, changed, *from_kafka(run, '--batch-records', '10', '--former-rules', RULES))
-    moved = []
-
-    def moving():
-        if filling(db) and db.position(topic) > stood and begun.process.poll() is None:
-            moved.append(db.position(topic) - stood)
-        return moved or begun.process.poll() is not None
-    wait_for('the new tables fill while positions move', moving, pause=0.005)
-    run.expect_that('consumers commit while Kafka is read', moved, moved)
+    wait_for('consumers commit while Kafka is read', lambda: run.alive() and db.position(topic) > stood, 60)
+    begun.process.send_signal(signal.SIGCONT)
+    run.expect_that('consumers commit while Kafka is read', begun.process.poll() is None, db.position(topic) - stood)
     run.expect_that('rules that hash otherwise, beside running consumers', begun.wait() == 0,
                     begun.said('the tables are swapped') or begun.lines[-1])
     publisher.join()
