@@ -73,6 +73,7 @@ static enum pk_status open_run(struct run *run, struct pk_err *err)
         .lock_timeout_us = options->lock_timeout,
         .idle_timeout_us = options->idle_timeout,
         .application_name = options->client_id,
+        .read_write = true,
         .stop = &consumer_stop,
     };
     struct fact_hasher *hasher = &run->inputs.hasher;
