@@ -15,7 +15,8 @@ unsigned nearest_distance(struct pk_str a, struct pk_str b)
         now[0] = (unsigned)i;
         for (size_t j = 1; j <= b.len; j++) {
             unsigned best = before[j - 1] + (a.ptr[i - 1] != b.ptr[j - 1]);
-            best = PK_MIN(best, PK_MIN(before[j], now[j - 1]) + 1);
+            best = PK_MIN(best, before[j] + 1);
+            best = PK_MIN(best, now[j - 1] + 1);
             if (i > 1 && j > 1 && a.ptr[i - 1] == b.ptr[j - 2] && a.ptr[i - 2] == b.ptr[j - 1])
                 best = PK_MIN(best, two_before[j - 2] + 1);
             now[j] = best;

@@ -66,8 +66,10 @@ bool pk_utf8_valid(const void *text, size_t len); /* also refuses NUL, which Pos
 
 #define PK_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define PK_AUTO(done) __attribute__((cleanup(done)))
-#define PK_MIN(a, b) ((a) < (b) ? (a) : (b))
-#define PK_MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* Each argument is evaluated once. Not for constant expressions. */
+#define PK_MIN(a, b) ({ __auto_type min_a = (a); __auto_type min_b = (b); min_a < min_b ? min_a : min_b; })
+#define PK_MAX(a, b) ({ __auto_type max_a = (a); __auto_type max_b = (b); max_a > max_b ? max_a : max_b; })
 
 #define PK_SECOND_US INT64_C(1000000)
 #define PK_HOUR_US (3600 * PK_SECOND_US)

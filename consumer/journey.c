@@ -418,7 +418,8 @@ static struct journey *cut(struct journeys *journeys, struct journey **slot, con
 /* Journeys that no later event can join are forgotten, so the state of a customer stays small. */
 static void forget_idle(struct journeys *journeys, int64_t now_us, const struct rules *rules)
 {
-    int64_t reach = PK_MAX(rules->case_gap_us, PK_MAX(rules->gap_us, rules->reopen_gap_us));
+    int64_t reach = PK_MAX(rules->gap_us, rules->reopen_gap_us);
+    reach = PK_MAX(rules->case_gap_us, reach);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < journeys->live_count; i++) {
         struct journey *journey = journeys->live[i];

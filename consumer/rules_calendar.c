@@ -379,8 +379,8 @@ static void read_calendar(struct reader *reader, const struct yaml_node *node, s
 static bool can_be_chosen(const struct calendar *list, size_t index)
 {
     const struct calendar *own = &list[index];
-    for (size_t i = 0; i < PK_MAX(own->brands, 1); i++)
-        for (size_t k = 0; k < PK_MAX(own->units, 1); k++)
+    for (size_t i = 0; i < PK_MAX(own->brands, (size_t)1); i++)
+        for (size_t k = 0; k < PK_MAX(own->units, (size_t)1); k++)
             if (!calendar_of(list, index, own->brands ? own->brand[i] : 0, own->units ? own->unit[k] : 0))
                 return true;
     return false;
