@@ -2,6 +2,7 @@
 /* polku-producer send and check: the same way, with and without a broker. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "feed.h"
 #include "log.h"
@@ -10,7 +11,7 @@
 #include "rejects.h"
 #include "subject.h"
 
-enum { REJECTS_LOGGED = 5, TOKEN_LINE_BITS = 44 };
+enum { LOGGED_A_MINUTE = 5, TOKEN_LINE_BITS = 44 };
 
 struct send {
     const struct producer_options *options;
@@ -18,6 +19,8 @@ struct send {
     struct outlet *outlet;
     struct rejects rejects;
     uint64_t lines, undelivered;
+    time_t logged_from;
+    int logged; /* bad lines that the log tells since then */
 };
 
 static uint64_t token_of(const struct feed_record *record)
@@ -25,10 +28,22 @@ static uint64_t token_of(const struct feed_record *record)
     return (uint64_t)record->file << TOKEN_LINE_BITS | record->line;
 }
 
+/* The first few of each minute: a flood of bad lines is no flood of the log, and one that comes days later is told. */
+static bool may_log(struct send *send)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (send->logged == 0 || now.tv_sec - send->logged_from >= 60) {
+        send->logged_from = now.tv_sec;
+        send->logged = 0;
+    }
+    return send->logged++ < LOGGED_A_MINUTE;
+}
+
 static void reject(struct send *send, const struct feed_record *record, const char *reason, const char *error)
 {
     const char *file = feed_file_name(send->feed, record->file);
-    if (send->rejects.count < REJECTS_LOGGED)
+    if (may_log(send))
         log_write(LOG_WARN, "line rejected", "file=\"%s\" line=%" PRIu64 " reason=%s error=\"%s\"", file, record->line,
                   reason, error);
     rejects_add(&send->rejects, file, record->line, reason, error, record->raw);
@@ -38,11 +53,21 @@ static void on_lost(void *context, uint64_t token, const char *error)
 {
     struct send *send = context;
     uint64_t line = token & ((UINT64_C(1) << TOKEN_LINE_BITS) - 1);
+    const char *file = feed_file_name(send->feed, token >> TOKEN_LINE_BITS);
     uint64_t rejected = send->rejects.count;
     send->undelivered++;
-    rejects_add(&send->rejects, feed_file_name(send->feed, token >> TOKEN_LINE_BITS), line, "undelivered", error,
-                (struct pk_str){NULL, 0});
+    if (may_log(send))
+        log_write(LOG_WARN, "event not delivered", "file=\"%s\" line=%" PRIu64 " error=\"%s\"", file, line, error);
+    rejects_add(&send->rejects, file, line, "undelivered", error, (struct pk_str){NULL, 0});
     send->rejects.count = rejected; /* counted apart */
+}
+
+/* While nothing comes. */
+static bool wait_on(void *context)
+{
+    struct send *send = context;
+    outlet_idle(send->outlet);
+    return !producer_stop;
 }
 
 /* All events of a record or none. */
@@ -72,7 +97,7 @@ static enum pk_status pump(struct send *send, struct pk_err *err)
         case INPUT_END:
             return PK_OK;
         case INPUT_FAILED:
-            return pk_fail(err, PK_REJECT, "%s", why.text);
+            return producer_stop ? PK_OK : pk_fail(err, PK_REJECT, "%s", why.text);
         case INPUT_BROKEN:
             send->lines++;
             reject(send, &record, record.reason, why.text);
@@ -137,7 +162,9 @@ static int run(const struct producer_options *options, enum outlet_kind kind)
     }
 
     struct outlet_report report;
+    input_when_idle(wait_on, &send);
     status = pump(&send, &err);
+    input_when_idle(NULL, NULL);
     enum pk_status closed = outlet_close(send.outlet, status, &report, &err);
     status = status == PK_OK ? closed : status;
     if (status != PK_OK)

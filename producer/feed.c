@@ -112,7 +112,7 @@ static void close_source(struct feed *feed)
 {
     mapping_close(feed->reader);
     feed->reader = NULL;
-    if (feed->input.file)
+    if (feed->input.data)
         input_close(&feed->input);
     feed->is_open = false;
 }

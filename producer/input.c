@@ -2,16 +2,28 @@
 #include "input.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-enum { READ_BYTES = 256 << 10, SHOWN_OF_BROKEN = 4096 };
+enum { READ_BYTES = 256 << 10, SHOWN_OF_BROKEN = 4096, IDLE_STEP_MS = 200 };
+
+static bool (*idle)(void *context);
+static void *idle_context;
+
+void input_when_idle(bool (*function)(void *context), void *context)
+{
+    idle = function;
+    idle_context = context;
+}
 
 enum pk_status input_open(struct input *input, const char *path, struct pk_err *err)
 {
     bool standard = strcmp(path, "-") == 0;
     *input = (struct input){.name = standard ? "(standard input)" : path, .line = 1};
-    input->file = standard ? stdin : fopen(path, "rb");
-    if (!input->file)
+    input->fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (input->fd < 0)
         return pk_fail(err, PK_STOP, "%s: %s", path, strerror(errno));
 
     enum pk_status status = PK_OK;
@@ -26,10 +38,25 @@ enum pk_status input_open(struct input *input, const char *path, struct pk_err *
 
 void input_close(struct input *input)
 {
-    if (input->file && input->file != stdin)
-        fclose(input->file);
+    if (input->fd > STDIN_FILENO)
+        close(input->fd);
     free(input->data);
     *input = (struct input){0};
+}
+
+/* Waits until there is something to read, or the end. Files always have it. */
+static enum pk_status await(const struct input *input, struct pk_err *err)
+{
+    struct pollfd ready = {.fd = input->fd, .events = POLLIN};
+    for (;;) {
+        int count = poll(&ready, 1, idle ? IDLE_STEP_MS : -1);
+        if (count > 0)
+            return PK_OK;
+        if (count < 0 && errno != EINTR)
+            return pk_fail(err, PK_STOP, "%s: %s", input->name, strerror(errno));
+        if (idle && !idle(idle_context))
+            return pk_fail(err, PK_STOP, "%s: reading was given up", input->name);
+    }
 }
 
 enum pk_status input_fill(struct input *input, struct pk_err *err)
@@ -43,13 +70,17 @@ enum pk_status input_fill(struct input *input, struct pk_err *err)
         input->cap = PK_MAX(input->cap * 2, (size_t)2 * READ_BYTES);
         input->data = pk_realloc(input->data, input->cap);
     }
-    size_t got = fread(input->data + input->end, 1, READ_BYTES, input->file);
-    input->end += got;
-    if (got < READ_BYTES) {
-        if (ferror(input->file))
-            return pk_fail(err, PK_STOP, "%s: %s", input->name, strerror(errno));
-        input->at_end = true;
-    }
+    ssize_t got;
+    do {
+        enum pk_status status = await(input, err);
+        if (status != PK_OK)
+            return status;
+        got = read(input->fd, input->data + input->end, READ_BYTES);
+    } while (got < 0 && (errno == EINTR || errno == EAGAIN));
+    if (got < 0)
+        return pk_fail(err, PK_STOP, "%s: %s", input->name, strerror(errno));
+    input->end += (size_t)got;
+    input->at_end = got == 0;
     return PK_OK;
 }
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* input.h - a file or standard input, read in large pieces, with the number of the current line.
  *
+ * What a pipe has is given at once, however little it is: `tail -f FILE | polku-producer send` publishes each line as it
+ * comes. While nothing comes, the function of input_when_idle() is called.
+ *
  * The unread bytes are data[start..end); a reader looks at them, asks for more with input_fill() and
  * moves on with input_skip(), which counts lines. Line ends are LF, CR LF or a lone CR. Pointers into
  * data are good until the next input_fill(). */
 #ifndef POLKU_INPUT_H
 #define POLKU_INPUT_H
-
-#include <stdio.h>
 
 #include "pk.h"
 
@@ -15,12 +16,16 @@ enum { INPUT_MAX_RECORD = 1 << 20 }; /* bytes of one line or CSV row; longer one
 
 struct input {
     const char *name; /* for messages; "(standard input)" for "-" */
-    FILE *file;
+    int fd;
     char *data;
     size_t start, end, cap;
     uint64_t line; /* number of the line that data[start] is on, from 1 */
     bool at_end;   /* the file has no bytes behind `end` */
 };
+
+/* `idle` is called several times a second while a pipe, socket or terminal has nothing to read; false: reading gives up,
+ * with PK_STOP. For the whole process; NULL: reading waits. */
+void input_when_idle(bool (*idle)(void *context), void *context);
 
 /* "-" is standard input. A UTF-8 byte order mark at the beginning is skipped. PK_STOP if unreadable. */
 enum pk_status input_open(struct input *input, const char *path, struct pk_err *err);

@@ -318,6 +318,15 @@ uint64_t outlet_events(const struct outlet *o)
     return o->report.events;
 }
 
+void outlet_idle(struct outlet *o)
+{
+    if (o->producer)
+        polku_producer_poll(o->producer);
+    if (o->config.kind == OUTLET_JSON)
+        fflush(o->config.stream); /* an error stays with the stream, and outlet_close() finds it */
+    show(o, false);
+}
+
 /* ---- the end ---- */
 
 static int by_event_order(const void *a, const void *b)
@@ -376,7 +385,7 @@ enum pk_status outlet_close(struct outlet *o, enum pk_status status, struct outl
     if (o->producer && status == PK_OK)
         status = wait_for_deliveries(o, err);
     polku_producer_close(o->producer, stopping(o) ? 3000 : 0, NULL, NULL);
-    if (o->config.kind == OUTLET_JSON && fflush(o->config.stream) != 0 && status == PK_OK)
+    if (o->config.kind == OUTLET_JSON && (fflush(o->config.stream) != 0 || ferror(o->config.stream)) && status == PK_OK)
         status = pk_fail(err, PK_STOP, "cannot write events: %s", strerror(errno));
     show(o, true);
     o->report.elapsed_us = clock_us(CLOCK_MONOTONIC) - o->started_us;

@@ -52,6 +52,8 @@ enum pk_status outlet_commit(struct outlet *outlet, uint64_t token, struct pk_er
 /* For the progress line: lines read and rejected so far. */
 void outlet_progress(struct outlet *outlet, uint64_t lines, uint64_t rejected);
 uint64_t outlet_events(const struct outlet *outlet); /* committed so far */
+/* For a pause in what comes: takes receipts, tells what was lost, writes out what is buffered for the stream. */
+void outlet_idle(struct outlet *outlet);
 
 /* Writes what is held, waits for deliveries, frees. `status` of what went before: if not PK_OK nothing
  * held is written. */

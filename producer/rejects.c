@@ -9,6 +9,8 @@ enum pk_status rejects_open(struct rejects *rejects, const char *path, struct pk
     *rejects = (struct rejects){0};
     if (path && !(rejects->stream = fopen(path, "w")))
         return pk_fail(err, PK_REJECT, "--rejects: %s: %s", path, strerror(errno));
+    if (path)
+        setvbuf(rejects->stream, NULL, _IOLBF, 0); /* whoever follows the file sees each line when it is rejected */
     return PK_OK;
 }
 

@@ -132,3 +132,28 @@ Test(rejects, are_json_lines_whatever_the_text_holds)
                            "\"text\": \"\xC3\xA4 \\ufffd \\u0000 \\\\\"}\n"
                            "{\"file\": \"f\", \"line\": 8, \"reason\": \"undelivered\", \"error\": \"late\"}\n");
 }
+
+static bool give_up(void *context)
+{
+    return ++*(int *)context < 2;
+}
+
+Test(feed, a_line_in_a_pipe_is_read_before_the_pipe_ends)
+{
+    int end[2], idle = 0;
+    cr_assert_eq(pipe(end), 0);
+    snprintf(path, sizeof path, "/dev/fd/%d", end[0]);
+    const char *const file[] = {path};
+    cr_assert_eq(feed_open(file, 1, NULL, &feed, &err), PK_OK, "%s", err.text);
+    cr_assert_eq(write(end[1], EVENT("1") "\n{\"event", strlen(EVENT("1")) + 8), (ssize_t)strlen(EVENT("1")) + 8);
+    event("1", 1);
+    input_when_idle(give_up, &idle);
+    cr_assert_eq(feed_next(feed, &record, &err), INPUT_FAILED, "half a line is none yet");
+    cr_assert_eq(idle, 2);
+    input_when_idle(NULL, NULL);
+    cr_assert_eq(write(end[1], EVENT("2") + 7, strlen(EVENT("2")) - 7), (ssize_t)strlen(EVENT("2")) - 7);
+    close(end[1]);
+    event("2", 2);
+    cr_assert_eq(feed_next(feed, &record, &err), INPUT_END);
+    close(end[0]);
+}
