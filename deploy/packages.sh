@@ -3,7 +3,7 @@
 # deploy/packages.sh [--list] GROUP... - the Debian 12 packages that Polku needs, in one place.
 #
 # Groups: build (compile; what the tests are made of), run (PostgreSQL and kcat for the embedded default),
-# test (Java and Maven for a real Kafka and schema registry, Python's venv for clients of other makers), chroot (tests/e2e/bare_root).
+# test (Java and Maven for a real Kafka and schema registry, Python's venv for clients of other makers, Prometheus), chroot (tests/e2e/bare_root).
 # As root it installs what is missing. Otherwise it prints the line that does and stops with exit code 1.
 # --list prints the names only. No system service is created, started or changed.
 set -euo pipefail
@@ -13,10 +13,10 @@ packages_of() {
     case "$1" in
     build)
         echo gcc libc6-dev cmake ninja-build pkg-config librdkafka-dev libavro-dev libpq-dev libjansson-dev \
-            libsodium-dev libyaml-dev libcurl4-openssl-dev libcriterion-dev tzdata python3 python3-yaml
+            libsodium-dev libyaml-dev libcurl4-openssl-dev libmicrohttpd-dev libcriterion-dev tzdata python3 python3-yaml
         ;;
     run) echo postgresql-15 postgresql-client-15 kcat tzdata ;;
-    test) echo git ca-certificates openssl openjdk-17-jre-headless maven python3-venv faketime ;;
+    test) echo git ca-certificates openssl openjdk-17-jre-headless maven python3-venv faketime prometheus ;;
     fuzz) echo clang libclang-rt-14-dev ;;
     chroot) echo debootstrap git ;;
     *)
@@ -62,8 +62,10 @@ fi
 
 log=$(mktemp "${TMPDIR:-/tmp}/polku-packages.XXXXXX")
 dropin=/etc/postgresql-common/createcluster.d/polku-install.conf
+policy=/usr/sbin/policy-rc.d
+own_policy=
 cleanup() {
-    rm -f "$dropin" "$log"
+    rm -f "$dropin" "$log" ${own_policy:+"$own_policy"}
 }
 trap cleanup EXIT
 
@@ -84,6 +86,16 @@ case " ${missing[*]} " in
     echo 'create_main_cluster = false' >"$dropin"
     ;;
 esac
+# Debian's Prometheus comes as a service; the tests want the programs only, so it is neither started now nor at boot.
+case " ${missing[*]} " in
+*" prometheus "*)
+    if [ ! -e "$policy" ]; then
+        own_policy=$policy
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 0755 "$policy"
+    fi
+    ;;
+esac
 
 echo "Installing ${#missing[@]} Debian packages: ${missing[*]}" >&2
 # Old lists are good enough when they still serve; otherwise they are fetched once.
@@ -93,3 +105,6 @@ if ! "${fetch[@]}" >"$log" 2>&1 </dev/null; then
 fi
 run apt-get install -y -q --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confdef \
     -o Dpkg::Options::=--force-confold "${missing[@]}"
+case " ${missing[*]} " in
+*" prometheus "*) run update-rc.d prometheus disable ;;
+esac
