@@ -18,7 +18,7 @@
 
 #include <signal.h>
 
-enum { STORE_SCHEMA = 9 }; /* number of the newest file in sql/migrations that this program needs */
+enum { STORE_SCHEMA = 10 }; /* number of the newest file in sql/migrations that this program needs */
 
 struct store;
 
@@ -166,6 +166,9 @@ enum pk_status store_save_finish(struct store *store, struct pk_err *err);
 /* The last error says that the batch was too much: PostgreSQL ended a statement for its time (57014) or for want of memory
  * (53200), or a transaction for its silence (25P03). Fewer records may do. */
 bool store_wants_less(const struct store *store);
+
+/* The last error says that PostgreSQL has no room on its disk (53100): it may get some, and nothing of ours helps. */
+bool store_lacks_room(const struct store *store);
 
 /* For `status` and tests: runs one read-only query, text results, row by row. */
 enum pk_status store_query(struct store *store, const char *sql,
