@@ -16,6 +16,7 @@ struct migration {
     char *name;
     struct pk_buf text;
     char checksum[65]; /* SHA-256 in hex, by the server */
+    int oldest_program; /* the smallest STORE_SCHEMA that can go on with it */
 };
 
 struct migrate {
@@ -97,6 +98,21 @@ static bool is_migration(const char *name, int *ret_number)
     return true;
 }
 
+/* "-- oldest program: N" on a line of its own among the comments at its top; without it only programs that know the file. */
+static enum pk_status read_oldest_program(struct migration *file, struct pk_err *err)
+{
+    static const char mark[] = "-- oldest program: ";
+    file->oldest_program = file->number;
+    for (const char *line = file->text.ptr; line && !strncmp(line, "--", 2); line = strchr(line, '\n'), line += line != NULL) {
+        if (strncmp(line, mark, sizeof mark - 1) != 0)
+            continue;
+        file->oldest_program = atoi(line + sizeof mark - 1);
+        if (file->oldest_program < 1 || file->oldest_program > file->number)
+            return pk_fail(err, PK_STOP, "%s: the oldest program is a number from 1 to %d", file->name, file->number);
+    }
+    return PK_OK;
+}
+
 static enum pk_status read_migrations(struct migrate *m, const char *sql_dir, struct pk_err *err)
 {
     char path[4096];
@@ -121,6 +137,8 @@ static enum pk_status read_migrations(struct migrate *m, const char *sql_dir, st
         char name[4400];
         snprintf(name, sizeof name, "%s/%s", path, file->name);
         enum pk_status status = read_file(name, &file->text, err);
+        if (status == PK_OK)
+            status = read_oldest_program(file, err);
         if (status != PK_OK)
             return status;
     }
@@ -158,8 +176,8 @@ static enum pk_status run(struct migrate *m, const char *what, const char *sql, 
 
 static enum pk_status connect_server(struct migrate *m, const char *conninfo, struct pk_err *err)
 {
-    const char *const keyword[] = {"connect_timeout", "application_name", "client_encoding", "dbname", NULL};
-    const char *const value[] = {"10", "polku-consumer migrate", "UTF8", conninfo, NULL};
+    const char *const keyword[] = {"connect_timeout", "application_name", "client_encoding", "target_session_attrs", "dbname", NULL};
+    const char *const value[] = {"10", "polku-consumer migrate", "UTF8", "read-write", conninfo, NULL};
     m->conn = PQconnectdbParams(keyword, value, 1);
     if (PQstatus(m->conn) != CONNECTION_OK) {
         char text[400];
@@ -181,7 +199,10 @@ static enum pk_status make_table(struct migrate *m, struct pk_err *err)
                "BEGIN; CREATE SCHEMA IF NOT EXISTS polku; "
                "CREATE TABLE IF NOT EXISTS polku.schema_migration ("
                " number integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL,"
-               " applied_at timestamptz NOT NULL DEFAULT clock_timestamp()); COMMIT",
+               " applied_at timestamptz NOT NULL DEFAULT clock_timestamp());"
+               "ALTER TABLE polku.schema_migration ADD COLUMN IF NOT EXISTS oldest_program integer;"
+               "COMMENT ON COLUMN polku.schema_migration.oldest_program IS"
+               " 'The smallest schema number of a program that can go on with it; null = number.'; COMMIT",
                err);
 }
 
@@ -236,11 +257,12 @@ static enum pk_status apply(struct migrate *m, const struct migration *file, str
         return status;
 
     CRASH_POINT(migrate_within);
-    char number[12];
+    char number[12], oldest[12];
     snprintf(number, sizeof number, "%d", file->number);
-    const char *const value[] = {number, file->name, file->checksum};
-    PGresult *result = PQexecParams(m->conn, "INSERT INTO polku.schema_migration (number, name, checksum) VALUES ($1, $2, $3)", 3,
-                                    NULL, value, NULL, NULL, 0);
+    snprintf(oldest, sizeof oldest, "%d", file->oldest_program);
+    const char *const value[] = {number, file->name, file->checksum, oldest};
+    PGresult *result = PQexecParams(m->conn, "INSERT INTO polku.schema_migration (number, name, checksum, oldest_program)"
+                                             " VALUES ($1, $2, $3, $4)", 4, NULL, value, NULL, NULL, 0);
     if (PQresultStatus(result) != PGRES_COMMAND_OK)
         status = fail_of(m, result, file->name, err);
     PQclear(result);

@@ -4,7 +4,10 @@
  * Applies the files SQL_DIR/migrations/NNNN_name.sql that the database does not have yet, each in one
  * transaction, in order, then SQL_DIR/roles.sql. Under an advisory lock: several may run at once. Running it
  * again changes nothing. A file that changed after it was applied, a gap in the numbers, and a database that is
- * ahead of the files are errors that name the file (PK_STOP); nothing is applied then. */
+ * ahead of the files are errors that name the file (PK_STOP); nothing is applied then.
+ *
+ * A file whose comments say "-- oldest program: N" leaves programs that know schema N at work (store_open asks), so that
+ * consumers can be replaced one by one after it; any other stops all older ones at their next connection. */
 #ifndef POLKU_CMD_MIGRATE_H
 #define POLKU_CMD_MIGRATE_H
 

@@ -367,6 +367,7 @@ static enum pk_status fail_of(struct store *store, enum statement statement, con
     const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     static const char *const too_much[] = {"57014", "53200", "25P03"};
     store->wants_less = state && sqlstate_is(state, too_much, PK_COUNT(too_much));
+    store->lacks_room = state && strcmp(state, "53100") == 0;
     if (!state || PQstatus(store->conn) == CONNECTION_BAD)
         return pk_fail(err, PK_LOST, "%s: the connection to PostgreSQL broke: %s", statements[statement].what,
                        text ? text : broken_text(store));
@@ -694,17 +695,19 @@ static enum pk_status check_schema(struct store *store, struct pk_err *err)
     if (!found)
         return pk_fail(err, PK_STOP, "the database has no schema polku: run polku-consumer migrate");
 
-    result = ask(store, "SELECT coalesce(max(number), 0) FROM polku.schema_migration");
+    /* The column came after the table, and a database that lacks it is behind. */
+    result = ask(store, "SELECT coalesce(max(m.number), 0), max(coalesce((to_jsonb(m) ->> 'oldest_program')::int, m.number))"
+                        " FROM polku.schema_migration m");
     if (PQresultStatus(result) != PGRES_TUPLES_OK)
         return fail_plain(store, result, "read the schema's number", err);
-    int number = atoi(PQgetvalue(result, 0, 0));
+    int number = atoi(PQgetvalue(result, 0, 0)), oldest = atoi(PQgetvalue(result, 0, 1));
     PQclear(result);
     if (number < STORE_SCHEMA)
         return pk_fail(err, PK_STOP, "the database's schema has number %d, this program needs %d: run polku-consumer migrate",
                        number, STORE_SCHEMA);
-    if (number > STORE_SCHEMA)
-        return pk_fail(err, PK_STOP, "the database's schema has number %d, this program knows %d: install the newer program",
-                       number, STORE_SCHEMA);
+    if (oldest > STORE_SCHEMA)
+        return pk_fail(err, PK_STOP, "the database's schema has number %d, which needs a program that knows %d, this one knows %d:"
+                       " install the newer program", number, oldest, STORE_SCHEMA);
 
     struct pk_buf sql PK_AUTO(pk_buf_done) = {0};
     pk_buf_printf(&sql, "SELECT '%1$s.promise'::regtype::oid, '%1$s.target'::regtype::oid, '%1$s.rating'::regtype::oid,"
@@ -770,7 +773,7 @@ enum pk_status store_reopen(struct store *store, struct pk_err *err)
 {
     drop_connection(store);
     store->next_cell = store->end_cell = 0; /* a failover may have taken the block back */
-    store->wants_less = false;
+    store->wants_less = store->lacks_room = false;
     memset(store->month_known, 0, sizeof store->month_known);
     store->id_of_sym.len = store->sym_of_id.len = store->known = 0;
     return open_session(store, err);
@@ -1095,6 +1098,11 @@ enum pk_status store_new_cell(struct store *store, int64_t *ret_cell, struct pk_
 bool store_wants_less(const struct store *store)
 {
     return store->wants_less;
+}
+
+bool store_lacks_room(const struct store *store)
+{
+    return store->lacks_room;
 }
 
 /* ---- queries of people ---- */
