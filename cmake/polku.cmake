@@ -17,7 +17,7 @@ else()
   # tests/security/hardening.py reads from the programs that all of this is in them.
   include(CheckCCompilerFlag)
   check_c_compiler_flag(-fcf-protection=full POLKU_HAS_CF_PROTECTION) # x86 only
-  add_compile_options($<$<NOT:$<STREQUAL:$<TARGET_PROPERTY:TYPE>,MODULE_LIBRARY>>:-fPIE> -fstack-protector-strong -fstack-clash-protection
+  add_compile_options($<$<NOT:$<OR:$<STREQUAL:$<TARGET_PROPERTY:TYPE>,MODULE_LIBRARY>,$<BOOL:$<TARGET_PROPERTY:POSITION_INDEPENDENT_CODE>>>>:-fPIE> -fstack-protector-strong -fstack-clash-protection
                       $<$<BOOL:${POLKU_HAS_CF_PROTECTION}>:-fcf-protection=full>
                       $<$<NOT:$<CONFIG:Debug>>:-U_FORTIFY_SOURCE>
                       $<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=2>)

@@ -27,28 +27,6 @@ uint64_t event_schema_fingerprint(void)
     return fingerprint;
 }
 
-enum pk_status event_decode(struct schema_set *schemas, struct pk_bytes payload, struct pk_arena *arena,
-                            struct event *ret_event, enum reject_reason *ret_reason, struct pk_err *err)
-{
-    struct wire_frame frame;
-    const struct avro_plan *plan;
-    if (payload.len > EVENT_MAX_BYTES) {
-        *ret_reason = REJECT_TOO_LARGE;
-        return pk_fail(err, PK_REJECT, "the record has %zu bytes, at most %d", payload.len, EVENT_MAX_BYTES);
-    }
-    enum pk_status status = wire_parse(payload, &frame, err);
-    if (status != PK_OK) {
-        *ret_reason = REJECT_BAD_FRAME;
-        return status;
-    }
-    status = schema_set_find(schemas, &frame, &plan, err);
-    if (status != PK_OK) {
-        *ret_reason = REJECT_UNKNOWN_SCHEMA;
-        return status;
-    }
-    return avro_plan_decode(plan, frame.body, arena, ret_event, ret_reason, err);
-}
-
 /* ---- the canonical form, by hand ----
  * Written in the order of the schema's fields; a test holds it against avro-c's bytes. */
 
@@ -240,6 +218,7 @@ static enum pk_status avro_fail(struct pk_err *err, const char *field)
     return pk_fail(err, PK_STOP, "avro-c refuses the field '%s': %s", field, avro_strerror());
 }
 
+#ifndef POLKU_LIBRARY /* in somebody else's program avro-c is theirs */
 /* avro-c does not survive a NULL; out of memory ends the process here as everywhere. */
 static void *avro_alloc(void *unused, void *ptr, size_t old_bytes, size_t bytes)
 {
@@ -249,10 +228,13 @@ static void *avro_alloc(void *unused, void *ptr, size_t old_bytes, size_t bytes)
     free(ptr);
     return NULL;
 }
+#endif
 
 enum pk_status event_encoder_open(struct event_encoder **ret_encoder, struct pk_err *err)
 {
+#ifndef POLKU_LIBRARY
     avro_set_allocator(avro_alloc, NULL);
+#endif
     struct event_encoder *encoder = pk_alloc(sizeof *encoder);
     struct pk_str json = event_schema_json();
     if (avro_schema_from_json_length(json.ptr, json.len, &encoder->schema) != 0 ||

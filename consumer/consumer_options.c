@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "consumer_options.h"
+#include "installed.h"
 #include "store_conninfo.h"
 
 #include <ctype.h>
@@ -87,6 +88,10 @@ enum pk_status consumer_options_parse(const char *command, int argc, char *const
         if (status == PK_OK)
             status = store_conninfo(options.database, options.database_password, arena, &options.database, err);
     }
+    if (!options.sql)
+        options.sql = installed_path("sql", arena);
+    if (!options.sql)
+        options.sql = "sql";
     if (status == PK_OK) {
         *ret = options;
         return PK_OK;

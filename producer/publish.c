@@ -7,13 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "event_json.h"
 #include "framer.h"
 
 enum { POLL_EVERY = 1000, QUEUE_FULL_POLL_MS = 100 };
-
-const char polku_default_key_namespaces[] = EVENT_KEY_DEFAULT;
 
 struct polku_producer {
     rd_kafka_t *kafka;
@@ -23,6 +22,7 @@ struct polku_producer {
     polku_delivered *delivered;
     polku_log *log;
     void *context;
+    pid_t owner;           /* the process that opened it */
     struct pk_arena arena; /* of the configuration */
 
     pthread_mutex_t lock; /* guards the next two, and the text of the first failure */
@@ -48,6 +48,24 @@ static enum polku_status answer(enum pk_status status, const struct pk_err *why,
     if (error)
         snprintf(error->text, sizeof error->text, "%s", why->text);
     return status == PK_REJECT ? POLKU_INVALID : status == PK_RETRY ? POLKU_BUSY : POLKU_FAILED;
+}
+
+const char *polku_default_key_namespaces(void)
+{
+    return EVENT_KEY_DEFAULT;
+}
+
+const char *polku_version(void)
+{
+    return POLKU_VERSION;
+}
+
+/* The threads that would publish are in the parent only. */
+static enum pk_status check_owner(const struct polku_producer *p, struct pk_err *err)
+{
+    if (p->owner == getpid())
+        return PK_OK;
+    return pk_fail(err, PK_STOP, "this process was forked from the one that opened the producer: open another one here");
 }
 
 /* ---- callbacks of librdkafka ---- */
@@ -143,7 +161,7 @@ static enum pk_status start(struct polku_producer *p, const struct polku_config 
     enum pk_status status = framer_open(&p->framer,
                                         config->frame == POLKU_CONFLUENT ? WIRE_CONFLUENT : WIRE_SINGLE_OBJECT,
                                         config->schema_id,
-                                        config->key_namespaces ? config->key_namespaces : polku_default_key_namespaces,
+                                        config->key_namespaces ? config->key_namespaces : EVENT_KEY_DEFAULT,
                                         &p->arena, err);
     if (status != PK_OK)
         return status;
@@ -189,8 +207,9 @@ enum polku_status polku_producer_open(const struct polku_config *given, struct p
     memcpy(&config, given, given->struct_size);
 
     struct polku_producer *p = pk_alloc(sizeof *p);
+    p->owner = getpid();
     p->limits.max_ahead_us = config.max_ahead_us ? config.max_ahead_us : 300 * PK_SECOND_US;
-    p->queue_wait_ms = config.queue_wait_ms ? config.queue_wait_ms : 60000;
+    p->queue_wait_ms = config.queue_wait_ms < 0 ? 0 : config.queue_wait_ms ? config.queue_wait_ms : 60000;
     p->delivered = config.delivered;
     p->log = config.log;
     p->context = config.context;
@@ -225,7 +244,8 @@ static enum pk_status enqueue(struct polku_producer *p, struct pk_str payload, s
     return pk_fail(err, PK_REJECT, "kafka: %s", rd_kafka_err2str(code));
 }
 
-/* Serves callbacks when it is time to, and says whether a full queue is worth another try. No lock is held here. */
+/* Serves callbacks when it is time to (they make room too), and says whether a full queue is worth another try. No lock is
+ * held here. */
 static bool again(struct polku_producer *p, enum pk_status *status, int64_t *deadline_us)
 {
     if (*status == PK_STALE) { /* accepted, and time for callbacks */
@@ -235,11 +255,14 @@ static bool again(struct polku_producer *p, enum pk_status *status, int64_t *dea
     if (*status != PK_RETRY)
         return false;
     int64_t now = now_us(CLOCK_MONOTONIC);
-    if (*deadline_us == 0)
+    if (*deadline_us == 0) {
         *deadline_us = now + p->queue_wait_ms * 1000;
-    if (now > *deadline_us)
+        rd_kafka_poll(p->kafka, 0);
+        return true;
+    }
+    if (now >= *deadline_us)
         return false;
-    rd_kafka_poll(p->kafka, QUEUE_FULL_POLL_MS);
+    rd_kafka_poll(p->kafka, (int)PK_MIN((*deadline_us - now) / 1000 + 1, (int64_t)QUEUE_FULL_POLL_MS));
     return true;
 }
 
@@ -338,7 +361,9 @@ enum polku_status polku_producer_send(struct polku_producer *p, const struct pol
     struct polku_event from = {0};
     struct event event;
     struct pk_arena arena = {0};
-    enum pk_status status = PK_OK;
+    enum pk_status status = check_owner(p, &why);
+    if (status != PK_OK)
+        return answer(status, &why, error);
     if (given->struct_size < offsetof(struct polku_event, identifier) || given->struct_size > sizeof from)
         status = pk_fail(&why, PK_REJECT, "event.struct_size is not set, or of a newer version");
     else
@@ -359,7 +384,10 @@ enum polku_status polku_producer_send_json(struct polku_producer *p, const char 
     struct pk_err why = {0};
     struct event event;
     struct pk_arena arena = {0};
-    enum pk_status status = event_from_json((struct pk_str){json, len}, &arena, &event, &why);
+    enum pk_status status = check_owner(p, &why);
+    if (status != PK_OK)
+        return answer(status, &why, error);
+    status = event_from_json((struct pk_str){json, len}, &arena, &event, &why);
     if (status == PK_OK)
         status = send_event(p, &event, token, &why);
     else
@@ -372,23 +400,45 @@ enum polku_status polku_producer_send_json(struct polku_producer *p, const char 
 
 void polku_producer_poll(struct polku_producer *p)
 {
-    rd_kafka_poll(p->kafka, 0);
+    struct pk_err why;
+    if (check_owner(p, &why) == PK_OK)
+        rd_kafka_poll(p->kafka, 0);
 }
 
-void polku_producer_report(const struct polku_producer *p, struct polku_report *ret)
+static struct polku_report count(const struct polku_producer *p)
 {
-    *ret = (struct polku_report){.accepted = atomic_load(&p->accepted), .delivered = atomic_load(&p->delivered_count),
-                                 .failed = atomic_load(&p->failed), .invalid = atomic_load(&p->invalid)};
+    struct polku_report report = {.accepted = atomic_load(&p->accepted), .delivered = atomic_load(&p->delivered_count),
+                                  .failed = atomic_load(&p->failed), .invalid = atomic_load(&p->invalid)};
     if (atomic_load(&p->has_failure))
-        memcpy(ret->first_failure, p->first_failure, sizeof ret->first_failure);
+        memcpy(report.first_failure, p->first_failure, sizeof report.first_failure);
+    return report;
+}
+
+/* As much of it as the caller's version of the struct has. */
+static enum polku_status hand_out(struct polku_report report, struct polku_report *ret)
+{
+    size_t size = ret->struct_size;
+    if (size < offsetof(struct polku_report, first_failure) || size > sizeof report)
+        return POLKU_INVALID;
+    report.struct_size = size;
+    memcpy(ret, &report, size);
+    return POLKU_OK;
+}
+
+enum polku_status polku_producer_report(const struct polku_producer *p, struct polku_report *ret)
+{
+    struct pk_err why;
+    return check_owner(p, &why) == PK_OK ? hand_out(count(p), ret) : POLKU_FAILED;
 }
 
 enum polku_status polku_producer_flush(struct polku_producer *p, int timeout_ms, struct polku_error *error)
 {
     struct pk_err why = {0};
     char text_of_fatal[256];
+    enum pk_status status = check_owner(p, &why);
+    if (status != PK_OK)
+        return answer(status, &why, error);
     rd_kafka_resp_err_t code = rd_kafka_flush(p->kafka, timeout_ms);
-    enum pk_status status = PK_OK;
     if (rd_kafka_fatal_error(p->kafka, text_of_fatal, sizeof text_of_fatal))
         status = pk_fail(&why, PK_STOP, "kafka: %s", text_of_fatal);
     else if (code)
@@ -402,20 +452,21 @@ enum polku_status polku_producer_close(struct polku_producer *p, int timeout_ms,
 {
     if (!p)
         return POLKU_OK;
-    polku_producer_flush(p, timeout_ms, error);
+    struct pk_err why = {0};
+    enum pk_status status = check_owner(p, &why);
+    if (status != PK_OK)
+        return answer(status, &why, error);
+    polku_producer_flush(p, timeout_ms, NULL);
     rd_kafka_purge(p->kafka, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     rd_kafka_flush(p->kafka, 1000); /* runs the callbacks of what was given up */
-    struct polku_report report;
-    polku_producer_report(p, &report);
-    struct pk_err why = {0};
-    enum pk_status status = PK_OK;
+    struct polku_report report = count(p);
     if (report.delivered != report.accepted)
         status = pk_fail(&why, PK_STOP, "%llu of %llu events were not delivered: %s",
                          (unsigned long long)(report.accepted - report.delivered), (unsigned long long)report.accepted,
                          report.first_failure[0] ? report.first_failure : "no answer in time");
     done(p);
     if (ret_report)
-        *ret_report = report;
+        hand_out(report, ret_report);
     return answer(status, &why, error);
 }
 

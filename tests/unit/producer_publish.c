@@ -181,7 +181,7 @@ Test(publish, the_confluent_frame_carries_the_schema_id)
 Test(publish, an_invalid_event_is_refused_and_nothing_is_sent)
 {
     open_producer(POLKU_SINGLE_OBJECT);
-    struct polku_report report;
+    struct polku_report report = {.struct_size = sizeof report};
     struct polku_event event = event_named("call-1");
     event.brand = NULL;
     cr_assert_eq(polku_producer_send(producer, &event, NULL, &error), POLKU_INVALID);
@@ -220,7 +220,7 @@ Test(publish, errors_of_the_broker_cost_time_but_no_event_and_no_order)
         }
         cr_assert_eq(polku_producer_flush(producer, 30000, &error), POLKU_OK, "%s", error.text);
     }
-    struct polku_report report;
+    struct polku_report report = {.struct_size = sizeof report};
     cr_assert_eq(polku_producer_close(producer, 10000, &report, &error), POLKU_OK, "%s", error.text);
     producer = NULL;
     cr_assert_eq(report.delivered, 120);
@@ -239,7 +239,7 @@ Test(publish, without_a_broker_events_are_given_up_and_reported)
         cr_assert_eq(polku_producer_send(producer, &event, NULL, &error), POLKU_OK);
     cr_assert_eq(polku_producer_send(producer, &event, NULL, &error), POLKU_BUSY, "the queue is full");
     cr_assert_eq(polku_producer_flush(producer, 50, &error), POLKU_BUSY);
-    struct polku_report report;
+    struct polku_report report = {.struct_size = sizeof report};
     cr_assert_eq(polku_producer_close(producer, 50, &report, &error), POLKU_FAILED);
     producer = NULL;
     cr_assert_eq(report.failed, 3);
@@ -285,7 +285,7 @@ Test(publish, threads_may_share_a_producer)
     }
     for (int i = 0; i < THREADS; i++)
         pthread_join(thread[i], NULL);
-    struct polku_report report;
+    struct polku_report report = {.struct_size = sizeof report};
     cr_assert_eq(polku_producer_close(producer, 10000, &report, &error), POLKU_OK, "%s", error.text);
     producer = NULL;
     cr_assert_eq(report.delivered, THREADS * EACH);

@@ -18,19 +18,34 @@
  *     if (polku_producer_send(producer, &event, NULL, &error) == POLKU_INVALID)
  *         complain(error.text);
  *
- *     polku_producer_close(producer, 10000, &report, &error);
+ *     struct polku_report report = {.struct_size = sizeof report};
+ *     if (polku_producer_close(producer, 10000, &report, &error) != POLKU_OK)
+ *         complain(error.text);
  *
  * What happens: the event is checked against the limits of the contract, encoded as Avro, framed and put
  * into librdkafka's queue. It is published idempotently with acks=all: kept in order and written once, whatever
  * the network does. The message key is the strongest identifier, so that events of one customer
  * mostly meet on one partition; the message's time is now.
  *
- * Ownership: every pointer that is passed in is only borrowed for the call; the producer copies what it keeps.
- * Zero-initialise structs and set struct_size: fields that are added later then mean their defaults.
+ * The queue is the only thing that grows, and it is bounded: 400,000 events or 256 MiB, whichever comes first (properties
+ * queue.buffering.max.messages and queue.buffering.max.kbytes). An event leaves it when it is delivered or, after
+ * delivery.timeout.ms (5 minutes), given up, and its callback has run. If it is full, send waits up to queue_wait_ms and then says
+ * POLKU_BUSY: nothing is dropped in silence, and whether to wait, to keep the event elsewhere or to drop it is yours.
+ *
+ * Ownership: every pointer that is passed in is only borrowed for the call; the producer copies what it keeps (`context` and
+ * tokens are handed back as they are). Zero-initialise structs and set struct_size: fields that are added later then
+ * mean their defaults. Structs without struct_size never change.
  *
  * Threads: all functions but open and close may be called from any number of threads at once. Delivery callbacks
- * run inside polku_producer_send (when the queue is full), _poll, _flush and _close, in the thread that
- * called them, with no lock held; they may call _send and _poll of the same producer, not _flush or _close.
+ * run inside polku_producer_send (now and then, and when the queue is full), _poll, _flush and _close, in the thread that
+ * called them, with no lock held; they may call _send, _poll and _report of the same producer, not _flush or _close.
+ *
+ * Processes: a producer has threads, which a fork does not take along. Open it after the last fork; in a child every function
+ * answers POLKU_FAILED and leaves the parent's producer alone, close too (its memory goes with the child).
+ *
+ * Signals: none is caught, blocked or ignored for you, and the producer's own threads take none. No function may be called
+ * from a signal handler: set a flag there and close in the main loop. What was accepted and not delivered is lost
+ * with the process, so close it, or flush it at the moments that matter.
  *
  * Errors: a status says what to do, error->text says why and names the field (never an identifier's value).
  * `error` may be NULL. Out of memory ends the process. */
@@ -141,17 +156,18 @@ struct polku_config {
     enum polku_frame frame;
     uint32_t schema_id;            /* for POLKU_CONFLUENT */
     const char *key_namespaces;    /* strongest first, separated by commas, "*" stands for an issuer; NULL: the
-                                      default, polku_default_key_namespaces */
+                                      default, polku_default_key_namespaces() */
     const struct polku_property *property; /* enable.idempotence and acks cannot be changed */
     size_t property_count;
     int64_t max_ahead_us;          /* how far occurred_at may lie in the future; 0: 5 minutes */
-    int64_t queue_wait_ms;         /* how long send may wait for room in a full queue; 0: 60 s */
+    int64_t queue_wait_ms;         /* how long send may wait for room in a full queue; 0: 60 s; -1: not at all */
     polku_delivered *delivered;    /* may be NULL */
     polku_log *log;                /* may be NULL: librdkafka then writes to standard error */
     void *context;                 /* for both */
 };
 
-extern const char polku_default_key_namespaces[];
+const char *polku_default_key_namespaces(void);
+const char *polku_version(void); /* of the library that runs: "0.1.0" */
 
 /* Starts the producer; does not wait for a broker. POLKU_INVALID if the configuration is wrong. */
 enum polku_status polku_producer_open(const struct polku_config *config, struct polku_producer **ret_producer,
@@ -170,6 +186,7 @@ enum polku_status polku_producer_send_json(struct polku_producer *producer, cons
 void polku_producer_poll(struct polku_producer *producer);
 
 struct polku_report {
+    size_t struct_size; /* sizeof(struct polku_report), set by you */
     uint64_t accepted;  /* events that entered the queue */
     uint64_t delivered; /* of them, stored by the brokers */
     uint64_t failed;    /* of them, given up */
@@ -177,14 +194,14 @@ struct polku_report {
     char first_failure[256]; /* why the first one was given up; empty if none was */
 };
 
-/* accepted = delivered + failed + still in flight, at any moment. */
-void polku_producer_report(const struct polku_producer *producer, struct polku_report *ret_report);
+/* accepted = delivered + failed + still in flight, once other threads are still. POLKU_INVALID without struct_size. */
+enum polku_status polku_producer_report(const struct polku_producer *producer, struct polku_report *ret_report);
 
 /* Waits until nothing is in flight. POLKU_BUSY if the time is up first. POLKU_FAILED after a fatal error. */
 enum polku_status polku_producer_flush(struct polku_producer *producer, int timeout_ms, struct polku_error *error);
 
-/* Flushes, gives up what is left (it counts as failed), frees everything. POLKU_OK if every accepted
- * event was delivered. `ret_report` may be NULL. NULL is fine for the producer. */
+/* Flushes, gives up what is left (it counts as failed), frees everything, whatever it answers. POLKU_OK if every accepted
+ * event was delivered. `ret_report` may be NULL. NULL is fine for the producer. May take a second longer than timeout_ms. */
 enum polku_status polku_producer_close(struct polku_producer *producer, int timeout_ms, struct polku_report *ret_report,
                                        struct polku_error *error);
 
