@@ -9,8 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "commit.h"
-#include "consumer_commands.h"
+#include "consumer_store.h"
 #include "event_avro.h"
 #include "forget_plan.h"
 #include "store_quarantine.h"
@@ -19,13 +18,7 @@ enum { MOST_TRIES = 5, LONGEST_BY = 200, LONGEST_NOTE = 2000, PAGE = 500 };
 
 struct run {
     const struct consumer_options *options;
-    struct consumer_inputs inputs;
-    struct matcher matcher;
-    struct fact_maker maker;
-    struct meaning meaning;
-    struct store *store;
-    struct pk_arena arena;
-    struct explain_source source;
+    struct consumer_desk desk;
     const char *text;
     bool anonymise;
 
@@ -64,49 +57,15 @@ static enum pk_status read_arguments(struct run *run, struct pk_err *err)
     return PK_OK;
 }
 
-static enum pk_status open_run(struct run *run, struct pk_err *err)
-{
-    const struct consumer_options *options = run->options;
-    const struct store_config store = {
-        .conninfo = options->database,
-        .statement_timeout_us = options->statement_timeout,
-        .lock_timeout_us = options->lock_timeout,
-        .idle_timeout_us = options->idle_timeout,
-        .application_name = options->client_id,
-        .read_write = true,
-        .stop = &consumer_stop,
-    };
-    struct fact_hasher *hasher = &run->inputs.hasher;
-    const struct pk_str check = PK_STR("polku hash key check");
-    matcher_init(&run->matcher, &run->inputs.rules, &run->inputs.symbols);
-    fact_maker_init(&run->maker, &run->inputs.rules, hasher, &run->inputs.symbols, &run->matcher);
-    run->meaning = (struct meaning){&run->inputs.rules, &run->matcher, &run->inputs.symbols, hasher, &run->maker};
-    enum pk_status status = store_open(&store, &run->inputs.symbols, &run->store, err);
-    if (status == PK_OK)
-        status = store_check_rules(run->store, &run->inputs.rules, fact_hash(hasher, &check, 1), err);
-    run->source = (struct explain_source){&run->inputs.rules, hasher, &run->inputs.symbols, run->store, &run->arena};
-    return status;
-}
-
-static void close_run(struct run *run)
-{
-    store_close(run->store);
-    fact_maker_done(&run->maker);
-    matcher_done(&run->matcher);
-    pk_vec_done(&run->record);
-    pk_arena_done(&run->arena);
-    consumer_inputs_done(&run->inputs);
-}
-
 static enum pk_status look(struct run *run, struct pk_err *err)
 {
-    enum pk_status status = explain_begin(&run->source, err);
+    enum pk_status status = explain_begin(&run->desk.source, err);
     if (status == PK_OK)
-        status = forget_plan_make(&run->source, &run->maker, run->text, run->anonymise, now_us(), false, &run->arena,
+        status = forget_plan_make(&run->desk.source, &run->desk.maker, run->text, run->anonymise, now_us(), false, &run->desk.arena,
                                   &run->plan, err);
     if (status == PK_OK)
-        return store_end_read(run->store, err);
-    store_rollback(run->store);
+        return store_end_read(run->desk.store, err);
+    store_rollback(run->desk.store);
     return status;
 }
 
@@ -115,11 +74,11 @@ static enum pk_status look(struct run *run, struct pk_err *err)
 static struct pk_hash hash_of(const struct run *run, struct pk_str name_space, struct pk_str value, struct pk_arena *arena)
 {
     bool reserved = pk_str_eq(name_space, PK_STR("case_id"));
-    const struct rules_namespace *rules = reserved ? NULL : fact_namespace(&run->inputs.rules, name_space);
+    const struct rules_namespace *rules = reserved ? NULL : fact_namespace(&run->desk.inputs.rules, name_space);
     struct pk_str normal;
-    if (!value.ptr || (!rules && !reserved) || !fact_normalise(value, rules, &run->inputs.rules, arena, &normal))
+    if (!value.ptr || (!rules && !reserved) || !fact_normalise(value, rules, &run->desk.inputs.rules, arena, &normal))
         return (struct pk_hash){{0}};
-    return fact_hash(&run->inputs.hasher, (struct pk_str[]){name_space, normal}, 2);
+    return fact_hash(&run->desk.inputs.hasher, (struct pk_str[]){name_space, normal}, 2);
 }
 
 /* Valid or not: it names the customer, or is a copy of one of its events. */
@@ -132,7 +91,7 @@ static bool names_customer(const struct run *run, const struct forget_plan *plan
     if (forget_plan_names(plan, hash_of(run, PK_STR("case_id"), event->case_id, arena)))
         return true;
     const struct pk_str part[] = {event->source, event->event_id};
-    const struct pk_hash hash = fact_hash(&run->inputs.hasher, part, 2);
+    const struct pk_hash hash = fact_hash(&run->desk.inputs.hasher, part, 2);
     return plan->events && bsearch(&hash, plan->event, plan->events, sizeof hash, forget_plan_compare);
 }
 
@@ -152,7 +111,7 @@ static bool is_listed(const struct run *run, const struct quarantine_row *row)
     for (size_t i = 0; i < run->record.len; i++) {
         const struct change_record *record = &run->record.ptr[i];
         if (record->offset == row->at.offset && record->partition == row->at.partition && pk_str_eq(record->reason, row->at.reason) &&
-            pk_str_eq(symbol_text(&run->inputs.symbols, record->topic), row->at.topic))
+            pk_str_eq(symbol_text(&run->desk.inputs.symbols, record->topic), row->at.topic))
             return true;
     }
     return false;
@@ -165,7 +124,7 @@ static enum pk_status look_at_record(struct run *run, const struct forget_plan *
     enum reject_reason reason;
     bool named = key_names_customer(run, plan, row->key, arena), unread = !named && !row->value.ptr && (row->key.ptr || row->headers);
     if (!named && row->value.ptr) {
-        enum pk_status status = event_decode(run->inputs.schemas, row->value, arena, &event, &reason, err);
+        enum pk_status status = event_decode(run->desk.inputs.schemas, row->value, arena, &event, &reason, err);
         if (status != PK_OK && status != PK_REJECT)
             return status;
         unread = status == PK_REJECT;
@@ -174,10 +133,10 @@ static enum pk_status look_at_record(struct run *run, const struct forget_plan *
     run->unread += unread && !(again && row->quarantined_at_us <= run->newest_us);
     if (named && !(again && is_listed(run, row)))
         *pk_vec_push(&run->record) = (struct change_record){
-            .topic = symbol_of(&run->inputs.symbols, row->at.topic),
+            .topic = symbol_of(&run->desk.inputs.symbols, row->at.topic),
             .partition = row->at.partition,
             .offset = row->at.offset,
-            .reason = pk_arena_str(&run->arena, row->at.reason),
+            .reason = pk_arena_str(&run->desk.arena, row->at.reason),
         };
     return PK_OK;
 }
@@ -201,7 +160,7 @@ static enum pk_status look_through_quarantine(struct run *run, const struct forg
     }
     for (bool first = true; status == PK_OK && rows.count == PAGE && !consumer_stop; first = false) {
         pk_arena_reset(&page);
-        status = store_quarantine_rows(run->store, &filter, first ? NULL : &after, false, true, PAGE, &page, &rows, err);
+        status = store_quarantine_rows(run->desk.store, &filter, first ? NULL : &after, false, true, PAGE, &page, &rows, err);
         for (size_t i = 0; i < rows.count && status == PK_OK; i++) {
             status = look_at_record(run, plan, &rows.row[i], again, &page, err);
             newest_us = PK_MAX(newest_us, rows.row[i].quarantined_at_us);
@@ -226,15 +185,15 @@ static struct pk_str decided_by(struct run *run)
     const struct passwd *user = getpwuid(getuid());
     char number[32];
     snprintf(number, sizeof number, "uid %ju", (uintmax_t)getuid());
-    return pk_arena_str(&run->arena, pk_str(user ? user->pw_name : number));
+    return pk_arena_str(&run->desk.arena, pk_str(user ? user->pw_name : number));
 }
 
 /* What is needed of it after this try: the next one reuses the arena of the transaction. */
 static void keep_plan(struct run *run, const struct forget_plan *plan)
 {
     struct forget_plan kept = *plan;
-    struct change_forgotten *name = PK_NEW_ARRAY(&run->arena, struct change_forgotten, plan->forgetting.names + 1);
-    struct pk_hash *event = PK_NEW_ARRAY(&run->arena, struct pk_hash, plan->events + 1);
+    struct change_forgotten *name = PK_NEW_ARRAY(&run->desk.arena, struct change_forgotten, plan->forgetting.names + 1);
+    struct pk_hash *event = PK_NEW_ARRAY(&run->desk.arena, struct pk_hash, plan->events + 1);
     if (plan->forgetting.names)
         memcpy(name, plan->forgetting.name, plan->forgetting.names * sizeof *name);
     if (plan->events)
@@ -249,12 +208,12 @@ static void keep_plan(struct run *run, const struct forget_plan *plan)
 static enum pk_status plan_again(void *context, struct pk_arena *arena, struct change_forgetting *ret, struct pk_err *err)
 {
     struct run *run = context;
-    struct explain_source source = run->source;
+    struct explain_source source = run->desk.source;
     struct forget_plan plan;
     source.arena = arena;
     run->at_us = now_us();
     enum pk_status status =
-        forget_plan_make(&source, &run->maker, run->text, run->anonymise, run->at_us, true, arena, &plan, err);
+        forget_plan_make(&source, &run->desk.maker, run->text, run->anonymise, run->at_us, true, arena, &plan, err);
     if (status != PK_OK)
         return status;
     run->changed = !forget_plan_same(&plan, &run->plan);
@@ -301,7 +260,7 @@ static enum pk_status forget_it(struct run *run, struct committer *committer, st
             sleep(1);
         run->insist = try >= 2;
         status = forget_once(run, committer, err);
-        too_much = status == PK_RETRY && store_wants_less(run->store);
+        too_much = status == PK_RETRY && store_wants_less(run->desk.store);
     }
     struct pk_err why = *err;
     if (status == PK_LOST)
@@ -440,7 +399,7 @@ static enum pk_status forget_action(struct run *run, struct pk_err *err)
         puts("Nothing was done (--dry-run).");
         return PK_OK;
     }
-    committer_init(&committer, &run->meaning, run->store, 1 << 20);
+    committer_init(&committer, &run->desk.meaning, run->desk.store, 1 << 20);
     status = forget_it(run, &committer, err);
     if (status == PK_OK)
         print_receipt(run, &committer.changes);
@@ -454,16 +413,11 @@ int consumer_forget(const struct consumer_options *options)
     struct pk_err err = {0};
     enum pk_status status = read_arguments(&run, &err);
     if (status == PK_OK)
-        status = consumer_inputs_load(options, false, &run.inputs, &err);
+        status = consumer_desk_open(options, true, &run.desk, &err);
     if (status == PK_OK) {
-        status = open_run(&run, &err);
-        if (status == PK_OK)
-            status = forget_action(&run, &err);
-        close_run(&run);
+        status = forget_action(&run, &err);
+        pk_vec_done(&run.record);
+        consumer_desk_close(&run.desk);
     }
-    if (status == PK_REJECT)
-        fprintf(stderr, "polku-consumer: %s\n", err.text);
-    else if (status != PK_OK)
-        consumer_log_failure("forget was not done", &err);
-    return status == PK_OK ? CONSUMER_OK : status == PK_REJECT ? CONSUMER_USAGE : CONSUMER_STOPPED;
+    return consumer_end("forget was not done", status, &err);
 }

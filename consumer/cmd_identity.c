@@ -6,21 +6,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "commit.h"
-#include "consumer_commands.h"
-#include "explain_load.h"
+#include "consumer_store.h"
 
 enum { MOST_TRIES = 5, LONGEST_BY = 200, LONGEST_NOTE = 2000 };
 
 struct run {
     const struct consumer_options *options;
-    struct consumer_inputs inputs;
-    struct matcher matcher;
-    struct fact_maker maker;
-    struct meaning meaning;
-    struct store *store;
-    struct pk_arena arena;
-    struct explain_source source;
+    struct consumer_desk desk;
     bool in_use; /* the database was begun with some rules */
 };
 
@@ -72,50 +64,6 @@ static void add_argument(struct pk_buf *out, const char *text)
     pk_buf_text(out, "'");
 }
 
-/* ---- the database ---- */
-
-static void take_count(void *context, int columns, const char *const value[])
-{
-    (void)columns;
-    *(int64_t *)context = atoll(value[0]);
-}
-
-static enum pk_status open_run(struct run *run, bool decides, struct pk_err *err)
-{
-    const struct consumer_options *options = run->options;
-    const struct store_config store = {
-        .conninfo = options->database,
-        .statement_timeout_us = options->statement_timeout,
-        .lock_timeout_us = options->lock_timeout,
-        .idle_timeout_us = options->idle_timeout,
-        .application_name = options->client_id,
-        .read_write = decides,
-        .stop = &consumer_stop,
-    };
-    struct fact_hasher *hasher = &run->inputs.hasher;
-    int64_t begun = 0;
-    matcher_init(&run->matcher, &run->inputs.rules, &run->inputs.symbols);
-    fact_maker_init(&run->maker, &run->inputs.rules, hasher, &run->inputs.symbols, &run->matcher);
-    run->meaning = (struct meaning){&run->inputs.rules, &run->matcher, &run->inputs.symbols, hasher, &run->maker};
-    enum pk_status status = store_open(&store, &run->inputs.symbols, &run->store, err);
-    if (status == PK_OK)
-        status = store_query(run->store, "SELECT count(*) FROM polku.rules_state", take_count, &begun, err);
-    const struct pk_str check = PK_STR("polku hash key check");
-    if (status == PK_OK && (begun || decides)) /* a question does not begin a database */
-        status = store_check_rules(run->store, &run->inputs.rules, fact_hash(hasher, &check, 1), err);
-    run->source = (struct explain_source){&run->inputs.rules, hasher, &run->inputs.symbols, run->store, &run->arena};
-    return status;
-}
-
-static void close_run(struct run *run)
-{
-    store_close(run->store);
-    fact_maker_done(&run->maker);
-    matcher_done(&run->matcher);
-    pk_arena_done(&run->arena);
-    consumer_inputs_done(&run->inputs);
-}
-
 /* ---- explain ---- */
 
 static void print_explain(struct run *run, const struct explain *explain)
@@ -124,7 +72,7 @@ static void print_explain(struct run *run, const struct explain *explain)
     if (run->options->json)
         explain_json(explain, &text);
     else
-        explain_print(explain, &run->arena, &text);
+        explain_print(explain, &run->desk.arena, &text);
     fputs(text.ptr, stdout);
 }
 
@@ -132,17 +80,17 @@ static enum pk_status explain_action(struct run *run, struct subject *a, struct 
 {
     struct explain explain = {0};
     bool blocked = false;
-    enum pk_status status = explain_begin(&run->source, err);
+    enum pk_status status = explain_begin(&run->desk.source, err);
     if (status == PK_OK)
-        status = explain_find(&run->source, a->text, &a->name, &blocked, err);
+        status = explain_find(&run->desk.source, a->text, &a->name, &blocked, err);
     if (status == PK_OK && blocked && run->options->json)
         puts("{\"state\": \"blocked by the rules\"}");
     else if (status == PK_OK && blocked)
         printf("This value of %.*s says nobody: %s.\n", PK_STR_ARG(a->name.name_space), blocked_by_rules);
     else if (status == PK_OK)
-        status = explain_load(&run->source, &a->name, (size_t)run->options->limit, &explain, err);
+        status = explain_load(&run->desk.source, &a->name, (size_t)run->options->limit, &explain, err);
     if (status == PK_OK)
-        status = store_end_read(run->store, err);
+        status = store_end_read(run->desk.store, err);
     if (status == PK_OK && !blocked)
         print_explain(run, &explain);
     explain_done(&explain);
@@ -163,7 +111,7 @@ static struct pk_str decided_by(struct run *run)
     const struct passwd *user = getpwuid(getuid());
     char number[32];
     snprintf(number, sizeof number, "uid %ju", (uintmax_t)getuid());
-    return pk_arena_str(&run->arena, pk_str(user ? user->pw_name : number));
+    return pk_arena_str(&run->desk.arena, pk_str(user ? user->pw_name : number));
 }
 
 /* What the tables may hold, which is less than what its typist may be shown. */
@@ -185,12 +133,12 @@ static struct change_decision decide(struct run *run, enum decision_kind kind, b
     }
     decision.a = a->hash;
     decision.kind_a = a->kind;
-    decision.name_space_a = symbol_of(&run->inputs.symbols, a->name_space);
+    decision.name_space_a = symbol_of(&run->desk.inputs.symbols, a->name_space);
     decision.value_a = clear_value(a);
     if (b) {
         decision.b = b->hash;
         decision.kind_b = b->kind;
-        decision.name_space_b = symbol_of(&run->inputs.symbols, b->name_space);
+        decision.name_space_b = symbol_of(&run->desk.inputs.symbols, b->name_space);
         decision.value_b = clear_value(b);
     }
     return decision;
@@ -270,7 +218,7 @@ static enum pk_status plan_restore(struct run *run, const struct explain *explai
 static enum pk_status find_subject(struct run *run, struct subject *subject, struct pk_err *err)
 {
     bool blocked;
-    enum pk_status status = explain_find(&run->source, subject->text, &subject->name, &blocked, err);
+    enum pk_status status = explain_find(&run->desk.source, subject->text, &subject->name, &blocked, err);
     if (status == PK_OK && blocked)
         return pk_fail(err, PK_REJECT, "this value of %.*s says nobody already: %s",
                        PK_STR_ARG(subject->name.name_space), blocked_by_rules);
@@ -281,7 +229,7 @@ static enum pk_status make_plan(struct run *run, const struct action *action, st
                                 struct plan *plan, struct pk_err *err)
 {
     struct explain explain = {0};
-    enum pk_status status = explain_begin(&run->source, err);
+    enum pk_status status = explain_begin(&run->desk.source, err);
     if (status == PK_OK)
         status = find_subject(run, a, err);
     if (status == PK_OK && b)
@@ -290,13 +238,13 @@ static enum pk_status make_plan(struct run *run, const struct action *action, st
         status = pk_fail(err, PK_REJECT, "both are the same identifier");
     struct pk_hash hash[2] = {a->name.hash, b ? b->name.hash : a->name.hash};
     if (status == PK_OK)
-        status = explain_load_names(&run->source, hash, b ? 2 : 1, &explain, err);
+        status = explain_load_names(&run->desk.source, hash, b ? 2 : 1, &explain, err);
     if (status == PK_OK)
-        status = explain_load_decisions(&run->source, &explain, err);
+        status = explain_load_decisions(&run->desk.source, &explain, err);
     if (status == PK_OK)
-        status = store_end_read(run->store, err);
+        status = store_end_read(run->desk.store, err);
     else
-        store_rollback(run->store);
+        store_rollback(run->desk.store);
     *plan = (struct plan){.count = 0};
     if (status == PK_OK)
         status = action == &actions[RESTORE] ? plan_restore(run, &explain, a, b, plan, err)
@@ -322,7 +270,7 @@ static int by_hash(const void *left, const void *right)
 
 static struct moved *find_moved(struct run *run, const struct workset *workset, size_t *ret_count)
 {
-    struct moved *moved = PK_NEW_ARRAY(&run->arena, struct moved, workset->key_list.len + 1);
+    struct moved *moved = PK_NEW_ARRAY(&run->desk.arena, struct moved, workset->key_list.len + 1);
     size_t count = 0;
     for (size_t i = 0; i < workset->key_list.len; i++) {
         const struct ws_key *key = workset->key_list.ptr[i];
@@ -347,14 +295,14 @@ static enum pk_status add_moved(struct run *run, const struct moved *moved, size
 {
     size_t shown = PK_MIN(count, (size_t)run->options->limit);
     struct explain names = {0};
-    struct pk_hash *hash = PK_NEW_ARRAY(&run->arena, struct pk_hash, shown + 1);
+    struct pk_hash *hash = PK_NEW_ARRAY(&run->desk.arena, struct pk_hash, shown + 1);
     for (size_t i = 0; i < shown; i++)
         hash[i] = moved[i].hash;
-    enum pk_status status = explain_begin(&run->source, err);
+    enum pk_status status = explain_begin(&run->desk.source, err);
     if (status == PK_OK)
-        status = explain_load_names(&run->source, hash, shown, &names, err);
+        status = explain_load_names(&run->desk.source, hash, shown, &names, err);
     if (status == PK_OK)
-        status = store_end_read(run->store, err);
+        status = store_end_read(run->desk.store, err);
     for (size_t i = 0; status == PK_OK && i < shown; i++) {
         const struct explain_name *name = pk_hash_eq(hash[i], a->name.hash)        ? &a->name
                                           : b && pk_hash_eq(hash[i], b->name.hash) ? &b->name
@@ -475,7 +423,7 @@ static enum pk_status decide_action(struct run *run, const struct action *action
         return status;
     for (size_t i = 0; status == PK_OK && i < plan.count; i++) {
         struct committer committer;
-        committer_init(&committer, &run->meaning, run->store, 1 << 20);
+        committer_init(&committer, &run->desk.meaning, run->desk.store, 1 << 20);
         status = commit_one(&committer, &plan.decision[i], err);
         if (status == PK_OK)
             status = tell(run, &committer, &plan.decision[i], a, b, err);
@@ -494,18 +442,11 @@ int consumer_identity(const struct consumer_options *options)
     const char *const *text = options->rest.rest.ptr;
     enum pk_status status = read_action(options, &action, &err);
     if (status == PK_OK)
-        status = consumer_inputs_load(options, false, &run.inputs, &err);
+        status = consumer_desk_open(options, action->decides, &run.desk, &err);
     if (status == PK_OK) {
         struct subject a = {.text = text[1]}, b = {.text = options->rest.rest.len > 2 ? text[2] : NULL};
-        status = open_run(&run, action->decides, &err);
-        if (status == PK_OK)
-            status = action->decides ? decide_action(&run, action, &a, b.text ? &b : NULL, &err)
-                                     : explain_action(&run, &a, &err);
-        close_run(&run);
+        status = action->decides ? decide_action(&run, action, &a, b.text ? &b : NULL, &err) : explain_action(&run, &a, &err);
+        consumer_desk_close(&run.desk);
     }
-    if (status == PK_REJECT)
-        fprintf(stderr, "polku-consumer: %s\n", err.text);
-    else if (status != PK_OK)
-        consumer_log_failure("identity was not done", &err);
-    return status == PK_OK ? CONSUMER_OK : status == PK_REJECT ? CONSUMER_USAGE : CONSUMER_STOPPED;
+    return consumer_end("identity was not done", status, &err);
 }

@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "consumer_commands.h"
-#include "store.h"
+#include "consumer_store.h"
 #include "time_text.h"
 
 enum { KAFKA_PATIENCE_S = 10, ALL_PARTITIONS = -1, MOST_TARGETS = 10000 };
@@ -116,18 +115,10 @@ static enum pk_status read_targets(struct run *run, struct pk_err *err)
 static enum pk_status open_both(struct run *run, bool sets, struct pk_err *err)
 {
     const struct consumer_options *options = run->options;
-    const struct store_config store = {
-        .conninfo = options->database,
-        .statement_timeout_us = options->statement_timeout,
-        .lock_timeout_us = options->lock_timeout,
-        .idle_timeout_us = options->idle_timeout,
-        .application_name = options->client_id,
-        .read_write = sets,
-    };
     struct intake_config intake = consumer_intake_config(options);
     if (sets)
         intake.topics = run->topics.ptr;
-    enum pk_status status = store_open(&store, &run->symbols, &run->store, err);
+    enum pk_status status = consumer_store_open(options, sets, &run->symbols, &run->store, err);
     return status == PK_OK ? intake_probe_open(&intake, &run->probe, err) : status;
 }
 
@@ -355,9 +346,5 @@ int consumer_position(const struct consumer_options *options)
     if (status == PK_OK)
         status = shows ? show(&run, &err) : set(&run, &err);
     close_run(&run);
-    if (status == PK_REJECT)
-        fprintf(stderr, "polku-consumer: %s\n", err.text);
-    else if (status != PK_OK)
-        consumer_log_failure(shows ? "positions are not complete" : "no position was set", &err);
-    return status == PK_OK ? CONSUMER_OK : status == PK_REJECT ? CONSUMER_USAGE : CONSUMER_STOPPED;
+    return consumer_end(shows ? "positions are not complete" : "no position was set", status, &err);
 }

@@ -79,30 +79,9 @@ void quarantine_until_now(struct quarantine_filter *filter)
     filter->until_us = filter->until_us == PK_NO_TIME ? now : PK_MIN(filter->until_us, now);
 }
 
-enum pk_status quarantine_open(const struct consumer_options *options, struct symbols *symbols, struct store **ret_store,
-                               struct pk_err *err)
-{
-    const struct store_config store = {
-        .conninfo = options->database,
-        .statement_timeout_us = options->statement_timeout,
-        .lock_timeout_us = options->lock_timeout,
-        .idle_timeout_us = options->idle_timeout,
-        .application_name = options->client_id,
-        .stop = &consumer_stop,
-    };
-    return store_open(&store, symbols, ret_store, err);
-}
-
 struct republish_config quarantine_kafka(const struct consumer_options *options)
 {
     return (struct republish_config){options->brokers, options->client_id, options->rest.kafka.ptr, options->rest.kafka.len};
-}
-
-int quarantine_exit(const char *sentence, enum pk_status status, const struct pk_err *err)
-{
-    if (status != PK_OK)
-        consumer_log_failure(sentence, err);
-    return status == PK_OK ? CONSUMER_OK : status == PK_REJECT ? CONSUMER_USAGE : CONSUMER_STOPPED;
 }
 
 struct run {
@@ -450,14 +429,14 @@ int consumer_quarantine(const struct consumer_options *options)
         action++;
     if (action == PK_COUNT(actions) || options->rest.rest.len != actions[action].arguments) {
         pk_fail(&err, PK_REJECT, "quarantine needs one of list, show TOPIC:PARTITION:OFFSET, delete: polku-consumer quarantine --help");
-        return quarantine_exit("nothing was done", PK_REJECT, &err);
+        return consumer_end("nothing was done", PK_REJECT, &err);
     }
     symbols_init(&run.symbols);
-    enum pk_status status = quarantine_open(options, &run.symbols, &run.store, &err);
+    enum pk_status status = consumer_store_open(options, actions[action].run == delete_rows, &run.symbols, &run.store, &err);
     if (status == PK_OK)
         status = actions[action].run(&run, &err);
     store_close(run.store);
     symbols_done(&run.symbols);
     pk_arena_done(&run.arena);
-    return quarantine_exit("quarantine is not complete", status, &err);
+    return consumer_end("quarantine is not complete", status, &err);
 }

@@ -3,7 +3,7 @@
 #ifndef POLKU_CMD_QUARANTINE_H
 #define POLKU_CMD_QUARANTINE_H
 
-#include "consumer_commands.h"
+#include "consumer_store.h"
 #include "republish.h"
 #include "store_quarantine.h"
 
@@ -11,10 +11,6 @@
 enum pk_status quarantine_filter_of(const struct consumer_options *options, struct quarantine_filter *ret, struct pk_err *err);
 /* Leaves out what is set aside from now on. */
 void quarantine_until_now(struct quarantine_filter *filter);
-enum pk_status quarantine_open(const struct consumer_options *options, struct symbols *symbols, struct store **ret_store,
-                               struct pk_err *err);
 struct republish_config quarantine_kafka(const struct consumer_options *options);
-/* The exit code of a command that ended so; logs what failed. */
-int quarantine_exit(const char *sentence, enum pk_status status, const struct pk_err *err);
 
 #endif

@@ -37,6 +37,7 @@ static enum pk_status rebuild(const struct consumer_options *options, struct con
         .schemas = inputs->schemas,
         .batch_bytes = options->batch_bytes,
         .max_ahead_us = options->max_ahead,
+        .accept_unknown_cleanup = options->accept_unknown_cleanup,
         .keep_older = options->keep_older,
         .drop_decisions = options->drop_decisions,
         .former_rules = options->former_rules ? &former->rules : NULL,
@@ -49,6 +50,7 @@ static enum pk_status rebuild(const struct consumer_options *options, struct con
                 .lock_timeout_us = options->lock_timeout,
                 .idle_timeout_us = 0, /* nobody but us ends this: consumers wait for it */
                 .application_name = "polku-consumer rebuild",
+                .read_write = true,
             },
         .rules = &inputs->rules,
         .hasher = &inputs->hasher,

@@ -223,7 +223,7 @@ int consumer_requeue(const struct consumer_options *options)
     if (status == PK_OK)
         status = republish_open(&kafka, &r.kafka, &err);
     if (status == PK_OK)
-        status = quarantine_open(options, &r.symbols, &r.store, &err);
+        status = consumer_store_open(options, !options->dry_run, &r.symbols, &r.store, &err);
     if (status == PK_OK) {
         status = work(&r, &err);
         tell(&r);
@@ -232,5 +232,5 @@ int consumer_requeue(const struct consumer_options *options)
     store_close(r.store);
     symbols_done(&r.symbols);
     pk_arena_done(&r.arena);
-    return quarantine_exit("requeue is not complete", status, &err);
+    return consumer_end("requeue is not complete", status, &err);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* run: the consumer itself. Reads the inputs, wires them to the pipeline. */
-#include "consumer_commands.h"
+#include "consumer_store.h"
 #include "log.h"
 #include "pipeline.h"
 
@@ -8,16 +8,7 @@ static struct pipeline_config pipeline_of(const struct consumer_options *options
 {
     return (struct pipeline_config){
         .intake = consumer_intake_config(options),
-        .store =
-            {
-                .conninfo = options->database,
-                .statement_timeout_us = options->statement_timeout,
-                .lock_timeout_us = options->lock_timeout,
-                .idle_timeout_us = options->idle_timeout,
-                .application_name = options->client_id,
-                .stop = &consumer_stop,
-                .read_write = true,
-            },
+        .store = consumer_store_config(options, true),
         .rules = &inputs->rules,
         .hasher = &inputs->hasher,
         .symbols = &inputs->symbols,

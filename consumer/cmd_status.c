@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "consumer_commands.h"
-#include "store.h"
+#include "consumer_store.h"
 
 /* One partition: as stored, as in Kafka, or both. */
 struct line {
@@ -230,16 +229,9 @@ static enum pk_status show(struct view *view, struct pk_err *err)
 static enum pk_status open_view(struct view *view, struct pk_err *err)
 {
     const struct consumer_options *options = view->options;
-    const struct store_config store = {
-        .conninfo = options->database,
-        .statement_timeout_us = options->statement_timeout,
-        .lock_timeout_us = options->lock_timeout,
-        .idle_timeout_us = options->idle_timeout,
-        .application_name = options->client_id,
-    };
     const struct intake_config intake = consumer_intake_config(options);
     symbols_init(&view->symbols);
-    enum pk_status status = store_open(&store, &view->symbols, &view->store, err);
+    enum pk_status status = consumer_store_open(options, false, &view->symbols, &view->store, err);
     if (status == PK_OK)
         status = intake_probe_open(&intake, &view->probe, err);
     return status;

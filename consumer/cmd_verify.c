@@ -83,6 +83,7 @@ static enum pk_status verify(const struct consumer_options *options, struct cons
                 .conninfo = options->database,
                 .lock_timeout_us = options->lock_timeout,
                 .application_name = "polku-consumer verify",
+                .read_write = !options->quick, /* the fresh derivation is tables */
             },
         .rules = &inputs->rules,
         .hasher = &inputs->hasher,

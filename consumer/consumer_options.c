@@ -65,8 +65,9 @@ static enum pk_status check_together(const char *command, const struct consumer_
     if (options->group[0] == '\0')
         return pk_fail(err, PK_REJECT, "--group is empty");
     if (strcmp(command, "rebuild") == 0 && !options->from_kafka &&
-        (options->keep_older || options->drop_decisions || options->former_hash_key || options->former_rules))
-        return pk_fail(err, PK_REJECT, "%s belongs to --from-kafka", options->keep_older ? "--keep-older"
+        (options->accept_unknown_cleanup || options->keep_older || options->drop_decisions || options->former_hash_key || options->former_rules))
+        return pk_fail(err, PK_REJECT, "%s belongs to --from-kafka", options->accept_unknown_cleanup ? "--accept-unknown-cleanup"
+                       : options->keep_older ? "--keep-older"
                        : options->drop_decisions ? "--drop-decisions" : options->former_hash_key ? "--former-hash-key-file" : "--former-rules");
     if (options->rest.rest.len > 0 && !takes_arguments(command))
         return pk_fail(err, PK_REJECT, "argument '%.100s' is not expected", options->rest.rest.ptr[0]);

@@ -35,6 +35,8 @@ struct pipeline {
     bool claimed;               /* `position` is ours, as far as we know */
     int64_t looked_at_us;       /* clock when PostgreSQL last said where the positions stand */
     struct pace pace;
+    int64_t failing_pause_us;   /* after the last of several failures in a row that a smaller batch does not help; 0 = none */
+    bool room_told;             /* that PostgreSQL has no room, since it had some */
     enum pk_status in_callback; /* what went wrong in a callback, for the loop to look at */
     struct pk_err callback_err;
     struct commit_counters shown;
@@ -471,6 +473,8 @@ static enum pk_status finish(struct pipeline *p, struct pk_err *err)
     enum pk_status status = commit_finish(&p->committer, err);
     if (status == PK_OK) {
         pace_after_success(p);
+        p->failing_pause_us = 0;
+        p->room_told = false;
         tell_kafka(p);
         log_progress(p, false);
         watch_words(p);
@@ -601,6 +605,26 @@ static enum pk_status join_anew(struct pipeline *p, struct pk_err *err)
     return open_patiently(p, err);
 }
 
+static void tell_of_room(struct pipeline *p)
+{
+    if (!p->store || !store_lacks_room(p->store) || p->room_told)
+        return;
+    p->room_told = true;
+    log_write(LOG_WARN, "PostgreSQL's disk is full, nothing is committed", "do=\"make room on its server\" effect=\"it goes on by itself\"");
+}
+
+/* A disk that is full, or connections that are used up, may stay so for long: each pause is longer. */
+static int64_t pause_after(struct pipeline *p, enum pk_status status)
+{
+    const struct pipeline_config *config = p->config;
+    if (status == PK_FENCED)
+        return 6 * PK_SECOND_US;
+    if (status != PK_RETRY || store_wants_less(p->store))
+        return config->retry_min_us;
+    p->failing_pause_us = p->failing_pause_us ? PK_MIN(2 * p->failing_pause_us, config->retry_max_us) : config->retry_min_us;
+    return p->failing_pause_us;
+}
+
 /* Drops everything that is not committed, and claims again after a pause. A fence usually means that a
  * rebalance is about to reach us, so that pause is longer: claiming at once would take the partitions
  * from their new owner. */
@@ -610,9 +634,9 @@ static enum pk_status recover(struct pipeline *p, const char *what, enum pk_stat
         return join_anew(p, err);
     if (status == PK_STOP || status == PK_REJECT)
         return status;
-    int64_t pause_us = status == PK_FENCED ? 6 * PK_SECOND_US : p->config->retry_min_us;
-    log_write(LOG_WARN, what, "status=%s why=\"%s\"", pk_status_name(status),
-              err->text);
+    int64_t pause_us = pause_after(p, status);
+    tell_of_room(p);
+    log_write(LOG_WARN, what, "status=%s why=\"%s\" next_try_ms=%" PRId64, pk_status_name(status), err->text, pause_us / 1000);
     if (status != PK_FENCED)
         p->connected = false;
     if (commit_under_way(&p->committer)) { /* it borrows its batch */
@@ -676,6 +700,7 @@ static enum pk_status connect_patiently(struct pipeline *p, struct pk_err *err)
         enum pk_status status = connect_once(p, err);
         if ((status != PK_RETRY && status != PK_LOST && status != PK_STALE) || *p->stop)
             return status;
+        tell_of_room(p);
         log_write(LOG_WARN, "PostgreSQL is away", "why=\"%s\" next_try_ms=%" PRId64, err->text, pause_us / 1000);
         nap(pause_us);
         pause_us = PK_MIN(pause_us * 2, p->config->retry_max_us);

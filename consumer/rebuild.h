@@ -26,6 +26,7 @@ struct rebuild_kafka_config { /* from Kafka: docs/adr/0017 */
     struct intake_config intake;  /* brokers and properties; topics are those of the stored positions */
     struct schema_set *schemas;
     int64_t batch_bytes, max_ahead_us;
+    bool accept_unknown_cleanup; /* of topics whose settings Kafka does not let us read; else they are a reason to refuse */
     bool keep_older;     /* events that Kafka does not hold any more are taken from the tables; else they are a reason to refuse */
     bool drop_decisions; /* with another key or other hashing: do without those in force */
     const struct rules *former_rules; /* with which the tables were hashed; NULL: as the new ones */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rebuild_kafka.h"
+#include "intake_look.h"
 #include "replay.h"
 
 #include <inttypes.h>
@@ -478,6 +479,51 @@ static void tell_what_is_lost(struct rebuild_kafka *k)
 
 /* ---- the beginning ---- */
 
+static enum pk_status judge_topic(const struct rebuild_kafka *k, const struct look_topic *topic, struct pk_err *err)
+{
+    char detail[300];
+    switch (topic->answer) {
+    case LOOK_TOLD:
+        return !intake_look_compacts(topic->setting[LOOK_CLEANUP_POLICY]) ? PK_OK :
+               pk_fail(err, PK_STOP, "topic %s is compacted (cleanup.policy=%s): Kafka keeps the newest record of each key only, and the events "
+                       "that it dropped would be lost without a word; rebuild from the stored events, without --from-kafka", topic->name,
+                       topic->setting[LOOK_CLEANUP_POLICY]);
+    case LOOK_NO_TOPIC: /* what is stored of it is older than what Kafka holds */
+        return PK_OK;
+    case LOOK_DENIED:
+        if (!k->kafka->accept_unknown_cleanup)
+            return pk_fail(err, PK_STOP, "whether topic %s is compacted, and events are missing in it, Kafka does not let us see: allow this user "
+                           "DescribeConfigs on the topic, or go on without knowing (--accept-unknown-cleanup)", topic->name);
+        snprintf(detail, sizeof detail, "topic=%s accepted=accept-unknown-cleanup", topic->name);
+        k->config->handler.warn(k->config->handler.context, "whether a topic is compacted is not known", detail);
+        return PK_OK;
+    case LOOK_FAILED:
+        break;
+    }
+    return pk_fail(err, PK_RETRY, "how topic %s is set cannot be read: %s", topic->name, topic->why);
+}
+
+/* A compacted topic lacks events in its middle, where no offset tells. */
+static enum pk_status check_topics(struct rebuild_kafka *k, struct pk_err *err)
+{
+    enum { PATIENCE_SECONDS = 30 };
+    size_t count = 0;
+    struct look_topic *topic = pk_alloc((k->spans.count + 1) * sizeof *topic);
+    for (size_t i = 0; i < k->spans.count; i++) {
+        const char *name = topic_of(k, &k->spans.span[i]);
+        size_t at = 0;
+        while (at < count && strcmp(topic[at].name, name) != 0)
+            at++;
+        topic[at].name = name;
+        count = PK_MAX(count, at + 1);
+    }
+    enum pk_status status = intake_look_topics(&k->kafka->intake, topic, count, PATIENCE_SECONDS * PK_SECOND_US, err);
+    for (size_t i = 0; i < count && status == PK_OK; i++)
+        status = judge_topic(k, &topic[i], err);
+    free(topic);
+    return status;
+}
+
 static enum pk_status check_older(struct rebuild_kafka *k, struct pk_err *err)
 {
     enum pk_status status = store_rebuild_gone(k->refill->old, &k->gone, err);
@@ -543,6 +589,8 @@ enum pk_status rebuild_kafka_open(const struct rebuild_config *config, const str
     enum pk_status status = store_ensure_dictionary(refill->old, err);
     if (status == PK_OK)
         status = look_again(k, err);
+    if (status == PK_OK)
+        status = check_topics(k, err);
     if (status == PK_OK)
         status = check_older(k, err);
     if (status == PK_OK)

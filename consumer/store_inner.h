@@ -41,6 +41,8 @@ struct store {
     enum store_tx tx;
     bool saving;                /* between store_save_send and store_save_finish */
     bool send_failed;
+    bool finishing;             /* what is waited for is the answer to a COMMIT */
+    struct store_counters counters;
     PK_VEC(enum statement) sent; /* in this round trip */
     PK_VEC(PGresult *) early;    /* with config.step: answers of those that were sent */
     struct wire_params params;
@@ -48,7 +50,7 @@ struct store {
     uint8_t month_known[(2200 - 1990) * 12];
     char broken_text[440];
     int64_t leave_at_ms; /* after config.stop was set: nothing is waited for any longer; 0 = not seen yet */
-    bool wants_less; /* of the last error */
+    bool wants_less, lacks_room; /* of the last error */
     int silence_ms; /* no answer for so long: the connection counts as lost; -1 = never */
 };
 

@@ -124,11 +124,12 @@ static const char *const session_sql[] = {
     "SET tcp_keepalives_count = 3",
 };
 
-static enum pk_status open_session(struct audit *audit, struct pk_err *err)
+static enum pk_status open_session(struct audit *audit, bool writes, struct pk_err *err)
 {
     const char *const keyword[] = {"connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count",
-                                   "application_name", "client_encoding", "dbname", NULL};
-    const char *const value[] = {"10", "15", "5", "3", "polku-consumer verify", "UTF8", audit->conninfo, NULL};
+                                   "application_name", "client_encoding", "target_session_attrs", "dbname", NULL};
+    const char *const value[] = {"10", "15", "5", "3", "polku-consumer verify", "UTF8",
+                                 writes ? "read-write" : NULL, audit->conninfo, NULL};
     audit->conn = PQconnectdbParams(keyword, value, 1);
     if (PQstatus(audit->conn) != CONNECTION_OK) {
         enum pk_status status = broken(audit, "cannot connect", err);
@@ -140,12 +141,12 @@ static enum pk_status open_session(struct audit *audit, struct pk_err *err)
     return status;
 }
 
-enum pk_status audit_open(const char *conninfo, const volatile sig_atomic_t *stop, struct audit **ret, struct pk_err *err)
+enum pk_status audit_open(const char *conninfo, bool writes, const volatile sig_atomic_t *stop, struct audit **ret, struct pk_err *err)
 {
     struct audit *audit = pk_alloc(sizeof *audit);
     audit->conninfo = pk_strdup(conninfo ? conninfo : "");
     audit->stop = stop;
-    enum pk_status status = open_session(audit, err);
+    enum pk_status status = open_session(audit, writes, err);
     if (status == PK_OK)
         *ret = audit;
     else
@@ -287,7 +288,7 @@ enum pk_status audit_drop(struct audit *audit, struct pk_err *err)
     enum pk_status status = drop(audit, err);
     if (status == PK_LOST) {
         PQfinish(audit->conn);
-        status = open_session(audit, err);
+        status = open_session(audit, true, err);
         if (status == PK_OK)
             status = audit_lock(audit, err);
         if (status == PK_OK)

@@ -19,7 +19,9 @@
 
 struct audit; /* a session */
 
-enum pk_status audit_open(const char *conninfo, const volatile sig_atomic_t *stop, struct audit **ret, struct pk_err *err);
+/* `writes`: of several hosts one that takes writes. */
+enum pk_status audit_open(const char *conninfo, bool writes, const volatile sig_atomic_t *stop, struct audit **ret,
+                          struct pk_err *err);
 void audit_close(struct audit *audit); /* NULL is fine */
 
 /* ---- by the first session ---- */

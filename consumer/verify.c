@@ -378,7 +378,7 @@ static enum pk_status check_fresh(struct verify *v, struct pk_err *err)
 {
     enum pk_status status = derive_fresh(v, err);
     if (status == PK_OK)
-        status = audit_open(v->config->store.conninfo, v->stop, &v->fresh, err);
+        status = audit_open(v->config->store.conninfo, v->config->store.read_write, v->stop, &v->fresh, err);
     if (status == PK_OK)
         status = audit_analyse(v->fresh, err);
     return status == PK_OK ? check_derived(v, err) : status;
@@ -389,7 +389,7 @@ static enum pk_status check_fresh(struct verify *v, struct pk_err *err)
 static enum pk_status verify_all(struct verify *v, struct pk_err *err)
 {
     bool empty = false;
-    enum pk_status status = audit_open(v->config->store.conninfo, v->stop, &v->audit, err);
+    enum pk_status status = audit_open(v->config->store.conninfo, v->config->store.read_write, v->stop, &v->audit, err);
     if (status == PK_OK)
         status = audit_lock(v->audit, err);
     if (status == PK_OK)

@@ -718,6 +718,14 @@ LEFT JOIN polku.stream_position p ON p.topic_id = q.topic_id AND p.partition = q
 LEFT JOIN polku.dictionary d ON d.id = q.topic_id
 WHERE p.next_offset IS NULL OR q.kafka_offset >= p.next_offset
 
+-- rows size_of_quarantine of quarantine
+-- What `--quarantine-space` is compared with.
+SELECT 'the rows of quarantine_size together', x.name, x.stored, x.expected
+FROM (SELECT coalesce(sum(s.records), 0) AS records, coalesce(sum(s.bytes), 0) AS bytes FROM polku.quarantine_size s) s
+CROSS JOIN (SELECT count(*) AS records, coalesce(sum(q.bytes), 0) AS bytes FROM polku.quarantine q) q
+CROSS JOIN LATERAL (VALUES ('records', s.records, q.records), ('bytes', s.bytes, q.bytes)) AS x (name, stored, expected)
+WHERE x.stored <> x.expected
+
 -- rows newest_times of stream_position
 SELECT format('stream_position (%s, %s)', d.text, p.partition), x.name, x.stored, format('%s or later', x.expected)
 FROM polku.stream_position p

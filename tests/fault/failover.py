@@ -19,7 +19,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), 'integration'))
-from harness import (Database, Failure, ROOT, Run, Session, oracle_checksums, program, rules_of, run_program,  # noqa: E402
+from harness import (Database, Failure, KEY_FILE, ROOT, Run, Session, oracle_checksums, program, rules_of, run_program,  # noqa: E402
                      say, wait_for)
 
 RULES = rules_of('olist')
@@ -205,6 +205,26 @@ def standby_alone(run, topic):
     found[1][0].stop()
 
 
+def commands(run):
+    """Whatever writes finds the host that takes writes; the first one of the conninfo is the standby."""
+    db, topic = Pair(run, run.tag + '_commands'), run.topic(1)
+    topic.put([(0, None, b'k', b'garbage', [])] * 3)
+    consumer = run.consumer(db, topic, RULES).start()
+    topic.drain(db)
+    db.follow()
+    consumer.stop()
+    derives = ['--rules', RULES, '--hash-key-file', KEY_FILE]
+    kafka = ['--brokers', run.brokers]
+    for words in (['migrate', '--sql', os.path.join(ROOT, 'sql')], ['rebuild', *derives], ['rebuild', '--from-kafka', *kafka, *derives],
+                  ['verify', *derives], ['requeue', *kafka, '--of-topic', topic.name], ['quarantine', 'delete', '--yes'],
+                  ['position', 'set', topic.name + ':0=earliest', *kafka],
+                  ['identity', 'block', 'havu/customer_id:K-1', *derives]):
+        done = subprocess.run([program('polku-consumer', 'consumer'), *words, '--database', db.conninfo, '--log-format', 'json'],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+        run.expect_that('%s finds the primary behind a standby' % ' '.join(words[:2 if words[0] in ('quarantine', 'position', 'identity') else 1]),
+                        done.returncode == 0, done.stderr.decode()[-300:] if done.returncode else '')
+
+
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 1
     with Run('failover', data=['olist']) as run:
@@ -212,6 +232,7 @@ def main():
         wanted = oracle_checksums(RULES, events)
         topic = run.topic(1)
         publish(topic, slice_of(run, events, 'few.jsonl', 0, 50), 1)
+        commands(run)
         standby_alone(run, topic)
         for _ in range(rounds):
             busy(run, events, wanted)

@@ -208,6 +208,10 @@ class Topic:
                  lambda: self.run.alive() and db.position(self) >= self.records, patience)
         return time.monotonic() - started
 
+    def set(self, *settings):
+        """Its settings from now on, 'cleanup.policy=compact'; what is not named is as the broker's."""
+        run_program([program('kafka_records', 'tests', 'integration'), self.run.brokers, 'set', self.name, *settings])
+
     def drop(self):
         subprocess.run([program('kafka_records', 'tests', 'integration'), self.run.brokers, 'drop', self.name],
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)

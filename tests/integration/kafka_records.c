@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kafka_records BROKERS make TOPIC PARTITIONS | drop TOPIC... | put TOPIC | trim TOPIC PARTITION OFFSET
+/* kafka_records BROKERS make TOPIC PARTITIONS [NAME=VALUE...] | set TOPIC NAME=VALUE... | drop TOPIC... | put TOPIC
+ *               | trim TOPIC PARTITION OFFSET
  *
- * `trim` deletes the records of a partition before an offset, as retention does.
+ * `set` gives a topic these settings and takes all its others back. `trim` deletes the records of a partition before an offset, as retention does.
  * What the integration tests do to Kafka beside publishing events: topics, and records of any bytes at all.
  * `put` reads records from standard input, whole numbers big-endian, and prints "partition offset" of each in
  * the order in which they were read:
@@ -72,12 +73,50 @@ static void expect_topics(rd_kafka_event_t *event, bool making)
     rd_kafka_event_destroy(event);
 }
 
-static void make_topic(rd_kafka_t *rk, const char *name, int partitions)
+/* NAME=VALUE as two texts; `name` holds both. */
+static const char *split_setting(const char *setting, char name[200])
 {
-    char text[300];
+    snprintf(name, 200, "%s", setting);
+    char *equals = strchr(name, '=');
+    if (!equals)
+        die(setting, "is no NAME=VALUE");
+    *equals = '\0';
+    return equals + 1;
+}
+
+static void set_topic(rd_kafka_t *rk, const char *topic, char *const setting[], int count)
+{
+    char name[200];
+    rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
+    for (int i = 0; i < count; i++) {
+        const char *value = split_setting(setting[i], name);
+        rd_kafka_ConfigResource_set_config(resource, name, value);
+    }
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    rd_kafka_AlterConfigs(rk, &resource, 1, NULL, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 60000);
+    if (!event || rd_kafka_event_error(event))
+        die("set", event ? rd_kafka_event_error_string(event) : "no answer");
+    size_t resources;
+    const rd_kafka_ConfigResource_t **done =
+        rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(event), &resources);
+    if (resources != 1 || rd_kafka_ConfigResource_error(done[0]))
+        die("set", resources ? rd_kafka_ConfigResource_error_string(done[0]) : "nothing was set");
+    rd_kafka_event_destroy(event);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_ConfigResource_destroy(resource);
+}
+
+static void make_topic(rd_kafka_t *rk, const char *name, int partitions, char *const setting[], int settings)
+{
+    char text[300], of[200];
     rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(name, partitions, -1, text, sizeof text);
     if (!topic)
         die(name, text);
+    for (int i = 0; i < settings; i++) {
+        const char *value = split_setting(setting[i], of);
+        rd_kafka_NewTopic_set_config(topic, of, value);
+    }
     rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
     rd_kafka_CreateTopics(rk, &topic, 1, NULL, queue);
     expect_topics(rd_kafka_queue_poll(queue, 60000), true);
@@ -213,9 +252,10 @@ static void put_records(rd_kafka_t *rk, const char *topic)
 int main(int argc, char *argv[])
 {
     const char *command = argc > 3 ? argv[2] : "";
-    if (strcmp(command, "make") != 0 && strcmp(command, "drop") != 0 && strcmp(command, "put") != 0 &&
+    if (strcmp(command, "make") != 0 && strcmp(command, "set") != 0 && strcmp(command, "drop") != 0 && strcmp(command, "put") != 0 &&
         (strcmp(command, "trim") != 0 || argc != 6)) {
-        fputs("kafka_records BROKERS make TOPIC PARTITIONS | drop TOPIC... | put TOPIC | trim TOPIC PARTITION OFFSET\n", stderr);
+        fputs("kafka_records BROKERS make TOPIC PARTITIONS [NAME=VALUE...] | set TOPIC NAME=VALUE... | drop TOPIC... | put TOPIC"
+              " | trim TOPIC PARTITION OFFSET\n", stderr);
         return 2;
     }
     rd_kafka_conf_t *conf = base_conf(argv[1]);
@@ -226,7 +266,9 @@ int main(int argc, char *argv[])
     }
     rd_kafka_t *rk = client(conf);
     if (strcmp(command, "make") == 0)
-        make_topic(rk, argv[3], argc > 4 ? atoi(argv[4]) : 1);
+        make_topic(rk, argv[3], argc > 4 ? atoi(argv[4]) : 1, argv + 5, argc > 5 ? argc - 5 : 0);
+    else if (strcmp(command, "set") == 0)
+        set_topic(rk, argv[3], argv + 4, argc - 4);
     else if (strcmp(command, "drop") == 0)
         drop_topics(rk, argv + 3, argc - 3);
     else if (strcmp(command, "trim") == 0)

@@ -179,6 +179,11 @@ def red_positions(run, db):
     red(run, db, 'a newest time that is too early', "UPDATE polku.stream_position SET newest_occurred_at = newest_occurred_at - interval '1 day'" + where,
         "UPDATE polku.stream_position SET newest_occurred_at = newest_occurred_at + interval '1 day'" + where,
         'rows newest_times', 'newest_occurred_at is ', ' or later')
+    slot, = of(db, 'SELECT slot FROM polku.quarantine_size ORDER BY 1')
+    for column, by in (('records', 1), ('bytes', 5)):
+        red(run, db, 'what quarantine counts as its %s' % column, 'UPDATE polku.quarantine_size SET %s = %s + %d WHERE slot = %s' % (column, column, by, slot),
+            'UPDATE polku.quarantine_size SET %s = %s - %d WHERE slot = %s' % (column, column, by, slot),
+            'rows size_of_quarantine', 'quarantine_size', '%s is ' % column)
     first, = of(db, 'SELECT min(from_at) FROM polku.calendar_open WHERE calendar_id = 1')
     red(run, db, 'opening hours', "UPDATE polku.calendar_open SET to_at = to_at + interval '1 minute' WHERE calendar_id = 1 AND from_at = '%s'" % first,
         "UPDATE polku.calendar_open SET to_at = to_at - interval '1 minute' WHERE calendar_id = 1 AND from_at = '%s'" % first,

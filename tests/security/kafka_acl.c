@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kafka_acl BROKERS allow|deny|drop USER topic|group|cluster NAME OPERATION
  *
- * One access rule of a real Kafka, made or taken away, by a user who may: read, write, describe, idempotent_write. */
+ * One access rule of a real Kafka, made or taken away, by a user who may: read, write, describe, describe_configs, idempotent_write. */
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +14,7 @@ static const struct word {
   operations[] = {{"read", RD_KAFKA_ACL_OPERATION_READ},
                   {"write", RD_KAFKA_ACL_OPERATION_WRITE},
                   {"describe", RD_KAFKA_ACL_OPERATION_DESCRIBE},
+                  {"describe_configs", RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS},
                   {"idempotent_write", RD_KAFKA_ACL_OPERATION_IDEMPOTENT_WRITE}};
 
 static _Noreturn void die(const char *what, const char *why)

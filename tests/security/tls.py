@@ -12,7 +12,7 @@ import os
 import subprocess
 
 from secure_servers import ROOT, STRANGER, USER, Servers
-from harness import Consumer, Run, Topic, program, wait_for
+from harness import Consumer, KEY_FILE, Run, Topic, program, wait_for
 
 RULES = os.path.join(ROOT, 'deploy', 'polku.yaml')
 
@@ -142,6 +142,22 @@ def run_program_as_certificate(run, servers, db, topic, kafka):
     run.expect('a consumer with a certificate instead of a password reads the rest', topic.records, db.position(topic))
 
 
+def hidden_settings(run, servers, db, topic, kafka):
+    """Whether a topic is compacted only DescribeConfigs tells: a rebuild from Kafka does not go on without it unasked."""
+    def rebuild(*options):
+        done = subprocess.run([program('polku-consumer', 'consumer'), 'rebuild', '--from-kafka', '--database', db.conninfo, *kafka, '--rules',
+                               RULES, '--hash-key-file', KEY_FILE, '--log-format', 'json', *options], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, check=False)
+        return done.returncode, done.stderr.decode()
+    code, text = rebuild()
+    run.expect_that('a rebuild from Kafka that may not read cleanup.policy refuses', code == 1 and 'allow this user DescribeConfigs on the topic' in text,
+                    text.splitlines()[-1:])
+    code, text = rebuild('--accept-unknown-cleanup')
+    run.expect_that('   unless that is accepted, and then says so', code == 0 and 'whether a topic is compacted is not known' in text, code)
+    servers.rule('4', 'allow', 'topic', topic.name, 'describe_configs')
+    run.expect('   with the right it goes on by itself', 0, rebuild()[0])
+
+
 def plain_on_kafka_4(run, servers):
     run.brokers = servers.plain['4']
     db, topic = run.database(), Topic(run, 'it-' + run.tag.replace('_', '-') + '-4', 2)
@@ -156,6 +172,7 @@ def plain_on_kafka_4(run, servers):
     topic.drain(db)
     reader.stop()
     run.expect_oracle('Kafka 4: and is read', db, RULES, path)
+    hidden_settings(run, servers, db, topic, kafka)
     for rule in (('topic', topic.name, 'write'), ('topic', topic.name, 'read'), ('group', db.name, 'read')):
         servers.rule('4', 'allow', *rule, user='CN=polku_certificate')
     mutual = servers.kafka_by_certificate('4')
