@@ -37,7 +37,7 @@ static bool ends_with(const char *text, const char *end)
 }
 
 /* What a user writes: secrets are given as `<name>-file`. */
-static const char *written_name(const struct option *option, char buf[64])
+const char *options_written_name(const struct option *option, char buf[64])
 {
     bool file = option->type == OPTION_SECRET_FILE && !ends_with(option->name, "-file");
     snprintf(buf, 64, "%s%s", option->name, file ? "-file" : "");
@@ -47,13 +47,13 @@ static const char *written_name(const struct option *option, char buf[64])
 static const char *env_name(const struct option_set *set, const struct option *option, char buf[96])
 {
     char name[64];
-    size_t used = (size_t)snprintf(buf, 96, "%s%s", set->env_prefix, written_name(option, name));
+    size_t used = (size_t)snprintf(buf, 96, "%s%s", set->env_prefix, options_written_name(option, name));
     for (size_t i = 0; i < used && i < 95; i++)
         buf[i] = buf[i] == '-' ? '_' : (char)toupper((unsigned char)buf[i]);
     return buf;
 }
 
-static bool belongs(const struct option *option, const char *command)
+bool options_belongs(const struct option *option, const char *command)
 {
     if (!command || strcmp(option->commands, "*") == 0)
         return true;
@@ -72,7 +72,7 @@ static const struct option *find(const struct option_set *set, const char *name)
 {
     char buf[64];
     for (size_t i = 0; i < set->count; i++)
-        if (strcmp(written_name(&set->option[i], buf), name) == 0)
+        if (strcmp(options_written_name(&set->option[i], buf), name) == 0)
             return &set->option[i];
     return NULL;
 }
@@ -87,8 +87,8 @@ static enum pk_status unknown(struct parser *parser, const char *from, const cha
     const char **known = pk_arena_alloc(parser->arena, (set->count + 2) * sizeof *known);
     size_t count = 0;
     for (size_t i = 0; i < set->count; i++)
-        if (belongs(&set->option[i], parser->command))
-            known[count++] = written_name(&set->option[i], pk_arena_alloc(parser->arena, 64));
+        if (options_belongs(&set->option[i], parser->command))
+            known[count++] = options_written_name(&set->option[i], pk_arena_alloc(parser->arena, 64));
     known[count++] = "config";
     known[count++] = "help";
     const char *nearest = nearest_name(pk_str(name), known, count);
@@ -232,7 +232,7 @@ static enum pk_status read_environment(struct parser *parser)
         const char *value = getenv(env_name(parser->set, option, buf));
         if (value)
             give(parser, option, pk_arena_str(parser->arena, pk_str(buf)).ptr, pk_arena_str(parser->arena, pk_str(value)).ptr);
-        if (option->type != OPTION_SECRET_FILE || ends_with(option->name, "-file") || !belongs(option, parser->command))
+        if (option->type != OPTION_SECRET_FILE || ends_with(option->name, "-file") || !options_belongs(option, parser->command))
             continue;
         buf[strlen(buf) - strlen("_FILE")] = '\0';
         if (getenv(buf))
@@ -280,7 +280,7 @@ static enum pk_status read_argument(struct parser *parser, int left, char *const
         return PK_OK;
     if (kafka)
         return give_kafka(parser, from, name, value);
-    if (option && !belongs(option, parser->command))
+    if (option && !options_belongs(option, parser->command))
         return pk_fail(parser->err, PK_REJECT, "%s: belongs to the command %s, not to %s", from, option->commands,
                        parser->command);
     if (option)
@@ -392,6 +392,15 @@ static void print_number(const struct option *option, int64_t number, char out[3
     snprintf(out, 32, "%" PRId64, number);
 }
 
+bool options_range(const struct option *option, char out[80])
+{
+    char min[32], max[32];
+    print_number(option, option->min, min);
+    print_number(option, option->max, max);
+    snprintf(out, 80, "%s..%s", min, option->max ? max : "");
+    return option->type == OPTION_INT || option->type == OPTION_BYTES || option->type == OPTION_DURATION;
+}
+
 /* Whoever may log in could read it. A group may be meant to: containers get their secrets that way. */
 static void look_who_reads(struct parser *parser, const char *path)
 {
@@ -422,7 +431,7 @@ static enum pk_status read_secret(struct parser *parser, const char *from, const
 static enum pk_status read_kafka_secrets(struct parser *parser)
 {
     const struct option *brokers = find(parser->set, "brokers");
-    bool used = brokers && belongs(brokers, parser->command);
+    bool used = brokers && options_belongs(brokers, parser->command);
     size_t kept = 0;
     for (size_t i = 0; i < parser->result.kafka.len; i++) {
         struct kafka_property property = parser->result.kafka.ptr[i];
@@ -509,7 +518,7 @@ static enum pk_status convert_all(struct parser *parser, void *ret_values)
     union value *value = PK_NEW_ARRAY(parser->arena, union value, set->count);
     for (size_t i = 0; i < set->count; i++) {
         const struct option *option = &set->option[i];
-        if (option->type == OPTION_SECRET_FILE && !belongs(option, parser->command))
+        if (option->type == OPTION_SECRET_FILE && !options_belongs(option, parser->command))
             continue;
         enum pk_status status = convert(parser, option, &parser->given[i], &value[i]);
         if (status != PK_OK)
@@ -582,7 +591,7 @@ static void wrap(struct pk_buf *out, const char *text, size_t column)
     pk_buf_text(out, "\n");
 }
 
-static const char *value_name(const struct option *option)
+const char *options_value_name(const struct option *option)
 {
     static const char *const usual[] = {"TEXT", "N", "SIZE", "DURATION", "", "FILE"};
     return option->type == OPTION_BOOL ? "" : option->value_name ? option->value_name : usual[option->type];
@@ -608,10 +617,10 @@ void options_help(const struct option_set *set, const char *command, struct pk_b
     bool config = false;
     for (size_t i = 0; i < set->count; i++) {
         const struct option *option = &set->option[i];
-        if (!belongs(option, command))
+        if (!options_belongs(option, command))
             continue;
         config |= strcmp(option->name, "config") == 0;
-        help_line(out, written_name(option, name), value_name(option), option->help,
+        help_line(out, options_written_name(option, name), options_value_name(option), option->help,
                   option->type == OPTION_BOOL && option->fallback && strcmp(option->fallback, "false") == 0
                       ? NULL
                       : option->fallback);
@@ -638,7 +647,7 @@ void options_example(const struct option_set *set, struct pk_buf *out)
         pk_buf_printf(out, "\n# %s", option->help);
         if (strcmp(option->commands, "*") != 0)
             pk_buf_printf(out, " (%s)", option->commands);
-        pk_buf_printf(out, "\n#%s = %s\n", written_name(option, name), option->fallback ? option->fallback : "");
+        pk_buf_printf(out, "\n#%s = %s\n", options_written_name(option, name), option->fallback ? option->fallback : "");
     }
     pk_buf_text(out, "\n# Any librdkafka property passes through; one that is a secret is read from a file of its own.\n"
                      "#kafka.security.protocol = sasl_ssl\n#kafka.sasl.password-file = /etc/polku/kafka.password\n");
@@ -653,20 +662,19 @@ static void cell(struct pk_buf *out, const char *text)
 
 void options_markdown(const struct option_set *set, struct pk_buf *out)
 {
-    char name[64], env[96], min[32], max[32];
+    char name[64], env[96], range[80];
     pk_buf_text(out, "| option | environment | default | range | commands | meaning |\n|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < set->count; i++) {
         const struct option *option = &set->option[i];
-        bool number = option->type == OPTION_INT || option->type == OPTION_BYTES || option->type == OPTION_DURATION;
-        print_number(option, option->min, min);
-        print_number(option, option->max, max);
-        pk_buf_printf(out, "| `--%s%s%s` | `%s` | ", written_name(option, name), *value_name(option) ? " " : "",
-                      value_name(option), env_name(set, option, env));
+        bool number = options_range(option, range);
+        pk_buf_printf(out, "| `--%s%s", options_written_name(option, name), *options_value_name(option) ? " " : "");
+        cell(out, options_value_name(option));
+        pk_buf_printf(out, "` | `%s` | ", env_name(set, option, env));
         if (option->fallback && *option->fallback)
             pk_buf_printf(out, "`%s`", option->fallback);
         pk_buf_text(out, " | ");
         if (number)
-            pk_buf_printf(out, "%s..%s", min, option->max ? max : "");
+            pk_buf_text(out, range);
         pk_buf_printf(out, " | %s | ", strcmp(option->commands, "*") == 0 ? "all" : option->commands);
         cell(out, option->help);
         pk_buf_text(out, " |\n");

@@ -24,7 +24,7 @@ struct option {
     const char *fallback;     /* default as text; NULL = none */
     int64_t min, max;         /* INT; BYTES in bytes; DURATION in microseconds; max 0 = unbounded */
     size_t offset;            /* of the member in the program's struct: const char *, int64_t or bool */
-    const char *value_name;   /* for help: "N", "FILE", "DURATION" */
+    const char *value_name;   /* for help: "N", "FILE", "DURATION", "this|that" if it is one of few words */
     const char *help;
 };
 
@@ -58,5 +58,11 @@ void options_help(const struct option_set *set, const char *command, struct pk_b
 void options_example(const struct option_set *set, struct pk_buf *out);
 /* A Markdown table for docs/options-<program>.md. */
 void options_markdown(const struct option_set *set, struct pk_buf *out);
+
+/* For manual.c: what a user writes, "" for a switch; whether a command has it; "1..1000000" and whether it is a number. */
+const char *options_written_name(const struct option *option, char buf[64]);
+const char *options_value_name(const struct option *option);
+bool options_belongs(const struct option *option, const char *command);
+bool options_range(const struct option *option, char out[80]);
 
 #endif

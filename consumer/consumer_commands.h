@@ -31,5 +31,6 @@ int consumer_forget(const struct consumer_options *options);
 int consumer_identity(const struct consumer_options *options);
 int consumer_quarantine(const struct consumer_options *options);
 int consumer_requeue(const struct consumer_options *options);
+int consumer_version(void); /* the program's and its libraries' */
 
 #endif

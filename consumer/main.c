@@ -8,6 +8,7 @@
 #include "cmd_migrate.h"
 #include "consumer_commands.h"
 #include "log.h"
+#include "manual.h"
 #include "nearest.h"
 #include "process.h"
 
@@ -29,7 +30,7 @@ static const struct command {
      "  set PLACE...   reading goes on from there; consumers may run. A PLACE is TOPIC:PARTITION=WHERE: an offset, earliest,\n"
      "                 latest, or a time (2026-03-01T00:00:00Z); * as PARTITION means every one\n\n"},
     {"identity", "explain why identifiers are one customer; take them apart, block one, undo that", consumer_identity,
-     "ACTION A [B]",
+     "explain|unlink|block|restore A [B]",
      "  explain A      why A is of the customer that it is of, or of none\n"
      "  unlink A       A joins nobody: whatever it stands with, it is a customer alone\n"
      "  unlink A B     A and B are never one customer\n"
@@ -62,7 +63,7 @@ static int usage(FILE *out)
     fputs("polku-consumer COMMAND [OPTIONS] turns customer-interaction events into journeys and obligations.\n\n", out);
     for (size_t i = 0; i < PK_COUNT(commands); i++)
         fprintf(out, "  %-13s %s\n", commands[i].name, commands[i].help);
-    fputs("  options       print an options file with all defaults (--markdown: as a table)\n"
+    fputs("  options       print an options file with all defaults (--markdown: as a table; --man, --bash: man page, completion)\n"
           "  help          show this; `polku-consumer COMMAND --help` shows the options of a command\n\n", out);
     fputs(exit_codes, out);
     return out == stdout ? CONSUMER_OK : CONSUMER_USAGE;
@@ -79,11 +80,33 @@ static int command_help(const struct command *command)
     return CONSUMER_OK;
 }
 
+static const char about[] =
+    "polku-consumer reads customer-interaction events from Kafka, correlates them into cross-channel journeys and a ledger of\n"
+    "obligations, and keeps both in PostgreSQL. After every commit the tables equal the batch answer of the events up to the stored\n"
+    "positions, for any order of arrival, any number of consumers, redeliveries, crashes and replays.\n\n"
+    "A start: migrate makes the tables; check-config reads what run would; run goes on until SIGTERM. Several run in one\n"
+    "group, each with its own --instance-id.\n\n"
+    "The rules say what identifies a customer, what a journey is and what was owed.\n";
+
+static void print_manual(void (*print)(const struct manual *, struct pk_buf *), struct pk_buf *out)
+{
+    struct manual_command all[PK_COUNT(commands)];
+    for (size_t i = 0; i < PK_COUNT(commands); i++)
+        all[i] = (struct manual_command){commands[i].name, commands[i].help, commands[i].arguments, commands[i].more};
+    print(&(struct manual){.options = &consumer_option_set, .command = all, .count = PK_COUNT(all), .version = POLKU_VERSION,
+                           .title = "customer-interaction events become journeys and obligations", .about = about,
+                           .exit_codes = exit_codes, .see = "polku.yaml(5), polku-producer(1), libpolku-producer(3)"}, out);
+}
+
 static int print_options(const char *form)
 {
     struct pk_buf text PK_AUTO(pk_buf_done) = {0};
     if (form && strcmp(form, "--markdown") == 0)
         options_markdown(&consumer_option_set, &text);
+    else if (form && strcmp(form, "--man") == 0)
+        print_manual(manual_page, &text);
+    else if (form && strcmp(form, "--bash") == 0)
+        print_manual(manual_completion, &text);
     else
         options_example(&consumer_option_set, &text);
     fputs(text.ptr, stdout);
@@ -191,10 +214,8 @@ int main(int argc, char *argv[])
     mallopt(M_ARENA_MAX, 2);
     process_close();
     const char *name = argc > 1 ? argv[1] : "";
-    if (strcmp(name, "--version") == 0) {
-        puts("polku-consumer " POLKU_VERSION);
-        return CONSUMER_OK;
-    }
+    if (strcmp(name, "--version") == 0)
+        return consumer_version();
     if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
         return usage(stdout);
     if (strcmp(name, "options") == 0)

@@ -3,10 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "libraries.h"
 #include "log.h"
+#include "manual.h"
 #include "nearest.h"
 #include "process.h"
 #include "producer_commands.h"
+#include "publish.h"
 
 volatile sig_atomic_t producer_stop;
 
@@ -43,11 +46,38 @@ static int command_help(const struct command *command)
     return PRODUCER_OK;
 }
 
+static const char about[] =
+    "polku-producer publishes customer-interaction events to Kafka: from files (JSON Lines, or CSV by a mapping file), from standard\n"
+    "input, or invented ones. Events are checked against the limits of the contract, encoded as Avro and published idempotently with\n"
+    "acks=all; sending the same file again is harmless. Programs that publish as things happen use libpolku-producer.\n";
+
+static void print_manual(void (*print)(const struct manual *, struct pk_buf *), struct pk_buf *out)
+{
+    struct manual_command all[PK_COUNT(commands)];
+    for (size_t i = 0; i < PK_COUNT(commands); i++)
+        all[i] = (struct manual_command){commands[i].name, commands[i].help, commands[i].arguments, NULL};
+    print(&(struct manual){.options = &producer_option_set, .command = all, .count = PK_COUNT(all), .version = polku_version(),
+                           .title = "publish customer-interaction events to Kafka", .about = about,
+                           .exit_codes = exit_codes, .see = "libpolku-producer(3), polku-consumer(1)"}, out);
+}
+
+static int print_version(void)
+{
+    struct pk_buf text PK_AUTO(pk_buf_done) = {0};
+    libraries_text(&text);
+    printf("polku-producer %s\nlibrdkafka %s, %s\n", polku_version(), publish_kafka_version(), text.ptr);
+    return PRODUCER_OK;
+}
+
 static int print_options(const char *form)
 {
     struct pk_buf text = {0};
     if (form && strcmp(form, "--markdown") == 0)
         options_markdown(&producer_option_set, &text);
+    else if (form && strcmp(form, "--man") == 0)
+        print_manual(manual_page, &text);
+    else if (form && strcmp(form, "--bash") == 0)
+        print_manual(manual_completion, &text);
     else
         options_example(&producer_option_set, &text);
     fputs(text.ptr, stdout);
@@ -130,6 +160,8 @@ int main(int argc, char *argv[])
         return usage(stderr);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
         return usage(stdout);
+    if (strcmp(argv[1], "--version") == 0)
+        return print_version();
     if (strcmp(argv[1], "options") == 0)
         return print_options(argc > 2 ? argv[2] : NULL);
     for (size_t i = 0; i < PK_COUNT(commands); i++)

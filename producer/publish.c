@@ -60,6 +60,11 @@ const char *polku_version(void)
     return POLKU_VERSION;
 }
 
+const char *publish_kafka_version(void)
+{
+    return rd_kafka_version_str();
+}
+
 /* The threads that would publish are in the parent only. */
 static enum pk_status check_owner(const struct polku_producer *p, struct pk_err *err)
 {

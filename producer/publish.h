@@ -10,6 +10,9 @@
 
 enum { PUBLISH_ANY_PARTITION = -1 };
 
+/* Of the librdkafka that runs. */
+const char *publish_kafka_version(void);
+
 /* Asks a broker for the topic. PK_RETRY if none answers in time, PK_REJECT if the topic is not there. */
 enum pk_status publish_partitions(struct polku_producer *producer, int timeout_ms, int32_t *ret_count,
                                   struct pk_err *err);

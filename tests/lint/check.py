@@ -31,7 +31,7 @@ HOMES = {
     "avro.h": ["common/*", "tests/*"],
     "avro/*": ["common/*", "tests/*"],
     "yaml.h": ["common/*", "tests/*"],
-    "curl/*": ["common/registry.c", "tests/*"],
+    "curl/*": ["common/registry.c", "common/libraries.c", "tests/*"],
 }
 
 CODE = (".c", ".h", ".def")
