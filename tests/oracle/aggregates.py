@@ -215,13 +215,38 @@ SOURCES = {'interaction_hourly': of_interactions, 'need_hourly': of_needs, 'rati
            'step_daily': of_steps, 'path_daily': of_paths}
 
 
-def aggregate_rows(derived, name):
-    """Rows of one table as dicts, those whose sums are all zero left out."""
-    table, sums = AGGREGATES[name], {}
+def aggregate_sums(derived, name):
+    """Dimensions -> counts of what is derived, without what was sealed."""
+    sums = {}
     for dimensions, counts in SOURCES[name](derived):
-        found = sums.setdefault(dimensions, [0] * len(table.counts))
-        for i, count in enumerate(counts):
-            found[i] += int(count)
+        add(sums, dimensions, counts)
+    return sums
+
+
+def add(sums, dimensions, counts):
+    found = sums.setdefault(dimensions, [0] * len(counts))
+    for i, count in enumerate(counts):
+        found[i] += int(count)
+
+
+def rows_of(sums, name):
+    table = AGGREGATES[name]
     for dimensions, counts in sums.items():
         if any(counts):
             yield dict(zip(table.dimensions + table.counts, dimensions + tuple(counts)))
+
+
+def lost_rows(derived, name):
+    """What stands in slot -1 (docs/semantics.md 3.8)."""
+    sums = {}
+    for dimensions, counts in derived.retentions.lost(name):
+        add(sums, dimensions, counts)
+    return rows_of(sums, name)
+
+
+def aggregate_rows(derived, name):
+    """Rows of one table as dicts, those whose sums are all zero left out."""
+    sums = aggregate_sums(derived, name)
+    for dimensions, counts in derived.retentions.lost(name):
+        add(sums, dimensions, counts)
+    return rows_of(sums, name)

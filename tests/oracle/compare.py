@@ -5,12 +5,17 @@
     compare.py oracle --database 'host=... dbname=polku' --rules polku.yaml --key-file key events.jsonl ...
     compare.py checksum --database 'host=... dbname=polku'
     compare.py checksum --rules polku.yaml --key-file key events.jsonl ...
+    compare.py retain --database 'host=... dbname=polku' --retentions FILE --rules polku.yaml --key-file key events.jsonl ...
 
 `oracle` prints the number of rows of each table, and of each table that differs the first differing row, both sides
 field by field; exit code 0 if all are equal, 1 if not. The decisions are those of the database (polku.decision that are
 in force), or with --decisions those of the file; forgettings likewise (polku.forgotten, --forgettings). `checksum` prints one line per derived table and one for all
 of them: equal lines mean equal content, ids included; with --as-of the views too. The database is read by psql in
 one snapshot. Of a link only whether it was refused is compared, not why.
+
+`retain`, after each polku-consumer retain, adds to the file of retentions (tests/oracle/retention.py) what the last one sealed: the
+events before it that the oracle knows and the database has no more. Exit code 1 if by docs/semantics.md 3.8 these could not be
+sealed: then the page is broken, whatever the tables hold. `oracle --retentions FILE` also compares what is sealed, and slot -1.
 """
 
 import argparse
@@ -21,6 +26,7 @@ import subprocess
 import sys
 
 import polku_oracle as oracle
+import sealing
 
 TABLES_SQL = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'tables.sql')
 MARK = '-- compare.py reads table '
@@ -30,7 +36,15 @@ def queries(path=TABLES_SQL):
     """Name -> query, in the order of the file."""
     with open(path, encoding='utf-8') as file:
         parts = re.split(r'^-- table: (\w+)\n', file.read(), flags=re.MULTILINE)[1:]
-    return {name: ' '.join(query.split()) for name, query in zip(parts[::2], parts[1::2])}
+    found = {}
+    for name, query in zip(parts[::2], parts[1::2]):
+        lines = [line for line in query.splitlines() if not line.startswith('--')]
+        found[name] = ' '.join(' '.join(lines).split())
+    for name in oracle.AGGREGATES:
+        whole = 'FROM polku.%s GROUP BY' % name
+        assert found[name].count(whole) == 1, name
+        found['sealed_' + name] = found[name].replace(whole, 'FROM polku.%s WHERE slot = -1 GROUP BY' % name)
+    return found
 
 
 def comparable(name, lines):
@@ -117,7 +131,7 @@ def compare_table(name, here, there):
     if here == there:
         print('%-20s %8d rows, equal' % (name, len(here)))
         return True
-    columns, key_length = oracle.TABLES[name]
+    columns, key_length = oracle.COLUMNS[name]
 
     def by_key(lines):
         found = {}
@@ -138,7 +152,7 @@ def compare_table(name, here, there):
 
 
 def table_names(args, known):
-    names = [n for n in oracle.tables_at(args.as_of) if n in known]
+    names = [n for n in oracle.tables_at(args.as_of) + list(oracle.SEALED) if n in known]
     unknown = set(args.table or ()) - set(names)
     if unknown:
         raise oracle.InputError('no such table here (or --as-of is missing): %s' % ', '.join(sorted(unknown)))
@@ -146,11 +160,35 @@ def table_names(args, known):
 
 
 def run_oracle(args):
-    names = table_names(args, oracle.TABLES)
-    theirs = database_tables(args.database, names + ['decision', 'forgotten'], args.as_of)
+    names = table_names(args, oracle.COLUMNS if args.retentions else oracle.TABLES)
+    theirs = database_tables(args.database, names + ['decision', 'forgotten', 'retention'], args.as_of)
+    told = [one.before for one in oracle.Retentions.load(args.retentions).all] if args.retentions else []
+    if sorted(map(int, theirs['retention'])) != told:
+        raise oracle.InputError('the database has %d retentions, --retentions tells of %d: run compare.py retain after each' %
+                                (len(theirs['retention']), len(told)))
     mine = oracle_tables(args, names, None if args.decisions else decisions_of(theirs['decision']),
                          None if args.forgettings else forgettings_of(theirs['forgotten']))
     return 0 if all([compare_table(name, mine[name], theirs[name]) for name in names]) else 1
+
+
+def run_retain(args):
+    theirs = database_tables(args.database, ['decision', 'forgotten', 'retention', 'left_behind'])
+    if not theirs['retention']:
+        raise oracle.InputError('the database has no retention')
+    before = max(map(int, theirs['retention']))
+    deriver = oracle.deriver_from(args, None if args.decisions else decisions_of(theirs['decision']),
+                                  None if args.forgettings else forgettings_of(theirs['forgotten']))
+    # The same one once more: it was stopped, and went on.
+    deriver.retentions.all = [one for one in deriver.retentions.all if one.before < before]
+    left = {(bytes.fromhex(name.replace('-', '')), int(at)) for name, at in (row.split('\t') for row in theirs['left_behind'])}
+    retention, wrong, derived = sealing.seal(deriver, list(oracle.read_lines(args.events)), before, left)
+    oracle.Retentions(deriver.retentions.all + [retention]).save(args.retentions)
+    print('before %s: %d events sealed of %d, with %d journeys and %d obligations; %d left before it' % (
+        oracle.format_time(before)[:10], len(retention.sealed), len(derived.events), len(retention.rows['journey']),
+        len(retention.rows['obligation']), len(retention.kept)))
+    for line in wrong:
+        print('  not allowed: %s' % line)
+    return 1 if wrong else 0
 
 
 def run_checksum(args):
@@ -169,19 +207,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0])
     commands = parser.add_subparsers(dest='command', required=True)
     for name, run, text in (('oracle', run_oracle, 'compare a database with the oracle'),
-                            ('checksum', run_checksum, 'checksums of a database, or of what the oracle derives')):
+                            ('checksum', run_checksum, 'checksums of a database, or of what the oracle derives'),
+                            ('retain', run_retain, 'tell from a database what its last retention sealed')):
         command = commands.add_parser(name, help=text)
         command.set_defaults(run=run)
         command.add_argument('--database', help='database name or connection string of psql; else PGHOST and so on')
         command.add_argument('--table', action='append', help='this table alone (may be repeated)')
         command.add_argument('--as-of', type=oracle.parse_as_of,
                              help='moment of the views that depend on one; without it they are left out')
-        oracle.add_input_arguments(command, name == 'oracle')
+        oracle.add_input_arguments(command, name != 'checksum')
     args = parser.parse_args()
     gc.disable()  # everything made here stays; looking for garbage would take a third of the time
     try:
         if args.command == 'checksum' and args.events and not (args.rules and args.key_file):
             raise oracle.InputError('events need --rules and --key-file')
+        if args.command == 'retain' and not args.retentions:
+            raise oracle.InputError('retain needs --retentions, the file that it adds to')
         return args.run(args)
     except (oracle.InputError, OSError) as error:
         print('compare: %s' % error, file=sys.stderr)

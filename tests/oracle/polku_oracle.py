@@ -12,6 +12,9 @@ Decisions are JSON Lines, one for each that is in force; a and b are identifier 
 
     {"kind": "block", "a": "<hash>"}    {"kind": "unlink", "a": "<hash>"}    {"kind": "apart", "a": "<hash>", "b": "<hash>"}
 
+Of events that were sealed (3.8) the oracle takes what they mean for identity from the events, and what they left behind from
+a file of retentions (retention.py).
+
     polku_oracle.py derive --rules deploy/polku.yaml --key-file key --out-dir tables events.jsonl ...
     polku_oracle.py derive --rules ... --key-file ... --decisions decisions.jsonl --table journey events.jsonl
 """
@@ -27,8 +30,9 @@ import os
 import re
 import struct
 import sys
+import types
 
-from aggregates import AGGREGATES, aggregate_rows
+from aggregates import AGGREGATES, aggregate_rows, lost_rows
 from business_time import calendar_of
 from courses import courses_of
 from journey_facts import Journey
@@ -36,6 +40,7 @@ from matches import MATCH_FIELDS
 from moments import (DAY, HOUR, MAX_TIME, MIN_TIME, InputError, day_of, format_time, hour_of, parse_duration,  # noqa: F401
                      parse_moment, parse_time)
 from needs import find_repeats
+from retention import Retentions
 from rule_book import Rules
 
 DEFAULT_SCHEMA = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'schemas', 'interaction.avsc')
@@ -317,12 +322,16 @@ class Forgettings:
     def load(cls, path):
         return cls(read_lines([path]))
 
-    def apply(self, event):
-        """-> the event as it is taken; None if it is none."""
+    def names_after(self, number):
+        """Those of all but the first `number` forgettings."""
+        return set().union(*(names for _, names, _, _ in self.all[number:]))
+
+    def apply(self, event, number=None):
+        """-> the event as it is taken; None if it is none. number: by so many first ones alone."""
         names = [i.hash for i in event.persons + event.devices] + ([event.case] if event.case else [])
         weak = [i.hash for i in event.devices] + ([event.case] if event.case else [])
         struck = set()
-        for until, forgotten, events, mode in self.all:
+        for until, forgotten, events, mode in self.all[:number]:
             gone = any((name, event.hash, event.time) in events for name in names)
             if event.time <= until:
                 gone = gone or (event.persons[0].hash in forgotten if event.persons else
@@ -391,22 +400,23 @@ class Link:
 
 
 class Identity:
-    """Customers of all events (given in event order), and whose each event is."""
+    """Customers of all events (given in event order), and whose each event is. Sealed ones count for the customers alone."""
 
-    def __init__(self, events, rules, decisions):
+    def __init__(self, events, rules, decisions, sealed=()):
         self.rules, self.decisions = rules, decisions
         self.persons = {}       # hash -> Identifier
         self.first_at = {}      # hash of a person -> time of the first event that carries it
         self.links = []
         self.customer_of = {}   # hash of a not shared person -> customer id
-        for event in events:
+        everything = sorted(itertools.chain(events, sealed), key=lambda e: e.order) if sealed else events
+        for event in everything:
             self._apply_blocks(event)
             for person in event.persons:
                 if person.hash not in self.persons:
                     self.persons[person.hash] = person
                     self.first_at[person.hash] = event.time
-        self.shared = self._shared_persons(events)
-        self._make_links(events)
+        self.shared = self._shared_persons(everything)
+        self._make_links(everything)
         self._make_customers()
         self._attribute(events)
 
@@ -418,6 +428,10 @@ class Identity:
 
     # -- 3.1, 3.2
 
+    @classmethod
+    def _is_meeting(cls, event):
+        return len(event.persons) > 1 and event.meets and not cls._contradicts(event)
+
     @staticmethod
     def _contradicts(event):
         unique = [person.namespace for person in event.persons if person.rule.unique]
@@ -426,7 +440,7 @@ class Identity:
     def _shared_persons(self, events):
         met = {}        # hash -> hashes that it meets
         for event in events:
-            if len(event.persons) > 1 and not self._contradicts(event):
+            if self._is_meeting(event):
                 hashes = [person.hash for person in event.persons]
                 for x in hashes:
                     met.setdefault(x, set()).update(hashes)
@@ -445,7 +459,7 @@ class Identity:
         left_out = self.shared | self.decisions.unlinked
         found = {}
         for event in events:
-            if len(event.persons) > 1 and not self._contradicts(event):
+            if self._is_meeting(event):
                 linking = [person for person in event.persons if person.hash not in left_out]
                 for other in linking[1:]:
                     a, b = sorted((linking[0], other), key=lambda p: (p.rule.priority, p.hash))
@@ -555,7 +569,11 @@ class Identity:
 
 class Event:
     __slots__ = ('field', 'time', 'order', 'hash', 'content', 'signature', 'traits', 'persons', 'devices', 'customer',
-                 'known_by', 'case', 'staff', 'relates', 'promise', 'identifiers', 'journey', 'need', 'repeat', 'repeated')
+                 'known_by', 'case', 'staff', 'relates', 'promise', 'identifiers', 'journey', 'need', 'repeat', 'repeated', 'meets')
+
+    @property
+    def key(self):
+        return self.hash, self.time, self.content
 
 
 class Obligation:
@@ -599,54 +617,66 @@ class Obligation:
     def age(self):
         return (self.opener.order, self.id)
 
-    def state(self, as_of=None):
-        """Semantics 5, state as of a moment; None is the end of time without overdue. None if not opened yet."""
-        if as_of is not None and self.opener.time > as_of:
-            return None
+    @property
+    def opened_at(self):
+        return self.opener.time
 
-        def happened(moment):
-            return moment is not None and (as_of is None or moment <= as_of)
-        changed = happened(self.changed_at)
-        due = self.due_to if changed or self.changed_at is None else self.first_due_to
-        fulfilled = self.fulfilled_at if happened(self.fulfilled_at) else None
-        withdrawn, rejected = happened(self.withdrawn_at), happened(self.rejected_at)
-        passed = as_of is not None and due is not None and due < as_of
-        late = fulfilled is not None and due is not None and fulfilled > due
-        if withdrawn:
-            state = 'withdrawn'
-        elif rejected:
-            state = 'rejected'
-        elif late:
-            state = 'late'
-        elif fulfilled is not None:
-            window = self.due_from is not None and due is not None
-            state = 'kept_late_in_window' if window and \
-                10 * (fulfilled - self.due_from) > 9 * (due - self.due_from) else 'kept'
-        elif self.rule is not None and self.rule.label and happened(self.first_attempt_at):
-            state = self.rule.label
-        elif passed:
-            state = 'overdue'
-        else:
-            state = 'open'
-        closed_at = fulfilled if fulfilled is not None else self.rejected_at if rejected else \
-            self.withdrawn_at if withdrawn else None
-        in_window = fulfilled is not None and None not in (self.due_from, due) and due != self.due_from
-        return {
-            'state': state, 'closed': closed_at is not None, 'overdue': passed and closed_at is None,
-            'broken': passed and not (withdrawn or rejected or (fulfilled is not None and fulfilled <= due)),
-            'early': fulfilled is not None and self.due_from is not None and fulfilled < self.due_from,
-            'no_deadline': due is None, 'no_owner': self.unit is None and self.role is None,
-            'due_to': due, 'changed_at': self.changed_at if changed else None,
-            'first_attempt_at': self.first_attempt_at if happened(self.first_attempt_at) else None,
-            'last_attempt_at': self.last_attempt_at if happened(self.last_attempt_at) else None,
-            'fulfilled_at': fulfilled, 'fulfilled_by': None if fulfilled is None else self.fulfilled_by,
-            'rejected_at': self.rejected_at if rejected else None,
-            'withdrawn_at': self.withdrawn_at if withdrawn else None,
-            'position': millionths(fulfilled - self.due_from, due - self.due_from) if in_window else None,
-            'slack': None if fulfilled is None or due is None else due - fulfilled,
-            'open_for': None if closed_at is None and as_of is None else
-                        max(0, (as_of if closed_at is None else closed_at) - self.opener.time),
-        }
+    @property
+    def label(self):
+        return self.rule.label if self.rule else None
+
+    def state(self, as_of=None):
+        return state_of(self, as_of)
+
+
+def state_of(one, as_of=None):
+    """Semantics 5: state of an obligation (or of its row) as of a moment; None is the end of time without overdue. None if not opened yet."""
+    if as_of is not None and one.opened_at > as_of:
+        return None
+
+    def happened(moment):
+        return moment is not None and (as_of is None or moment <= as_of)
+    changed = happened(one.changed_at)
+    due = one.due_to if changed or one.changed_at is None else one.first_due_to
+    fulfilled = one.fulfilled_at if happened(one.fulfilled_at) else None
+    withdrawn, rejected = happened(one.withdrawn_at), happened(one.rejected_at)
+    passed = as_of is not None and due is not None and due < as_of
+    late = fulfilled is not None and due is not None and fulfilled > due
+    if withdrawn:
+        state = 'withdrawn'
+    elif rejected:
+        state = 'rejected'
+    elif late:
+        state = 'late'
+    elif fulfilled is not None:
+        window = one.due_from is not None and due is not None
+        state = 'kept_late_in_window' if window and \
+            10 * (fulfilled - one.due_from) > 9 * (due - one.due_from) else 'kept'
+    elif one.label and happened(one.first_attempt_at):
+        state = one.label
+    elif passed:
+        state = 'overdue'
+    else:
+        state = 'open'
+    closed_at = fulfilled if fulfilled is not None else one.rejected_at if rejected else \
+        one.withdrawn_at if withdrawn else None
+    in_window = fulfilled is not None and None not in (one.due_from, due) and due != one.due_from
+    return {
+        'state': state, 'closed': closed_at is not None, 'overdue': passed and closed_at is None,
+        'broken': passed and not (withdrawn or rejected or (fulfilled is not None and fulfilled <= due)),
+        'early': fulfilled is not None and one.due_from is not None and fulfilled < one.due_from,
+        'no_deadline': due is None, 'no_owner': one.unit is None and one.role is None,
+        'due_to': due, 'changed_at': one.changed_at if changed else None,
+        'first_attempt_at': one.first_attempt_at if happened(one.first_attempt_at) else None,
+        'last_attempt_at': one.last_attempt_at if happened(one.last_attempt_at) else None,
+        'fulfilled_at': fulfilled, 'fulfilled_by': None if fulfilled is None else one.fulfilled_by,
+        'rejected_at': one.rejected_at if rejected else None,
+        'withdrawn_at': one.withdrawn_at if withdrawn else None,
+        'position': millionths(fulfilled - one.due_from, due - one.due_from) if in_window else None,
+        'slack': None if fulfilled is None or due is None else due - fulfilled,
+        'open_for': None if closed_at is None and as_of is None else
+                    max(0, (as_of if closed_at is None else closed_at) - one.opened_at),
+    }
 
 
 def millionths(part, whole):
@@ -665,6 +695,12 @@ class Derived:
         self.identity = None
         self.invalid = []           # (reason, event as read)
         self.forgotten = 0          # records of events that are deleted: semantics 3.7
+        self.sealed = []            # events that were sealed: semantics 3.8
+        self.expired = 0            # records that are too old by it
+        self.retentions = Retentions()
+        self.gone = lambda number: ()   # names that were forgotten after so many forgettings
+        self.carry = {}             # customer id -> Carry
+        self.sealed_at = {}         # person -> time of the first sealed event that carries it
         self.conflicts = 0          # records displaced by another content of the same identity
 
 
@@ -685,29 +721,34 @@ def reason_invalid(field, rules):
 
 
 class Deriver:
-    def __init__(self, rules, key, schema=None, decisions=None, forgettings=None):
+    def __init__(self, rules, key, schema=None, decisions=None, forgettings=None, retentions=None):
         self.rules, self.hash = rules, Hasher(key)
         self.schema = schema or Schema()
         self.decisions = decisions or Decisions()
         self.forgettings = forgettings or Forgettings()
+        self.retentions = retentions or Retentions()
         self._identifiers = {}
 
     def derive(self, naturals):
         """naturals: events as natural JSON objects, in any order, with duplicates."""
         result = Derived()
-        result.rules = self.rules
+        result.rules, result.retentions, result.gone = self.rules, self.retentions, self.forgettings.names_after
         result.events = self._events(naturals, result)
-        result.identity = Identity(result.events, self.rules, self.decisions)
+        result.carry = self.retentions.carry(result.gone)
+        for event in reversed(result.sealed):
+            result.sealed_at.update((person.hash, event.time) for person in event.persons)
+        result.identity = Identity(result.events, self.rules, self.decisions, result.sealed)
         for event in result.events:
             if event.customer is not None:
                 result.customers.setdefault(event.customer, []).append(event)
         for customer, events in result.customers.items():
-            result.journeys += self._journeys(customer, events)
+            result.journeys += self._journeys(customer, events, result.carry.get(customer))
         find_repeats(result.events)
         for journey in result.journeys:
             journey.tell(self.rules)
             result.courses += courses_of(journey, self.rules.definitions)
-        result.obligations = self._obligations(result.events)
+        told = {row['obligation'] for row in self.retentions.rows('obligation', result.gone)}
+        result.obligations = self._obligations(result.events, told)
         return result
 
     # -- one event
@@ -726,7 +767,7 @@ class Deriver:
         return self._identifiers[key]
 
     def _events(self, naturals, result):
-        kept = {}
+        kept, sealed = {}, {}
         for natural in naturals:
             field = self.schema.read(natural)
             reason = reason_invalid(field, self.rules)
@@ -736,6 +777,15 @@ class Deriver:
             identity = (field['source'], field['event_id'], field['occurred_at'])
             content = int.from_bytes(self.hash(self.schema.encode(field))[:8], 'big')
             event = None
+            if self.retentions.all and field['occurred_at'] < self.retentions.before:
+                event = self._event(content, field)
+                retention = self.retentions.sealed_by(event.key)
+                if retention is not None:
+                    sealed[event.key] = self._sealed(event, retention)
+                    continue
+                if not self.retentions.is_kept(event.key):
+                    result.expired += 1
+                    continue
             if self.forgettings.all:
                 event = self.forgettings.apply(self._event(content, field))
                 if event is None:
@@ -746,8 +796,17 @@ class Deriver:
                 result.conflicts += 1
             if other is None or content < other[0]:
                 kept[identity] = (content, field, event)
+        result.sealed = sorted(sealed.values(), key=lambda e: e.order)
         return sorted((event or self._event(content, field) for content, field, event in kept.values()),
                       key=lambda e: e.order)
+
+    def _sealed(self, event, retention):
+        """What is left of it for identity: a name that was forgotten later takes the meeting with it."""
+        event = self.forgettings.apply(event, retention.forgettings)
+        later = self.forgettings.names_after(retention.forgettings)
+        event.meets = not any(person.hash in later for person in event.persons)
+        event.persons = [person for person in event.persons if person.hash not in later]
+        return event
 
     def _event(self, content, field):
         event = Event()
@@ -757,7 +816,7 @@ class Deriver:
         event.hash = self.hash.parts(field['source'], field['event_id'])
         event.signature = tuple(field[name] for name in MATCH_FIELDS)
         event.traits = self.rules.traits(event.signature)
-        event.journey = None
+        event.journey, event.meets = None, True
         event.case = None if field['case_id'] is None else self._reserved_hash('case_id', field['case_id'])
         event.staff = None if field['staff'] is None else self._reserved_hash('staff', field['staff'])
         event.relates = None
@@ -778,8 +837,8 @@ class Deriver:
 
     # -- journeys of one customer
 
-    def _journeys(self, customer, events):
-        if len(events) > self.rules.max_events:
+    def _journeys(self, customer, events, carry=None):
+        if len(events) + (carry.events if carry else 0) > self.rules.max_events:
             return self._crowd_journeys(customer, events)
         journeys, live, journey_of = [], [], {}
         longest = max(self.rules.gap, self.rules.reopen_gap, self.rules.case_gap)
@@ -840,12 +899,13 @@ class Deriver:
 
     # -- the ledger of all customers
 
-    def _obligations(self, events):
+    def _obligations(self, events, told=frozenset()):
+        """told: ledger ids of sealed ones, which nothing opens again."""
         opened, by_id, opened_by = [], {}, {}
         for event in events:
             if event.customer is None:
                 continue
-            for obligation in self._opened(event, by_id):
+            for obligation in self._opened(event, by_id, told):
                 by_id[obligation.id] = obligation
                 opened_by.setdefault(event.hash, []).append(obligation)
                 opened.append(obligation)
@@ -875,12 +935,12 @@ class Deriver:
                 obligation.cycle = 1 + max((o.cycle for o in itertools.takewhile(lambda o: o.opener.order < event.order, same)
                                             if not o.closed and o.attempts), default=0)
 
-    def _opened(self, event, by_id):
+    def _opened(self, event, by_id, told):
         """What this event opens: of a promise that is known already it opens nothing."""
         record = event.field['obligation']
         if record is not None:
             ledger_id = event.promise
-            if ledger_id not in by_id:
+            if ledger_id not in by_id and ledger_id not in told:
                 rule = next((r for r in self.rules.kinds if r.kind == record['kind'] and r.valid_at(event.time)), None)
                 yield Obligation(ledger_id, record['kind'], event, rule, record, self.rules.calendars)
         kinds = {record['kind']} if record is not None else set()
@@ -1052,8 +1112,17 @@ TABLES = {
     'bi_journey_obligation': (BI_JOURNEY_OBLIGATION, 2),
 }
 TABLES.update({'bi_' + name: TABLES[name] for name in AGGREGATES})  # bi has a view of the same name of each
+# Beside the tables: which of their rows are sealed, and what stands in slot -1 of aggregates.
+SEALED = {
+    'sealed_journey': (('journey',), 1),
+    'sealed_obligation': (('obligation',), 1),
+    'sealed_customer': (('customer', 'events', 'purchases', 'first_purchase_at', 'last_purchase_at'), 1),
+    'sealed_person': (('identifier', 'sealed_at'), 1),
+    **{'sealed_' + name: TABLES[name] for name in AGGREGATES},
+}
 AS_OF = ('bi_obligation', 'bi_journey', 'bi_journey_obligation')  # those that depend on a moment
 DERIVED = tuple(name for name in TABLES if not name.startswith('bi_'))
+COLUMNS = {**TABLES, **SEALED}
 
 
 def tables_at(as_of):
@@ -1089,9 +1158,10 @@ def interaction_rows(derived):
 
 
 def customer_rows(derived):
-    for customer, events in derived.customers.items():
-        kind, namespace = events[0].known_by
-        bought = [event.time for event in events if event.traits.purchase]
+    for customer in derived.customers.keys() | derived.carry.keys():
+        events, carry = derived.customers.get(customer, ()), derived.carry.get(customer)
+        kind, namespace = events[0].known_by if events else (carry.kind, carry.namespace)
+        bought = sorted([event.time for event in events if event.traits.purchase] + (carry.bought if carry else []))
         yield {'customer': customer, 'kind': kind, 'namespace': namespace, 'purchases': len(bought),
                'first_purchase_at': bought[0] if bought else None, 'last_purchase_at': bought[-1] if bought else None}
 
@@ -1118,6 +1188,7 @@ def journey_rows(derived):
                    first_at=first.time, last_at=last.time, last_channel=last.field['channel'],
                    last_type=last.field['type'], last_outcome=last.field['outcome'])
         yield row
+    yield from derived.retentions.rows('journey', derived.gone)
 
 
 def obligation_rows(derived):
@@ -1126,8 +1197,9 @@ def obligation_rows(derived):
         row = {name: getattr(obligation, name, None) for name in OBLIGATION}
         row.update(obligation=obligation.id, customer=opener.customer, case=opener.case,
                    journey=opener.journey.id if opener.journey else None, opened_at=opener.time,
-                   opened_by=opener.hash, label=obligation.rule.label if obligation.rule else None)
+                   opened_by=opener.hash)
         yield row
+    yield from derived.retentions.rows('obligation', derived.gone)
 
 
 def course_rows(derived):
@@ -1136,6 +1208,23 @@ def course_rows(derived):
         row.update(journey_id=course.journey, customer_id=course.customer, reached_at=compact(course.reached_at),
                    failures=compact(course.failures))
         yield row
+    yield from derived.retentions.rows('course', derived.gone)
+
+
+# What is sealed, told from the retentions alone.
+
+def sealed_rows(table):
+    return lambda derived: ({table: row[table]} for row in derived.retentions.rows(table, derived.gone))
+
+
+def sealed_customer_rows(derived):
+    for customer, carry in derived.carry.items():
+        yield {'customer': customer, 'events': carry.events, 'purchases': len(carry.bought),
+               'first_purchase_at': min(carry.bought, default=None), 'last_purchase_at': max(carry.bought, default=None)}
+
+
+def sealed_person_rows(derived):
+    return ({'identifier': person, 'sealed_at': at} for person, at in derived.sealed_at.items())
 
 
 def bi_interaction_rows(derived, _):
@@ -1148,17 +1237,17 @@ def bi_interaction_rows(derived, _):
 
 def bi_customer_rows(derived, _):
     found = collections.defaultdict(list)
-    for journey in derived.journeys:
-        found[journey.customer].append(journey)
+    for journey in journey_rows(derived):
+        found[journey['customer']].append(journey)
     for row in customer_rows(derived):
         journeys = found[row['customer']]
-        yield dict(row, journeys=len(journeys), first_at=min((j.first.time for j in journeys), default=None),
-                   last_at=max((j.last.time for j in journeys), default=None))
+        yield dict(row, journeys=len(journeys), first_at=min((j['first_at'] for j in journeys), default=None),
+                   last_at=max((j['last_at'] for j in journeys), default=None))
 
 
 def bi_obligation_rows(derived, as_of):
-    for obligation, row in zip(derived.obligations, obligation_rows(derived)):
-        state = obligation.state(as_of)
+    for row in obligation_rows(derived):
+        state = state_of(types.SimpleNamespace(**row), as_of)
         if state is not None:
             yield dict(row, **state)
 
@@ -1201,7 +1290,9 @@ def bi_journey_obligation_rows(derived, as_of):
 
 
 ROWS = {'interaction': interaction_rows, 'customer': customer_rows, 'identifier': identifier_rows,
-        'identity_link': identity_link_rows, 'journey': journey_rows, 'obligation': obligation_rows, 'course': course_rows}
+        'identity_link': identity_link_rows, 'journey': journey_rows, 'obligation': obligation_rows, 'course': course_rows,
+        'sealed_journey': sealed_rows('journey'), 'sealed_obligation': sealed_rows('obligation'),
+        'sealed_customer': sealed_customer_rows, 'sealed_person': sealed_person_rows}
 VIEW_ROWS = {'bi_interaction': bi_interaction_rows, 'bi_customer': bi_customer_rows, 'bi_obligation': bi_obligation_rows,
              'bi_journey': bi_journey_rows, 'bi_journey_obligation': bi_journey_obligation_rows}
 
@@ -1212,6 +1303,8 @@ def table_rows(derived, name, as_of=None):
         return VIEW_ROWS[name](derived, as_of)
     if name in ROWS:
         return ROWS[name](derived)
+    if name in SEALED:
+        return lost_rows(derived, name[len('sealed_'):])
     return aggregate_rows(derived, name[3:] if name.startswith('bi_') else name)
 
 
@@ -1225,7 +1318,7 @@ def checksum(lines):
 
 def table_lines(derived, name, as_of=None):
     """The canonical rows of one table, sorted by bytes."""
-    columns = TABLES[name][0]
+    columns = COLUMNS[name][0]
     return sorted('\t'.join(canonical(row[c]) for c in columns) for row in table_rows(derived, name, as_of))
 
 
@@ -1248,19 +1341,24 @@ def add_input_arguments(parser, required=True):
     parser.add_argument('--key-file', required=required, help='file with the hash key, 16..64 bytes in hexadecimal')
     parser.add_argument('--decisions', help='JSON Lines of the decisions in force')
     parser.add_argument('--forgettings', help='JSON Lines of what was forgotten, in order')
+    parser.add_argument('--retentions', help='what was sealed, as compare.py retain writes it')
     parser.add_argument('--schema', default=DEFAULT_SCHEMA, help='interaction.avsc')
     parser.add_argument('events', nargs='+' if required else '*',
                         help='JSON Lines files of events, - is standard input')
 
 
-def derive_from(args, decisions=None, forgettings=None):
+def deriver_from(args, decisions=None, forgettings=None):
     """decisions, forgettings: else those of --decisions and --forgettings, else none."""
     if decisions is None and args.decisions:
         decisions = Decisions.load(args.decisions)
     if forgettings is None and args.forgettings:
         forgettings = Forgettings.load(args.forgettings)
-    return Deriver(Rules.load(args.rules), read_key(args.key_file), Schema(args.schema), decisions, forgettings).derive(
-        read_lines(args.events))
+    retentions = Retentions.load(args.retentions) if args.retentions and os.path.exists(args.retentions) else None
+    return Deriver(Rules.load(args.rules), read_key(args.key_file), Schema(args.schema), decisions, forgettings, retentions)
+
+
+def derive_from(args, decisions=None, forgettings=None):
+    return deriver_from(args, decisions, forgettings).derive(read_lines(args.events))
 
 
 def parse_as_of(text):

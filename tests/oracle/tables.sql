@@ -435,3 +435,31 @@ FROM bi.journey j
 CROSS JOIN LATERAL jsonb_each(j.obligations) AS k (kind, counts)
 CROSS JOIN LATERAL jsonb_to_record(k.counts) AS c (opened bigint, open bigint, kept bigint, kept_late_in_window bigint,
     late bigint, attempted bigint, rejected bigint, withdrawn bigint, overdue bigint, broken bigint)
+
+-- What is sealed (docs/semantics.md 3.8). Slot -1 of an aggregate is read by the query of the aggregate.
+
+-- table: sealed_journey
+SELECT j.journey_id FROM polku.journey j WHERE j.sealed
+
+-- table: sealed_obligation
+SELECT o.obligation_id FROM polku.obligation o WHERE o.sealed
+
+-- table: sealed_customer
+SELECT c.customer_id, c.sealed_events, c.sealed_purchases, (extract(epoch FROM c.sealed_first_purchase_at) * 1000000)::bigint,
+       (extract(epoch FROM c.sealed_last_purchase_at) * 1000000)::bigint
+FROM polku.customer c
+WHERE c.sealed_events <> 0
+
+-- table: sealed_person
+SELECT i.hash, (extract(epoch FROM i.sealed_at) * 1000000)::bigint
+FROM polku.identifier i
+WHERE i.sealed_at IS NOT NULL
+
+-- table: retention
+SELECT (extract(epoch FROM r.before) * 1000000)::bigint
+FROM polku.retention r
+
+-- table: left_behind
+SELECT i.event_hash, (extract(epoch FROM i.occurred_at) * 1000000)::bigint
+FROM polku.interaction i
+WHERE i.occurred_at < (SELECT max(r.before) FROM polku.retention r)
