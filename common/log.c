@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "log.h"
+#include "log_limit.h"
 #include "time_text.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,6 +16,9 @@ static struct {
     bool json;
     const char *program;
 } setup = {LOG_INFO, false, "polku"};
+
+static pthread_mutex_t limit_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct log_limit limit;
 
 static const char *const level_name[] = {"debug", "info", "warn", "error"};
 
@@ -118,19 +125,13 @@ static void format_text(struct pk_buf *out, const char *now, const char *level, 
     pk_buf_text(out, "\n");
 }
 
-void log_write(enum log_level level, const char *sentence, const char *pairs, ...)
+/* One line, whatever the limit says. */
+static void write_line(enum log_level level, const char *sentence, const char *text)
 {
-    if (level < setup.level)
-        return;
-    char now[28], text[4096];
+    char now[28];
     struct timespec clock;
     clock_gettime(CLOCK_REALTIME, &clock);
     time_format_iso(clock.tv_sec * PK_SECOND_US + clock.tv_nsec / 1000, now);
-    va_list args;
-    va_start(args, pairs);
-    vsnprintf(text, sizeof text, pairs ? pairs : "", args);
-    va_end(args);
-
     struct pk_buf line PK_AUTO(pk_buf_done) = {0};
     (setup.json ? format_json : format_text)(&line, now, level_name[level], sentence, text);
     /* One write per line, so that lines of several threads and processes do not mix. */
@@ -141,4 +142,62 @@ void log_write(enum log_level level, const char *sentence, const char *pairs, ..
             return;
         done += wrote > 0 ? (size_t)wrote : 0;
     }
+}
+
+static int64_t clock_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * PK_SECOND_US + now.tv_nsec / 1000;
+}
+
+/* What was left out in minutes that are over; `all`: and in those that are not. */
+static void tell_left_out(bool all)
+{
+    struct log_limit_slot over;
+    char text[400];
+    for (;;) {
+        pthread_mutex_lock(&limit_lock);
+        bool found = log_limit_over(&limit, clock_us(), all, &over);
+        pthread_mutex_unlock(&limit_lock);
+        if (!found)
+            return;
+        snprintf(text, sizeof text, "lines=%" PRIu64 " sentence=\"%.300s\"", over.left_out, over.sentence);
+        write_line((enum log_level)over.level, "lines were left out", text);
+    }
+}
+
+static void end_limit(void)
+{
+    log_at_most(0);
+}
+
+void log_at_most(int lines_per_minute)
+{
+    static bool ends;
+    if (lines_per_minute == 0)
+        tell_left_out(true);
+    else if (!ends)
+        ends = atexit(end_limit) == 0;
+    pthread_mutex_lock(&limit_lock);
+    limit.per_minute = lines_per_minute;
+    pthread_mutex_unlock(&limit_lock);
+}
+
+void log_write(enum log_level level, const char *sentence, const char *pairs, ...)
+{
+    if (level < setup.level)
+        return;
+    tell_left_out(false);
+    pthread_mutex_lock(&limit_lock);
+    bool taken = log_limit_take(&limit, sentence, (int)level, clock_us());
+    pthread_mutex_unlock(&limit_lock);
+    if (!taken)
+        return;
+    char text[4096];
+    va_list args;
+    va_start(args, pairs);
+    vsnprintf(text, sizeof text, pairs ? pairs : "", args);
+    va_end(args);
+    write_line(level, sentence, text);
 }

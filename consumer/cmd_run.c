@@ -42,6 +42,7 @@ int consumer_run(const struct consumer_options *options)
         log_write(LOG_WARN, "rules", "line=%d warning=\"%.*s\"", inputs.warnings.list.ptr[i].line,
                   PK_STR_ARG(inputs.warnings.list.ptr[i].text));
     struct pipeline_config config = pipeline_of(options, &inputs);
+    log_at_most((int)options->log_per_minute);
     consumer_leave_within = 4;
     enum pk_status status = pipeline_run(&config, &consumer_stop, &err);
     if (status != PK_OK)

@@ -72,8 +72,8 @@ static uint32_t text_kind(const char *text)
     return kind;
 }
 
-/* One note of a kind in NOTE_EVERY_US; the next one says how many were kept back. */
-static void note(struct intake *intake, uint32_t kind, enum log_level level, const char *sentence, const char *detail)
+/* One note of a kind in NOTE_EVERY_US; the next one says how many were kept back. `facility`: of librdkafka, or "". */
+static void note_of(struct intake *intake, uint32_t kind, enum log_level level, const char *sentence, const char *facility, const char *detail)
 {
     if (!intake->handler.note || intake->closing)
         return;
@@ -84,15 +84,19 @@ static void note(struct intake *intake, uint32_t kind, enum log_level level, con
         intake->notes.slot[at].more++;
         return;
     }
-    char text[600];
+    char text[700], more[40] = "";
     if (same && intake->notes.slot[at].more)
-        snprintf(text, sizeof text, "%.500s (and %" PRIu64 " like it)", detail, intake->notes.slot[at].more);
-    else
-        snprintf(text, sizeof text, "%.500s", detail);
+        snprintf(more, sizeof more, " (and %" PRIu64 " like it)", intake->notes.slot[at].more);
+    snprintf(text, sizeof text, "%s%.60s%sdetail=\"%.500s%s\"", *facility ? "facility=" : "", facility, *facility ? " " : "", detail, more);
     intake->notes.slot[at].kind = kind;
     intake->notes.slot[at].at_us = now;
     intake->notes.slot[at].more = 0;
     intake->handler.note(intake->handler.context, level, sentence, text);
+}
+
+static void note(struct intake *intake, uint32_t kind, enum log_level level, const char *sentence, const char *detail)
+{
+    note_of(intake, kind, level, sentence, "", detail);
 }
 
 /* What librdkafka does not say. Its SCRAM before 2.6.1 sends a nonce that Kafka 4 does not take. */
@@ -126,7 +130,7 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
     struct intake *intake = rd_kafka_opaque(rk);
-    note(intake, text_kind(facility), level <= 4 ? LOG_WARN : LOG_DEBUG, "Kafka client", text);
+    note_of(intake, text_kind(facility), level <= 4 ? LOG_WARN : LOG_DEBUG, "Kafka client", facility, text);
 }
 
 /* ---- partitions ---- */

@@ -47,8 +47,9 @@ struct intake_handler {
     enum pk_status (*assigned)(void *context, struct intake_partition *partition, size_t count, struct pk_err *err);
     /* They are not ours any more. `lost`: others may have them already. Never called by intake_close(). */
     void (*revoked)(void *context, const struct intake_partition *partition, size_t count, bool lost);
-    /* Something an operator wants to see; already limited in rate. */
-    void (*note)(void *context, enum log_level level, const char *sentence, const char *detail);
+    /* Something an operator wants to see, for the log: `pairs` is detail="..", with facility=.. before it where librdkafka's own log
+     * says so. Already limited in rate. */
+    void (*note)(void *context, enum log_level level, const char *sentence, const char *pairs);
 };
 
 /* Would intake_open() take these properties? Connects to nobody. */

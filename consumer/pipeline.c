@@ -110,10 +110,10 @@ static void tell_excess(struct pipeline *p)
     p->full_shown_at_us = now;
 }
 
-static void note(void *context, enum log_level level, const char *sentence, const char *detail)
+static void note(void *context, enum log_level level, const char *sentence, const char *pairs)
 {
     (void)context;
-    log_write(level, sentence, "detail=\"%s\"", detail);
+    log_write(level, sentence, "%s", pairs);
 }
 
 /* ---- claims: Kafka says which partitions are ours, PostgreSQL where each of them stands ---- */

@@ -225,7 +225,7 @@ class Consumer:
         self.command = [
             program('polku-consumer', 'consumer'), 'run', '--database', db.conninfo, '--brokers', run.brokers,
             '--topic', topic.name, '--group', db.name, '--client-id', name, '--rules', rules,
-            '--hash-key-file', KEY_FILE, '--log-format', 'json', '--retry-min', '200ms', '--kafka.session.timeout.ms',
+            '--hash-key-file', KEY_FILE, '--log-format', 'json', '--log-per-minute', '0', '--retry-min', '200ms', '--kafka.session.timeout.ms',
             '6000', '--kafka.heartbeat.interval.ms', '500', *options]
         self.log_path = os.path.join(run.folder, name + '.log')
         self.process = None
