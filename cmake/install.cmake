@@ -4,8 +4,11 @@
 #   consumer      polku-consumer with what it reads: sql/, schemas, default rules, settings
 #   producer      polku-producer, mappings as examples
 #   library       libpolku-producer.so.N, for programs that are linked with it
-#   development   header, archive, pkg-config and CMake files of the library
+#   development   header, archive, pkg-config and CMake files, manual of the library
+#   consumer-man, consumer-completion, producer-man, producer-completion, systemd   what their names say
 set(POLKU_DATA_DIR "${CMAKE_INSTALL_DATADIR}/polku") # common/CMakeLists.txt tells the programs
+set(POLKU_SHARE "${CMAKE_INSTALL_FULL_DATADIR}/polku")
+set(POLKU_ETC "${CMAKE_INSTALL_FULL_SYSCONFDIR}/polku")
 
 # polku_settings(FILE... COMPONENT name): into etc/polku, but never over a file that is there: it may have been edited.
 function(polku_settings)
@@ -22,7 +25,9 @@ function(polku_settings)
       if(EXISTS \"\$ENV{DESTDIR}\${to}/${name}\")
         message(STATUS \"Left as it is: \$ENV{DESTDIR}\${to}/${name}\")
       else()
-        file(INSTALL \"${PROJECT_SOURCE_DIR}/${file}\" DESTINATION \"\${to}\")
+        message(STATUS \"Installing: \$ENV{DESTDIR}\${to}/${name}\")
+        set(POLKU_ETC \"\${to}\")
+        configure_file(\"${PROJECT_SOURCE_DIR}/${file}\" \"\$ENV{DESTDIR}\${to}/${name}\" @ONLY NO_SOURCE_PERMISSIONS)
       endif()" COMPONENT ${ARG_COMPONENT})
   endforeach()
 endfunction()
@@ -63,3 +68,45 @@ if(TARGET polku_producer_shared)
   install(FILES "${PROJECT_BINARY_DIR}/polku-producer-config-version.cmake"
           DESTINATION "${CMAKE_INSTALL_LIBDIR}/cmake/polku-producer" COMPONENT development)
 endif()
+
+# ---- manual, completion, service ----
+
+if(NOT POLKU_SANITIZE AND NOT POLKU_FUZZ)
+  set(manual "${PROJECT_BINARY_DIR}/manual")
+  foreach(program consumer producer)
+    add_custom_command(
+      OUTPUT "${manual}/polku-${program}.1" "${manual}/polku-${program}"
+      COMMAND polku-${program} options --man > "${manual}/polku-${program}.1"
+      COMMAND polku-${program} options --bash > "${manual}/polku-${program}"
+      DEPENDS polku-${program} VERBATIM)
+    list(APPEND made "${manual}/polku-${program}.1" "${manual}/polku-${program}")
+    install(FILES "${manual}/polku-${program}.1" DESTINATION "${CMAKE_INSTALL_MANDIR}/man1" COMPONENT ${program}-man)
+    install(FILES "${manual}/polku-${program}" DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions"
+            COMPONENT ${program}-completion)
+  endforeach()
+  file(MAKE_DIRECTORY "${manual}")
+  add_custom_target(polku_manual ALL DEPENDS ${made})
+
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS deploy/examples/c/send_event.c)
+  file(READ deploy/examples/c/send_event.c EXAMPLE)
+  string(REPLACE "\\" "\\e" EXAMPLE "${EXAMPLE}")
+  string(REPLACE "-" "\\-" EXAMPLE "${EXAMPLE}")
+  string(REGEX REPLACE "^/\\*[^\n]*\n" "" EXAMPLE "${EXAMPLE}") # the licence
+  string(STRIP "${EXAMPLE}" EXAMPLE)
+  configure_file(docs/man/libpolku-producer.3 "${manual}/libpolku-producer.3" @ONLY)
+  configure_file(docs/man/polku.yaml.5 "${manual}/polku.yaml.5" @ONLY)
+  install(FILES "${manual}/polku.yaml.5" DESTINATION "${CMAKE_INSTALL_MANDIR}/man5" COMPONENT consumer-man)
+  install(FILES "${manual}/libpolku-producer.3" DESTINATION "${CMAKE_INSTALL_MANDIR}/man3" COMPONENT development)
+  file(STRINGS producer/libpolku-producer.map lines REGEX "^    polku_.*;$")
+  foreach(line ${lines})
+    string(REGEX REPLACE "^ *(polku_[a-z_]*).*" "\\1" name "${line}")
+    file(CONFIGURE OUTPUT "${manual}/${name}.3" CONTENT ".so man3/libpolku-producer.3\n")
+    install(FILES "${manual}/${name}.3" DESTINATION "${CMAKE_INSTALL_MANDIR}/man3" COMPONENT development)
+  endforeach()
+
+  configure_file(deploy/systemd/polku-consumer@.service.in "${manual}/polku-consumer@.service" @ONLY)
+  set(POLKU_SYSTEMD_DIR "lib/systemd/system" CACHE PATH "where units go")
+  install(FILES "${manual}/polku-consumer@.service" DESTINATION "${POLKU_SYSTEMD_DIR}" COMPONENT systemd)
+endif()
+
+include(cmake/package.cmake)
