@@ -3,7 +3,8 @@
 # deploy/packages.sh [--list] GROUP... - the Debian 12 packages that Polku needs, in one place.
 #
 # Groups: build (compile; what the tests are made of), run (PostgreSQL and kcat for the embedded default),
-# test (Java and Maven for a real Kafka and schema registry, Python's venv for clients of other makers, Prometheus), chroot (tests/e2e/bare_root).
+# test (Java and Maven for a real Kafka and schema registry, Python's venv for clients of other makers, Prometheus), chroot (tests/e2e/bare_root),
+# containers (tests/deploy/containers: docker and podman; their services are not started).
 # As root it installs what is missing. Otherwise it prints the line that does and stops with exit code 1.
 # --list prints the names only. No system service is created, started or changed.
 set -euo pipefail
@@ -19,8 +20,9 @@ packages_of() {
     test) echo git ca-certificates openssl openjdk-17-jre-headless maven python3-venv faketime prometheus ;;
     fuzz) echo clang libclang-rt-14-dev ;;
     chroot) echo debootstrap git ;;
+    containers) echo debootstrap docker.io containerd runc docker-compose podman buildah netavark aardvark-dns iptables ;;
     *)
-        echo "deploy/packages.sh: no group '$1'; there are build, run, test, fuzz, chroot" >&2
+        echo "deploy/packages.sh: no group '$1'; there are build, run, test, fuzz, chroot, containers" >&2
         exit 2
         ;;
     esac
@@ -86,9 +88,10 @@ case " ${missing[*]} " in
     echo 'create_main_cluster = false' >"$dropin"
     ;;
 esac
-# Debian's Prometheus comes as a service; the tests want the programs only, so it is neither started now nor at boot.
+# Debian's Prometheus and Docker come as services; the tests want the programs only, so they are neither started now
+# nor at boot.
 case " ${missing[*]} " in
-*" prometheus "*)
+*" prometheus "* | *" docker.io "* | *" containerd "*)
     if [ ! -e "$policy" ]; then
         own_policy=$policy
         printf '#!/bin/sh\nexit 101\n' >"$policy"
@@ -106,5 +109,6 @@ fi
 run apt-get install -y -q --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confdef \
     -o Dpkg::Options::=--force-confold "${missing[@]}"
 case " ${missing[*]} " in
-*" prometheus "*) run update-rc.d prometheus disable ;;
+*" prometheus "*) run update-rc.d prometheus disable ;;&
+*" docker.io "*) run update-rc.d docker disable ;;&
 esac
