@@ -29,28 +29,34 @@ set(CPACK_DEBIAN_CONSUMER_PACKAGE_SECTION database)
 set(CPACK_DEBIAN_CONSUMER_PACKAGE_DEPENDS tzdata)
 set(CPACK_DEBIAN_CONSUMER_PACKAGE_SUGGESTS "polku-producer, postgresql")
 set(CPACK_DEBIAN_CONSUMER_PACKAGE_CONTROL_EXTRA "${PROJECT_SOURCE_DIR}/deploy/debian/conffiles;${PROJECT_SOURCE_DIR}/deploy/debian/postinst;${PROJECT_SOURCE_DIR}/deploy/debian/prerm;${PROJECT_SOURCE_DIR}/deploy/debian/postrm")
-set(CPACK_COMPONENT_GROUP_CONSUMER_DESCRIPTION "customer journeys and promises from Kafka to PostgreSQL
- Reads customer-interaction events from Kafka, correlates them into
- cross-channel journeys and a ledger of obligations, and keeps both in
- PostgreSQL, exactly as a batch over the same events would.")
+set(CPACK_DEBIAN_CONSUMER_DESCRIPTION "Reads customer-interaction events from Kafka, correlates them into
+cross-channel journeys and a ledger of obligations, and keeps both in
+PostgreSQL, exactly as a batch over the same events would.")
 set(CPACK_DEBIAN_PRODUCER_PACKAGE_NAME polku-producer)
 set(CPACK_DEBIAN_PRODUCER_PACKAGE_SECTION utils)
 set(CPACK_DEBIAN_PRODUCER_PACKAGE_DEPENDS tzdata)
-set(CPACK_COMPONENT_GROUP_PRODUCER_DESCRIPTION "publish customer-interaction events to Kafka for Polku
- Reads JSON Lines, or CSV by a mapping file, checks every event against the
- contract and publishes it as Avro, idempotently. Simulates channel systems.")
+set(CPACK_DEBIAN_PRODUCER_DESCRIPTION "Reads JSON Lines, or CSV by a mapping file, checks every event against the
+contract and publishes it as Avro, idempotently. Simulates channel systems.")
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_NAME ${soname})
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_SECTION libs)
-set(CPACK_COMPONENT_GROUP_LIBRARY_DESCRIPTION "library to publish customer-interaction events for Polku
- Channel systems publish what happens to customers as it happens: checked,
- encoded as Avro, delivered idempotently. This is the shared library.")
+set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_EXTRA "${PROJECT_SOURCE_DIR}/deploy/debian/triggers")
+set(CPACK_DEBIAN_LIBRARY_DESCRIPTION "Channel systems publish what happens to customers as it happens: checked,
+encoded as Avro, delivered idempotently. This is the shared library.")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libpolku-producer-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
     "${soname} (= ${PROJECT_VERSION}-1), librdkafka-dev, libjansson-dev, libavro-dev")
-set(CPACK_COMPONENT_GROUP_DEVELOPMENT_DESCRIPTION "development files of libpolku-producer
- Header, archive, manual, pkg-config and CMake files of the library by which
- channel systems publish customer-interaction events for Polku.")
+set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION "Header, archive, manual, pkg-config and CMake files of the library by which
+channel systems publish customer-interaction events for Polku.")
+
+# The date of the changelog: that of the commit if there is one, so that the same sources give the same package.
+execute_process(COMMAND git -C "${PROJECT_SOURCE_DIR}" log -1 --format=%cD OUTPUT_VARIABLE date OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+if(NOT date)
+  string(TIMESTAMP date "%a, %d %b %Y %H:%M:%S +0000" UTC)
+endif()
+set(CPACK_PROJECT_CONFIG_FILE "${PROJECT_BINARY_DIR}/package-date.cmake")
+file(WRITE "${CPACK_PROJECT_CONFIG_FILE}" "set(POLKU_PACKAGE_DATE \"${date}\")\n")
+set(CPACK_PRE_BUILD_SCRIPTS "${PROJECT_SOURCE_DIR}/deploy/debian/finish.cmake")
 
 include(CPack)
 foreach(group consumer producer library development)
