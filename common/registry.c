@@ -23,6 +23,8 @@ struct registry {
     PK_VEC(const char *) url; /* without a slash at the end */
     size_t good;              /* the one that answered last */
     const char *folder;       /* of this registry, within the cache; NULL = none */
+    struct pulse *pulse;
+    struct registry_counters counters;
 };
 
 struct answer {
@@ -291,9 +293,24 @@ static enum pk_status ask_one(struct registry *registry, const char *url, const 
     answer->too_large = false;
     answer->http = 0;
     registry->curl_error[0] = '\0';
+    enum pulse_phase before = pulse_enter(registry->pulse, PULSE_REGISTRY);
     CURLcode code = curl_easy_perform(curl);
+    pulse_enter(registry->pulse, before);
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->http);
-    return judge(registry, url, code, answer, err);
+    enum pk_status status = judge(registry, url, code, answer, err);
+    registry->counters.answered += status == PK_OK;
+    registry->counters.failed += status != PK_OK;
+    return status;
+}
+
+void registry_watch(struct registry *registry, struct pulse *pulse)
+{
+    registry->pulse = pulse;
+}
+
+struct registry_counters registry_counters(const struct registry *registry)
+{
+    return registry->counters;
 }
 
 static enum pk_status ask(struct registry *registry, const char *path, struct pk_str body, struct answer *answer,

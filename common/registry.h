@@ -11,7 +11,7 @@
 #ifndef POLKU_REGISTRY_H
 #define POLKU_REGISTRY_H
 
-#include "pk.h"
+#include "pulse.h"
 
 struct registry;
 
@@ -24,9 +24,16 @@ struct registry_config {       /* texts are borrowed as long as the registry is 
     const char *cache;         /* folder that keeps schemas by id over restarts; made if need be */
 };
 
+struct registry_counters {
+    uint64_t answered, failed; /* requests; failed: PK_RETRY */
+};
+
 /* Connects to nobody. PK_REJECT with a sentence: a URL, a file or the folder cannot be used. */
 enum pk_status registry_open(const struct registry_config *config, struct registry **ret_registry, struct pk_err *err);
 void registry_close(struct registry *registry); /* NULL is fine */
+/* From now on shows there what it waits for; NULL = nowhere. */
+void registry_watch(struct registry *registry, struct pulse *pulse);
+struct registry_counters registry_counters(const struct registry *registry);
 
 /* Appends the schema's JSON: from the cache, else from the registry. Ids never change their meaning, so what the cache
  * holds is not asked for again. PK_REJECT: there is no such id (*ret_unknown), or its schema is none that we read. */

@@ -239,6 +239,17 @@ void schema_set_use_registry(struct schema_set *set, struct registry *registry, 
         set->id.len = 0;
 }
 
+void schema_set_watch(struct schema_set *set, struct pulse *pulse)
+{
+    if (set->registry)
+        registry_watch(set->registry, pulse);
+}
+
+struct registry_counters schema_set_counters(const struct schema_set *set)
+{
+    return set->registry ? registry_counters(set->registry) : (struct registry_counters){0};
+}
+
 static void refill_budget(struct schema_set *set, int64_t now)
 {
     set->budget_us = PK_MIN(set->budget_us + (now - set->budget_at_us) / GRACE_SHARE, GRACES * set->grace_us);

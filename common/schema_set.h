@@ -31,6 +31,10 @@ void schema_set_close(struct schema_set *set); /* NULL is fine */
  * What it did not know is asked again after half a minute. */
 void schema_set_use_registry(struct schema_set *set, struct registry *registry, int64_t grace_us);
 
+/* What is waited for is shown there (registry_watch); how often the registry was asked. Without a registry: nothing, zeros. */
+void schema_set_watch(struct schema_set *set, struct pulse *pulse);
+struct registry_counters schema_set_counters(const struct schema_set *set);
+
 /* PK_REJECT if no such schema is known, or if events cannot be read from it; PK_RETRY if that cannot be said now (the
  * registry is away, or the id is new). The plan lives as long as the set. */
 enum pk_status schema_set_find(struct schema_set *set, const struct wire_frame *frame,

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <sys/random.h>
+#include <time.h>
 
 enum { LOCKED_TRIES = 3, MOST_TRIES = 1 + LOCKED_TRIES + 1 };
 
@@ -69,7 +70,6 @@ static void add_unique(struct committer *c, struct pk_map *seen, struct twin **l
     for (struct twin *twin = first; twin; twin = twin->next) {
         if (twin->fact->at_us != fact->at_us || !pk_hash_eq(twin->fact->event_hash, fact->event_hash))
             continue;
-        c->counters.duplicates++;
         if (fact->content_hash == twin->fact->content_hash)
             return;
         if (fact->content_hash < twin->fact->content_hash) {
@@ -225,7 +225,7 @@ static enum pk_status load_keys(struct committer *c, enum store_mode mode, const
         if (status == PK_OK && mode == STORE_LOCKED)
             status = lock_cells(c, &keys, &again, err);
     }
-    c->counters.keys_loaded += need->count;
+    c->keys_loaded += need->count;
     return status != PK_OK ? status : workset_put_keys(&c->workset, need, keys.key, keys.count, err);
 }
 
@@ -270,7 +270,6 @@ static enum pk_status load(struct committer *c, enum store_mode mode, const stru
     case NEED_CUSTOMERS:
         status = store_load_customers(c->store, need->hash, need->count, &c->arena, &facts, &journeys, &obligations,
                                       err);
-        c->counters.customers_loaded += need->count;
         if (status == PK_OK)
             workset_put_customers(&c->workset, need, facts.fact, facts.count, journeys.journey, journeys.count,
                                   obligations.obligation, obligations.count);
@@ -379,6 +378,7 @@ static void reset_try(struct committer *c)
     changes_reset(&c->changes);
     metrics_reset(&c->metrics);
     pk_map_clear(&c->locked);
+    c->keys_loaded = 0;
 }
 
 /* Fills the changes. Paths of courses are words that nobody knew before: their ids are given outside of the batch's
@@ -455,6 +455,56 @@ static enum pk_status send_try(struct committer *c, enum store_mode mode, struct
     return status;
 }
 
+static void count_rows(struct committer *c)
+{
+    const struct changes *changes = &c->changes;
+    uint64_t *rows = c->counters.rows;
+    rows[METRIC_TABLE_interaction] += changes->fact.len + changes->replaced.len + changes->move.len;
+    rows[METRIC_TABLE_journey] += changes->journey.len + changes->journey_gone.len;
+    rows[METRIC_TABLE_obligation] += changes->obligation.len + changes->obligation_gone.len;
+    rows[METRIC_TABLE_course] += changes->course_new.len + changes->course.len + changes->course_gone.len;
+    rows[METRIC_TABLE_customer] += changes->customer.len + changes->customer_purchases.len + changes->customer_gone.len;
+    rows[METRIC_TABLE_identifier] += changes->key.len + changes->key_state.len + changes->value.len;
+    rows[METRIC_TABLE_identity_meeting] += changes->meeting_new.len + changes->meeting_first.len + changes->meeting_gone.len;
+    rows[METRIC_TABLE_sighting] += changes->sighting.len;
+    rows[METRIC_TABLE_guard_cell] += changes->guard.len + changes->new_cell.len;
+    rows[METRIC_TABLE_aggregate] += changes->aggregate.len;
+    rows[METRIC_TABLE_quarantine] += changes->quarantine.len;
+    rows[METRIC_TABLE_quarantine_excess] += changes->excess.len;
+}
+
+static void count_rejects(struct committer *c)
+{
+    struct commit_counters *n = &c->counters;
+    n->rejects += c->rejects;
+    n->displaced += c->changes.replaced.len;
+    for (size_t i = 0; i < c->changes.quarantine.len; i++)
+        n->rejected[c->changes.quarantine.ptr[i].reason]++;
+    for (size_t i = 0; i < c->changes.excess.len; i++)
+        n->counted[c->changes.excess.ptr[i].reason] += (uint64_t)c->changes.excess.ptr[i].records;
+}
+
+/* Clocks of two machines: what lies ahead of ours has no age. */
+static void add_age(struct histogram *histogram, int64_t now_us, int64_t at_us)
+{
+    if (at_us != PK_NO_TIME)
+        histogram_add(histogram, BOUNDS_AGE, PK_MAX(now_us - at_us, INT64_C(0)));
+}
+
+static void measure_ages(struct committer *c)
+{
+    struct timespec clock;
+    clock_gettime(CLOCK_REALTIME, &clock);
+    int64_t now_us = clock.tv_sec * PK_SECOND_US + clock.tv_nsec / 1000;
+    for (size_t i = c->from; i < c->to; i++) {
+        const struct batch_item *item = &c->batch->item.ptr[i];
+        add_age(&c->counters.record_age, now_us, item->fact ? item->fact->received_at_us : item->reject->received_at_us);
+        if (item->fact)
+            add_age(&c->counters.event_age, now_us, item->fact->at_us);
+    }
+    histogram_add(&c->counters.batch_records, BOUNDS_RECORDS, (int64_t)(c->to - c->from));
+}
+
 static void count_success(struct committer *c)
 {
     struct commit_counters *n = &c->counters;
@@ -463,11 +513,14 @@ static void count_success(struct committer *c)
     n->facts += c->changes.fact.len;
     for (size_t i = c->from; i < c->to; i++)
         n->forgotten += c->batch->item.ptr[i].fact && c->batch->item.ptr[i].fact->forgotten;
-    n->rejects += c->rejects;
     n->fast += c->workset.fast;
     n->slow += c->workset.slow;
-    n->journeys += c->changes.journey.len;
-    n->obligations += c->changes.obligation.len;
+    n->keys += c->workset.key_list.len;
+    n->keys_loaded += PK_MIN(c->keys_loaded, (uint64_t)c->workset.key_list.len); /* locked tries read some twice */
+    count_rows(c);
+    count_rejects(c);
+    if (c->measured)
+        measure_ages(c);
 }
 
 static enum pk_status finish_try(struct committer *c, struct pk_err *err)

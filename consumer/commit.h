@@ -8,16 +8,20 @@
 #define POLKU_COMMIT_H
 
 #include "batch.h"
+#include "metrics_text.h"
 #include "quarantine_limit.h"
 #include "store.h"
 #include "workset.h"
 
 struct commit_counters {
-    uint64_t batches, records, facts, rejects, duplicates;
+    uint64_t batches, records, facts, rejects;
+    uint64_t displaced;               /* of rejects: stored copies that lost against one of a batch */
+    uint64_t rejected[REJECT_COUNT], counted[REJECT_COUNT]; /* rejects by reason: rows of quarantine; only counted */
     uint64_t fast, slow;              /* facts by the path on which they were derived */
     uint64_t retries[5];              /* tries that failed, by their number from 1 */
-    uint64_t journeys, obligations;   /* rows written */
-    uint64_t keys_loaded, customers_loaded;
+    uint64_t rows[METRIC_TABLE_COUNT]; /* inserted, updated, deleted */
+    uint64_t keys, keys_loaded;       /* that batches used; of them from the database */
+    struct histogram batch_records, record_age, event_age; /* ages at the commit */
     uint64_t forgotten;               /* facts that are no events any more: docs/semantics.md 3.7 */
 };
 
@@ -26,6 +30,7 @@ struct committer {
     struct store *store;
     struct cache cache;
     struct commit_counters counters;
+    bool measured; /* the histograms are filled: they cost some nanoseconds a record */
     struct quarantine_limit *limit; /* of what is set aside; NULL: everything is stored */
 
     /* the try that is under way */
@@ -41,6 +46,7 @@ struct committer {
     struct store_position *position;
     size_t positions;
     size_t rejects;  /* of this try, those that are only counted included */
+    uint64_t keys_loaded; /* in this try */
 };
 
 void committer_init(struct committer *committer, const struct meaning *meaning, struct store *store,

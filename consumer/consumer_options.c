@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "consumer_options.h"
+#include "health_http.h"
 #include "installed.h"
 #include "store_conninfo.h"
 
@@ -62,6 +63,8 @@ static enum pk_status check_together(const char *command, const struct consumer_
         return pk_fail(err, PK_REJECT, "--retry-min is longer than --retry-max");
     if (options->topic[strspn(options->topic, ", ")] == '\0')
         return pk_fail(err, PK_REJECT, "--topic names no topic");
+    if (options->http && options->http[0] && health_http_check(options->http, err) != PK_OK)
+        return PK_REJECT;
     if (options->group[0] == '\0')
         return pk_fail(err, PK_REJECT, "--group is empty");
     if (strcmp(command, "rebuild") == 0 && !options->from_kafka &&

@@ -46,6 +46,7 @@ struct intake {
     struct intake_partition *list;   /* as given to the callbacks; as long as `ours` */
     uint32_t last;                   /* place in `known` of the last record */
     bool pending, paused, closing;   /* pending: ours, but `assigned` was not successful yet */
+    bool joined;                     /* between an assignment, perhaps of none, and its revocation */
     uint32_t leftovers;              /* parts with a `leftover` */
     int64_t claim_at_us, claim_pause_us;
     struct intake_counters counters;
@@ -131,6 +132,16 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
 {
     struct intake *intake = rd_kafka_opaque(rk);
     note_of(intake, text_kind(facility), level <= 4 ? LOG_WARN : LOG_DEBUG, "Kafka client", facility, text);
+}
+
+static int on_statistics(rd_kafka_t *rk, char *json, size_t len, void *opaque)
+{
+    struct intake *intake = opaque;
+    (void)rk, (void)len;
+    if (intake->closing)
+        return 0; /* librdkafka frees it */
+    intake->handler.statistics(intake->handler.context, json);
+    return 1;
 }
 
 /* ---- partitions ---- */
@@ -279,6 +290,7 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topi
 {
     struct intake *intake = opaque;
     struct pk_err err;
+    intake->joined = code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && !intake->closing) {
         take_ours(intake, list);
         bool pending = intake->pending;
@@ -575,6 +587,12 @@ static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_p
         note(opaque, text_kind("commit"), LOG_WARN, "offsets for lag tools were not written", rd_kafka_err2str(code));
 }
 
+bool intake_joined(const struct intake *intake, size_t *ret_partitions)
+{
+    *ret_partitions = intake->ours.len;
+    return intake->joined;
+}
+
 bool intake_at_end(const struct intake *intake)
 {
     if (intake->pending || intake->paused || intake->ours.len == 0)
@@ -732,6 +750,16 @@ static enum pk_status subscribe(struct intake *intake, const struct intake_confi
     return code ? pk_fail(err, PK_REJECT, "topics '%.200s': %s", config->topics, rd_kafka_err2str(code)) : PK_OK;
 }
 
+static void ask_for_statistics(rd_kafka_conf_t *conf)
+{
+    char chosen[24] = "0";
+    size_t len = sizeof chosen;
+    rd_kafka_conf_get(conf, "statistics.interval.ms", chosen, &len);
+    if (strcmp(chosen, "0") == 0)
+        set(conf, "statistics.interval.ms", "5000", NULL);
+    rd_kafka_conf_set_stats_cb(conf, on_statistics);
+}
+
 enum pk_status intake_open(const struct intake_config *config, const struct intake_handler *handler,
                            struct intake **ret_intake, struct pk_err *err)
 {
@@ -754,6 +782,8 @@ enum pk_status intake_open(const struct intake_config *config, const struct inta
     rd_kafka_conf_set_error_cb(conf, on_error);
     rd_kafka_conf_set_log_cb(conf, on_log);
     rd_kafka_conf_set_offset_commit_cb(conf, on_commit);
+    if (handler->statistics)
+        ask_for_statistics(conf);
     status = make_client(conf, &intake->rk, err);
     if (status != PK_OK) {
         free(intake);

@@ -50,6 +50,9 @@ struct intake_handler {
     /* Something an operator wants to see, for the log: `pairs` is detail="..", with facility=.. before it where librdkafka's own log
      * says so. Already limited in rate. */
     void (*note)(void *context, enum log_level level, const char *sentence, const char *pairs);
+    /* What librdkafka tells of itself, every five seconds, unless kafka.statistics.interval.ms says otherwise; to be freed by
+     * the callee. NULL: it is not asked. */
+    void (*statistics)(void *context, char *json);
 };
 
 /* Would intake_open() take these properties? Connects to nobody. */
@@ -99,6 +102,8 @@ enum pk_status intake_resume(struct intake *intake, struct pk_err *err);
 /* Tells Kafka how far we are, for lag tools only; does not wait, failures are notes. */
 void intake_commit(struct intake *intake, const struct intake_partition *partition, size_t count);
 
+/* The group has given us our partitions, perhaps none, and has not taken them back. */
+bool intake_joined(const struct intake *intake, size_t *ret_partitions);
 /* We have partitions, and all that each of them held when last looked at was polled. */
 bool intake_at_end(const struct intake *intake);
 

@@ -22,6 +22,7 @@ static const struct command {
     {"run", "read events from Kafka and keep journeys and obligations in PostgreSQL", consumer_run},
     {"migrate", "make or upgrade the tables in PostgreSQL", consumer_migrate},
     {"status", "show how far reading has come, what Kafka still holds, and what was set aside", consumer_status},
+    {"metrics", "print the table of what /metrics shows, as in docs/metrics.md", consumer_metrics},
     {"check-config", "read options, rules, schemas and key as run would, and say what is wrong", consumer_check_config},
     {"rebuild", "derive everything again from the stored events, for other rules or a newer program", consumer_rebuild},
     {"verify", "compare everything with everything: counts with rows, rows with events, all with a fresh derivation", consumer_verify},

@@ -4,6 +4,7 @@
 #include "store_quarantine.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -51,6 +52,12 @@ struct pipeline {
     struct reject_sources reject_sources;
     int64_t sized_at_us, expired_at_us, full_shown_at_us; /* quarantine: clock when last looked at, cleared out, told to be full */
     uint64_t counted_shown, rejects_sized; /* as counted when it was told last, as there were when quarantine was looked at */
+    struct pulse *pulse;        /* of the board */
+    int64_t posted_at_us, started_at_us; /* figures were posted; derivation of the batch under way began */
+    int64_t read_at_us, committed_at_us; /* clock when a record last came, or reading began; real time of the last commit */
+    struct histogram batch_seconds;
+    int64_t claims, revocations[METRIC_KIND_COUNT], failures[METRIC_STATUS_COUNT];
+    PK_VEC(struct figure_partition) shown_partition;
     int64_t fenced_at_us;       /* clock when Kafka last gave our place as a static member away */
     int fenced;                 /* times, one soon after the other */
 };
@@ -116,6 +123,137 @@ static void note(void *context, enum log_level level, const char *sentence, cons
     log_write(level, sentence, "%s", pairs);
 }
 
+/* ---- for whoever asks how it goes ---- */
+
+static void show_flags(struct pipeline *p)
+{
+    struct health_flags flags = {.leaving = *p->stop, .connected = p->connected, .claimed = p->claimed,
+                                 .schema_wait = p->schema.pause_us != 0, .read_us = p->read_at_us};
+    if (p->intake)
+        flags.joined = intake_joined(p->intake, &flags.partitions);
+    health_board_show(p->config->board, &flags);
+}
+
+static void set_outcomes(const struct commit_counters *n, struct figures *ret)
+{
+    int64_t rejected = (int64_t)n->rejects - (int64_t)n->displaced;
+    ret->records[METRIC_OUTCOME_new] = (int64_t)n->facts;
+    ret->records[METRIC_OUTCOME_rejected] = rejected;
+    ret->records[METRIC_OUTCOME_forgotten] = (int64_t)n->forgotten;
+    ret->records[METRIC_OUTCOME_duplicate] =
+        PK_MAX((int64_t)n->records - (int64_t)n->facts - (int64_t)n->forgotten - rejected, INT64_C(0));
+    for (int i = 0; i < REJECT_COUNT; i++) {
+        ret->quarantine_rows[i] = (int64_t)n->rejected[i];
+        ret->quarantine_counted[i] = (int64_t)n->counted[i];
+    }
+}
+
+static void set_cache(const struct pipeline *p, struct figures *ret)
+{
+    const struct cache *cache = &p->committer.cache;
+    const struct commit_counters *n = &p->committer.counters;
+    ret->cache_keys[0] = (int64_t)cache->keys.count;
+    ret->cache_cells[0] = (int64_t)cache->cells.count;
+    ret->cache_bytes[0] = (int64_t)cache->bytes;
+    ret->cache_evicted[0] = (int64_t)cache->evicted;
+    ret->keys[METRIC_SOURCE_cache] = (int64_t)(n->keys - n->keys_loaded);
+    ret->keys[METRIC_SOURCE_database] = (int64_t)n->keys_loaded;
+    ret->words[0] = (int64_t)symbols_count(p->config->symbols) - 1;
+}
+
+static void set_commits(const struct pipeline *p, struct figures *ret)
+{
+    const struct commit_counters *n = &p->committer.counters;
+    ret->batches[0] = (int64_t)n->batches;
+    ret->derived[METRIC_PATH_fast] = (int64_t)n->fast;
+    ret->derived[METRIC_PATH_slow] = (int64_t)n->slow;
+    for (int i = 0; i < METRIC_TABLE_COUNT; i++)
+        ret->rows[i] = (int64_t)n->rows[i];
+    for (int i = 0; i < METRIC_TRY_COUNT; i++)
+        ret->conflicts[i] = (int64_t)n->retries[i];
+    ret->batch_limit[0] = p->pace.records;
+    ret->committed_at[0] = p->committed_at_us ? p->committed_at_us : FIGURE_NONE;
+    ret->batch_records = n->batch_records;
+    ret->record_age = n->record_age;
+    ret->event_age = n->event_age;
+    ret->batch_seconds = p->batch_seconds;
+    memcpy(ret->failures, p->failures, sizeof ret->failures);
+}
+
+static void set_others(const struct pipeline *p, struct figures *ret)
+{
+    struct registry_counters registry = schema_set_counters(p->config->schemas);
+    struct store_counters store = p->store ? store_counters(p->store) : (struct store_counters){0};
+    ret->claims[0] = p->claims;
+    memcpy(ret->revocations, p->revocations, sizeof ret->revocations);
+    ret->quarantine_bytes[0] = p->sized_at_us ? p->limit.now.bytes : FIGURE_NONE;
+    ret->connects[METRIC_RESULT_answered] = (int64_t)store.connects;
+    ret->connects[METRIC_RESULT_failed] = (int64_t)store.failed_connects;
+    ret->round_trips[0] = (int64_t)store.round_trips;
+    ret->registry[METRIC_RESULT_answered] = (int64_t)registry.answered;
+    ret->registry[METRIC_RESULT_failed] = (int64_t)registry.failed;
+}
+
+static void post_figures(struct pipeline *p)
+{
+    struct figures figures = {0};
+    set_outcomes(&p->committer.counters, &figures);
+    set_commits(p, &figures);
+    set_cache(p, &figures);
+    set_others(p, &figures);
+    p->shown_partition.len = 0;
+    for (size_t i = 0; i < p->positions && p->claimed; i++) {
+        struct figure_partition *at = pk_vec_push(&p->shown_partition);
+        *at = (struct figure_partition){.partition = p->position[i].partition, .claimed = 1,
+                                        .position = p->position[i].next_offset};
+        snprintf(at->topic, sizeof at->topic, "%.*s", PK_STR_ARG(symbol_text(p->config->symbols, p->position[i].topic)));
+    }
+    health_board_post(p->config->board, &figures, p->shown_partition.ptr, p->shown_partition.len);
+}
+
+/* Flags each time, figures a few times a second at most. */
+static void show(struct pipeline *p)
+{
+    enum { POST_US = 200000 };
+    if (!p->config->board)
+        return;
+    show_flags(p);
+    int64_t now = clock_us();
+    if (now - p->posted_at_us < POST_US)
+        return;
+    p->posted_at_us = now;
+    post_figures(p);
+}
+
+/* Something has just come to be otherwise, and what follows may take long. */
+static void show_now(struct pipeline *p)
+{
+    p->posted_at_us = 0;
+    show(p);
+}
+
+static void note_statistics(void *context, char *json)
+{
+    struct pipeline *p = context;
+    health_board_statistics(p->config->board, json);
+}
+
+static void note_failure(struct pipeline *p, enum pk_status status)
+{
+    p->failures[METRIC_STATUS_retry] += status == PK_RETRY;
+    p->failures[METRIC_STATUS_stale] += status == PK_STALE;
+    p->failures[METRIC_STATUS_fenced] += status == PK_FENCED;
+    p->failures[METRIC_STATUS_lost] += status == PK_LOST;
+}
+
+static void note_commit(struct pipeline *p)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    p->committed_at_us = now.tv_sec * PK_SECOND_US + now.tv_nsec / 1000;
+    histogram_add(&p->batch_seconds, BOUNDS_BATCH, clock_us() - p->started_at_us);
+}
+
 /* ---- claims: Kafka says which partitions are ours, PostgreSQL where each of them stands ---- */
 
 static void finish_in_callback(struct pipeline *p)
@@ -141,6 +279,8 @@ static void revoked(void *context, const struct intake_partition *partition, siz
     finish_in_callback(p);
     CRASH_POINT(revoked_done);
     p->claimed = false;
+    p->revocations[lost ? METRIC_KIND_lost : METRIC_KIND_orderly]++;
+    show_now(p);
     p->schema.pause_us = 0; /* what is paused resumes in time; what waited may not be ours any more */
     batch_reset(&p->batch[p->filling]);
     log_write(LOG_INFO, "partitions revoked", "count=%zu lost=%d", count, lost);
@@ -210,6 +350,7 @@ static enum pk_status assigned(void *context, struct intake_partition *partition
     if (status != PK_OK) {
         if (status == PK_LOST || status == PK_RETRY)
             p->connected = false;
+        show_now(p);
         free(claim); /* intake notes the reason, and asks again unless it is PK_STOP */
         return status;
     }
@@ -220,11 +361,13 @@ static enum pk_status assigned(void *context, struct intake_partition *partition
     forget_if_gone_back(p, before, before_count);
     free(before);
     p->claimed = true;
+    p->claims++;
     p->pace.tried = 0;
-    p->looked_at_us = clock_us();
+    p->looked_at_us = p->read_at_us = clock_us();
     for (size_t i = 0; i < count; i++)
         partition[i].offset = claim[i].next_offset;
     log_write(LOG_INFO, "partitions claimed", "count=%zu", count);
+    show_now(p);
     CRASH_POINT(claimed);
     return PK_OK;
 }
@@ -396,7 +539,9 @@ static bool must_rest(const struct pipeline *p)
     int64_t left_us = p->config->rate ? p->free_at_us - clock_us() : 0;
     if (left_us <= 0)
         return false;
+    enum pulse_phase before = pulse_enter(p->pulse, PULSE_PAUSE);
     nanosleep(&(struct timespec){0, PK_MIN(left_us, (int64_t)REST_US) * 1000}, NULL);
+    pulse_enter(p->pulse, before);
     return true;
 }
 
@@ -418,14 +563,17 @@ static enum pk_status fill(struct pipeline *p, struct pk_err *err)
         if (wait_us < 0)
             break;
         struct intake_record record = {0};
+        enum pulse_phase before = wait_us ? pulse_enter(p->pulse, PULSE_WAIT) : PULSE_WAIT;
         enum pk_status status = intake_poll(p->intake, wait_us, &record, err);
+        if (wait_us)
+            pulse_enter(p->pulse, before);
         if (status == PK_OK && p->in_callback != PK_OK) {
             *err = p->callback_err;
             status = p->in_callback;
         }
         if (status == PK_OK && record.message) {
             if (batch->item.len == 0)
-                p->first_at_us = clock_us();
+                p->first_at_us = p->read_at_us = clock_us();
             status = add_record(p, batch, &record, err);
             if (status == PK_OK)
                 end_wait(p, &record);
@@ -472,6 +620,7 @@ static enum pk_status finish(struct pipeline *p, struct pk_err *err)
         return PK_OK;
     enum pk_status status = commit_finish(&p->committer, err);
     if (status == PK_OK) {
+        note_commit(p);
         pace_after_success(p);
         p->failing_pause_us = 0;
         p->room_told = false;
@@ -492,6 +641,7 @@ static enum pk_status start(struct pipeline *p, struct pk_err *err)
     batch_reset(&p->batch[p->filling]);
     p->pace.tried = batch->item.len;
     spend(p, batch->item.len);
+    p->started_at_us = clock_us();
     return commit_start(&p->committer, batch, p->position, p->positions, err);
 }
 
@@ -562,22 +712,25 @@ static enum pk_status pass_gaps(struct pipeline *p, struct pk_err *err)
 
 /* ---- when something fails ---- */
 
-static void nap(int64_t us)
+static void nap(struct pipeline *p, int64_t us)
 {
     struct timespec pause = {us / PK_SECOND_US, us % PK_SECOND_US * 1000};
+    show_now(p);
+    enum pulse_phase before = pulse_enter(p->pulse, PULSE_PAUSE);
     nanosleep(&pause, NULL); /* a signal ends it early */
+    pulse_enter(p->pulse, before);
 }
 
 static enum pk_status open_patiently(struct pipeline *p, struct pk_err *err)
 {
-    struct intake_handler handler = {p, assigned, revoked, note};
+    struct intake_handler handler = {p, assigned, revoked, note, p->config->board ? note_statistics : NULL};
     int64_t pause_us = p->config->retry_min_us;
     for (;;) {
         enum pk_status status = intake_open(&p->config->intake, &handler, &p->intake, err);
         if (status != PK_RETRY || *p->stop)
             return status;
         log_write(LOG_WARN, "Kafka's client cannot begin", "why=\"%s\" next_try_ms=%" PRId64, err->text, pause_us / 1000);
-        nap(pause_us);
+        nap(p, pause_us);
         pause_us = PK_MIN(pause_us * 2, p->config->retry_max_us);
     }
 }
@@ -601,7 +754,7 @@ static enum pk_status join_anew(struct pipeline *p, struct pk_err *err)
     p->positions = 0;
     intake_close(p->intake, CLOSE_SECONDS * PK_SECOND_US);
     p->intake = NULL;
-    nap(pause_us);
+    nap(p, pause_us);
     return open_patiently(p, err);
 }
 
@@ -637,6 +790,7 @@ static enum pk_status recover(struct pipeline *p, const char *what, enum pk_stat
     int64_t pause_us = pause_after(p, status);
     tell_of_room(p);
     log_write(LOG_WARN, what, "status=%s why=\"%s\" next_try_ms=%" PRId64, pk_status_name(status), err->text, pause_us / 1000);
+    note_failure(p, status);
     if (status != PK_FENCED)
         p->connected = false;
     if (commit_under_way(&p->committer)) { /* it borrows its batch */
@@ -649,6 +803,7 @@ static enum pk_status recover(struct pipeline *p, const char *what, enum pk_stat
     cache_clear(&p->committer.cache);
     batch_reset(&p->batch[0]);
     batch_reset(&p->batch[1]);
+    show_now(p);
     return intake_reclaim(p->intake, pause_us, err);
 }
 
@@ -665,7 +820,10 @@ static enum pk_status loop(struct pipeline *p, struct pk_err *err)
 {
     while (!*p->stop && !reached_end(p)) {
         const char *what = "a batch failed and will be read again";
+        show(p);
+        pulse_enter(p->pulse, PULSE_DECODE);
         enum pk_status status = fill(p, err);
+        pulse_enter(p->pulse, PULSE_DERIVE);
         if (status == PK_OK)
             status = finish(p, err);
         if (status == PK_OK && (status = look_at_positions(p, err)) != PK_OK)
@@ -702,7 +860,7 @@ static enum pk_status connect_patiently(struct pipeline *p, struct pk_err *err)
             return status;
         tell_of_room(p);
         log_write(LOG_WARN, "PostgreSQL is away", "why=\"%s\" next_try_ms=%" PRId64, err->text, pause_us / 1000);
-        nap(pause_us);
+        nap(p, pause_us);
         pause_us = PK_MIN(pause_us * 2, p->config->retry_max_us);
     }
 }
@@ -723,6 +881,7 @@ static enum pk_status set_up(struct pipeline *p, struct pk_err *err)
     enum pk_status status = connect_patiently(p, err);
     if (p->store)
         committer_init(&p->committer, &p->meaning, p->store, (size_t)config->cache_bytes);
+    p->committer.measured = config->board;
     p->committer.limit = &p->limit;
     if (status != PK_OK)
         return status;
@@ -743,6 +902,7 @@ static bool tear_down(struct pipeline *p)
     fact_maker_done(&p->maker);
     matcher_done(&p->matcher);
     free(p->position);
+    pk_vec_done(&p->shown_partition);
     return closed;
 }
 
@@ -752,6 +912,8 @@ enum pk_status pipeline_run(const struct pipeline_config *config, const volatile
     struct pipeline *p = pk_alloc(sizeof *p);
     p->config = config;
     p->stop = stop;
+    p->pulse = health_board_pulse(config->board);
+    schema_set_watch(config->schemas, p->pulse);
     enum pk_status status = set_up(p, err);
     if (status == PK_OK)
         status = loop(p, err);

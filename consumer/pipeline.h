@@ -9,6 +9,7 @@
 #include <signal.h>
 
 #include "commit.h"
+#include "health_board.h"
 #include "intake.h"
 
 struct pipeline_config {
@@ -28,6 +29,7 @@ struct pipeline_config {
     int64_t retry_min_us, retry_max_us; /* pauses while PostgreSQL is away */
     int64_t rate;                       /* records per second at most, in slices of a quarter of a second; 0 = as many as come */
     int64_t stop_after;                 /* records, 0 = never (tests) */
+    struct health_board *board;         /* is told how it goes; NULL = nobody asks. store.pulse is its pulse then */
     bool until_end;                     /* stop once everything that Kafka holds is committed */
 };
 

@@ -427,7 +427,7 @@ static bool must_leave(struct store *store)
 
 /* Until PQgetResult would not block. Reads while it writes, so that neither side waits for the other.
  * False if the connection broke or nothing came for too long. */
-static bool wait_result(struct store *store)
+static bool wait_long(struct store *store)
 {
     enum { LOOK_UP_MS = 200, STEP_MS = 20 }; /* a signal may come right before the wait */
     int64_t look_up = store->config.step ? STEP_MS : LOOK_UP_MS;
@@ -443,6 +443,7 @@ static bool wait_result(struct store *store)
             return false;
         struct pollfd fd = {PQsocket(store->conn), (short)(POLLIN | (unsent ? POLLOUT : 0)), 0};
         int ready = poll(&fd, 1, (int)PK_MIN(left, look_up));
+        pulse_beat(store->config.pulse);
         if (ready < 0 && errno != EINTR)
             return false;
         if (ready > 0 && (fd.revents & (POLLIN | POLLERR | POLLHUP)) && !PQconsumeInput(store->conn))
@@ -452,6 +453,16 @@ static bool wait_result(struct store *store)
         else if (store->config.step)
             store->config.step(store->config.step_context, NULL);
     }
+}
+
+static bool wait_result(struct store *store)
+{
+    if (PQflush(store->conn) == 0 && !PQisBusy(store->conn))
+        return true;
+    enum pulse_phase before = pulse_enter(store->config.pulse, store->finishing ? PULSE_COMMIT : PULSE_LOAD);
+    bool came = wait_long(store);
+    pulse_enter(store->config.pulse, before);
+    return came;
 }
 
 /* The next statement's result; NULL if the connection broke. */
@@ -553,6 +564,7 @@ enum pk_status store_read_results(struct store *store, PGresult **ret_result, st
     PGresult **result = ret_result ? ret_result : pk_alloc(sizeof *result * (count + 1));
     memset(result, 0, sizeof *result * count);
 
+    store->counters.round_trips++;
     bool broken = store->send_failed || !read_results(store, result, &status, err);
     if (store->send_failed)
         status = pk_fail(err, PK_LOST, "%s: cannot send to PostgreSQL: %s",
@@ -736,7 +748,7 @@ static enum pk_status prepare_statements(struct store *store, struct pk_err *err
     return store_collect(store, NULL, err);
 }
 
-static enum pk_status open_session(struct store *store, struct pk_err *err)
+static enum pk_status begin_session(struct store *store, struct pk_err *err)
 {
     enum { PATIENCE_MS = 15000 }; /* until set_session knows better */
     store->silence_ms = PATIENCE_MS;
@@ -749,6 +761,16 @@ static enum pk_status open_session(struct store *store, struct pk_err *err)
         return status == PK_LOST ? PK_RETRY : status;
     }
     return PK_OK;
+}
+
+static enum pk_status open_session(struct store *store, struct pk_err *err)
+{
+    enum pulse_phase before = pulse_enter(store->config.pulse, PULSE_CONNECT);
+    enum pk_status status = begin_session(store, err);
+    pulse_enter(store->config.pulse, before);
+    store->counters.connects += status == PK_OK;
+    store->counters.failed_connects += status != PK_OK;
+    return status;
 }
 
 enum pk_status store_open(const struct store_config *config, struct symbols *symbols, struct store **ret_store,
@@ -1093,6 +1115,11 @@ enum pk_status store_new_cell(struct store *store, int64_t *ret_cell, struct pk_
     }
     *ret_cell = store->next_cell++;
     return PK_OK;
+}
+
+struct store_counters store_counters(const struct store *store)
+{
+    return store->counters;
 }
 
 bool store_wants_less(const struct store *store)

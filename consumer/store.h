@@ -15,6 +15,7 @@
 
 #include "changes.h"
 #include "forget.h"
+#include "pulse.h"
 
 #include <signal.h>
 
@@ -31,6 +32,7 @@ struct store_config {
                          * shared_names lists, which is in polku for all */
     bool read_write; /* a server that takes no writes (a standby) is none: the next host of the conninfo is tried, then PK_RETRY */
     bool own_quarantine; /* what is set aside goes to `schema` too, not to polku */
+    struct pulse *pulse; /* shown what is waited for; may be NULL */
     bool sole_writer; /* the caller sees to it that no other store writes to `schema`: what moves no position takes no lock K,
                        * neither shared nor exclusive */
 
@@ -162,6 +164,11 @@ enum pk_status store_save_send(struct store *store, enum store_mode mode, const 
 bool store_save_pump(struct store *store);
 /* Waits for the COMMIT's result. PK_OK means committed, and nothing else does. */
 enum pk_status store_save_finish(struct store *store, struct pk_err *err);
+
+struct store_counters {
+    uint64_t connects, failed_connects, round_trips;
+};
+struct store_counters store_counters(const struct store *store);
 
 /* The last error says that the batch was too much: PostgreSQL ended a statement for its time (57014) or for want of memory
  * (53200), or a transaction for its silence (25P03). Fewer records may do. */

@@ -42,6 +42,7 @@ struct store {
     bool saving;                /* between store_save_send and store_save_finish */
     bool send_failed;
     bool finishing;             /* what is waited for is the answer to a COMMIT */
+    struct store_counters counters;
     PK_VEC(enum statement) sent; /* in this round trip */
     PK_VEC(PGresult *) early;    /* with config.step: answers of those that were sent */
     struct wire_params params;

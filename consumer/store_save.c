@@ -868,7 +868,9 @@ enum pk_status store_save_finish(struct store *store, struct pk_err *err)
         return pk_fail(err, PK_STOP, "there is no save to finish (this is a defect)");
     store->saving = false;
     store->tx = TX_NONE;
+    store->finishing = true;
     enum pk_status status = store_read_results(store, NULL, err);
+    store->finishing = false;
     if (status == PK_OK)
         store->unsure.len = 0;
     return status;

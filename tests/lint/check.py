@@ -16,7 +16,8 @@ import tempfile
 
 # Pure: structs in, structs out; no Kafka, no PostgreSQL, no Avro, no clock, no log.
 PURE = ["identity", "journey", "obligation", "metric", "derive", "workset", "fact", "match", "symbol", "cache", "changes",
-        "calendar", "course", "strand", "quarantine_limit"]
+        "calendar", "course", "strand", "quarantine_limit", "health_rules",
+        "metrics_text", "kafka_statistics"]
 IMPURE_HEADERS = ["libpq-fe.h", "libpq/*", "librdkafka/*", "avro.h", "avro/*", "time.h", "sys/time.h", "pthread.h",
                   "unistd.h", "poll.h", "signal.h", "sys/socket.h", "microhttpd.h", "curl/*", "log.h", "intake*.h",
                   "crash_point.h"]

@@ -4,6 +4,7 @@
 
     pages.py options PROGRAM PAGE     the table in PAGE equals what `PROGRAM options --markdown` prints
     pages.py options PROGRAM PAGE --write    puts it there
+    pages.py metrics PROGRAM PAGE [--write]  the same for `PROGRAM metrics`
     pages.py tree ROOT                links in Markdown lead somewhere, and docs/architecture.md names every
                                       module of common/, consumer/ and producer/, and none that is not there
 
@@ -16,27 +17,28 @@ import re
 import subprocess
 import sys
 
-BEGIN, END = "<!-- options -->\n", "<!-- end of options -->\n"
+TABLES = {"options": ["options", "--markdown"], "metrics": ["metrics"]}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^ *```.*?^ *```", re.M | re.S)
 
 
-def options(program, page, write):
-    table = subprocess.run([program, "options", "--markdown"], check=True, capture_output=True, text=True).stdout
+def printed(what, program, page, write):
+    begin_line, end_line = f"<!-- {what} -->\n", f"<!-- end of {what} -->\n"
+    table = subprocess.run([program, *TABLES[what]], check=True, capture_output=True, text=True).stdout
     with open(page, encoding="utf-8") as file:
         text = file.read()
-    before, begin, rest = text.partition(BEGIN)
-    held, end, after = rest.partition(END)
+    before, begin, rest = text.partition(begin_line)
+    held, end, after = rest.partition(end_line)
     if not begin or not end:
-        return [f"{page}:1: lacks the line {(BEGIN if not begin else END).strip()}"]
+        return [f"{page}:1: lacks the line {(begin_line if not begin else end_line).strip()}"]
     if held == table:
         return []
     if write:
         with open(page, "w", encoding="utf-8") as file:
-            file.write(before + BEGIN + table + END + after)
+            file.write(before + begin_line + table + end_line + after)
         return []
     sys.stdout.writelines(difflib.unified_diff(held.splitlines(True), table.splitlines(True), page, "the program"))
-    return [f"{page}:1: differs from the program; tests/lint/pages.py options PROGRAM {os.path.basename(page)} --write"]
+    return [f"{page}:1: differs from the program; tests/lint/pages.py {what} PROGRAM {os.path.basename(page)} --write"]
 
 
 def anchors(text):
@@ -92,8 +94,8 @@ def unnamed_modules(root):
 
 
 def main(arguments):
-    if len(arguments) >= 3 and arguments[0] == "options":
-        found = options(arguments[1], arguments[2], arguments[3:] == ["--write"])
+    if len(arguments) >= 3 and arguments[0] in TABLES:
+        found = printed(*arguments[:3], arguments[3:] == ["--write"])
     elif len(arguments) == 2 and arguments[0] == "tree":
         found = list(broken_links(arguments[1])) + list(unnamed_modules(arguments[1]))
     else:
