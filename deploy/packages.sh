@@ -3,7 +3,7 @@
 # deploy/packages.sh [--list] GROUP... - the Debian 12 packages that Polku needs, in one place.
 #
 # Groups: build (compile; what the tests are made of), run (PostgreSQL and kcat for the embedded default),
-# test (Java and Maven for a real Kafka and schema registry, Python's venv for clients of other makers, Prometheus), chroot (tests/e2e/bare_root),
+# test (Java and Maven for a real Kafka and schema registry, Python's venv, Node and npm for clients of other makers, Prometheus), chroot (tests/e2e/bare_root),
 # containers (tests/deploy/containers: docker and podman; their services are not started).
 # As root it installs what is missing. Otherwise it prints the line that does and stops with exit code 1.
 # --list prints the names only. No system service is created, started or changed.
@@ -17,7 +17,7 @@ packages_of() {
             libsodium-dev libyaml-dev libcurl4-openssl-dev libmicrohttpd-dev libcriterion-dev tzdata python3 python3-yaml
         ;;
     run) echo postgresql-15 postgresql-client-15 kcat tzdata ;;
-    test) echo git ca-certificates openssl openjdk-17-jre-headless maven python3-venv faketime prometheus ;;
+    test) echo git ca-certificates openssl openjdk-17-jdk-headless maven nodejs npm python3-venv faketime prometheus ;;
     fuzz) echo clang libclang-rt-14-dev ;;
     chroot) echo debootstrap git ;;
     containers) echo debootstrap docker.io containerd runc docker-compose podman buildah netavark aardvark-dns iptables ;;
@@ -51,6 +51,8 @@ if ! command -v dpkg-query >/dev/null; then
 fi
 missing=()
 for name in "${wanted[@]}"; do
+    # Node from elsewhere brings npm with it, and Debian's does not go with that.
+    [ "$name" != npm ] || [ ! -x /usr/bin/npm ] || continue
     # shellcheck disable=SC2016 # a format of dpkg-query
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || missing+=("$name")
 done

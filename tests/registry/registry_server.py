@@ -11,6 +11,7 @@ TLS, wants a password, and misbehaves on request.
 """
 
 import base64
+import fcntl
 import http.client
 import http.server
 import json
@@ -43,18 +44,26 @@ def script(name, *arguments):
 
 
 class Registry:
-    """Apicurio Registry; POLKU_TEST_REGISTRY chooses another version or archive than the usual one (registry.sh fetch)."""
+    """Apicurio Registry; POLKU_TEST_REGISTRY chooses another version or archive than the usual one (registry.sh fetch).
+    `shared`: one for all tests that only register and read, started by the first of them, stopped by servers.sh."""
 
-    def __init__(self, run):
+    def __init__(self, run, shared=False):
         other = os.environ.get('POLKU_TEST_REGISTRY', '')
         name = 'registry' + (other and '-' + os.path.basename(other))
-        self.run, self.cache = run, os.path.join(os.environ['POLKU_TEST_BUILD'], '.deps', name)
-        self.folder = run.file('registry')
+        build = os.environ['POLKU_TEST_BUILD']
+        self.run, self.cache = run, os.path.join(build, '.deps', name)
+        self.folder = os.path.join(build, 'servers', 'registry') if shared else run.file('registry')
         code, _ = script('registry.sh', 'fetch', self.cache, *([other] if other else []))
         if code == 3:
             unavailable(run, 'a schema registry')
-        run.made.append(self)
-        self.start()
+        if shared:
+            os.makedirs(self.folder, exist_ok=True)
+            with open(os.path.join(self.folder, 'lock'), 'w', encoding='ascii') as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)    # tests run side by side
+                self.start()
+        else:
+            run.made.append(self)
+            self.start()
         self.version = self.ask('GET', '/apis/registry/v2/system/info', path_is_whole=True)[1].get('version')
         say('  Apicurio Registry %s at %s' % (self.version, self.url))
 

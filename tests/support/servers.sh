@@ -48,6 +48,7 @@ up() {
 
 down() {
     [ ! -d "$servers/kafka" ] || "$here/kafka.sh" remove "$servers/kafka"
+    [ ! -d "$servers/registry" ] || "$here/registry.sh" remove "$servers/registry" # which tests start
     [ ! -d "$servers/postgres" ] || "$here/postgres.sh" remove "$servers/postgres"
     rm -f "$servers/env"
 }
