@@ -4,6 +4,7 @@
 #
 # Groups: build (compile; what the tests are made of), run (PostgreSQL and kcat for the embedded default),
 # test (Java and Maven for a real Kafka and schema registry, Python's venv, Node and npm for clients of other makers, Prometheus), chroot (tests/e2e/bare_root),
+# dashboards (Chromium for tests/dashboards/superset),
 # containers (tests/deploy/containers: docker and podman; their services are not started).
 # As root it installs what is missing. Otherwise it prints the line that does and stops with exit code 1.
 # --list prints the names only. No system service is created, started or changed.
@@ -20,9 +21,10 @@ packages_of() {
     test) echo git ca-certificates openssl openjdk-17-jdk-headless maven nodejs npm python3-venv faketime prometheus ;;
     fuzz) echo clang libclang-rt-14-dev ;;
     chroot) echo debootstrap git ;;
+    dashboards) echo chromium pngquant fonts-dejavu-core python3-venv ;;
     containers) echo debootstrap docker.io containerd runc docker-compose podman buildah netavark aardvark-dns iptables ;;
     *)
-        echo "deploy/packages.sh: no group '$1'; there are build, run, test, fuzz, chroot, containers" >&2
+        echo "deploy/packages.sh: no group '$1'; there are build, run, test, fuzz, chroot, dashboards, containers" >&2
         exit 2
         ;;
     esac
