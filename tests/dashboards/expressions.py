@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The Grafana dashboards without a server: they are what panels.yaml says, Prometheus can read every expression (promtool), and an
-expression names metrics and labels of consumer/metrics.def alone. Exit code 77: promtool is missing."""
+"""Dashboards without a server: Grafana's and Superset's files are what their tables say, Prometheus can read every expression (promtool),
+and an expression names metrics and labels of consumer/metrics.def alone. Exit code 77: promtool is missing."""
 import json
 import os
 import re
@@ -108,9 +108,10 @@ def parsed():
 
 
 def main():
-    done = subprocess.run([sys.executable, os.path.join(GRAFANA, 'make'), '--check'], stdout=subprocess.PIPE, check=False)
-    if done.returncode != 0:
-        wrong.append(done.stdout.decode().strip() or 'deploy/dashboards/grafana/make --check failed')
+    for tool in 'grafana', 'superset':
+        done = subprocess.run([sys.executable, os.path.join(ROOT, 'deploy', 'dashboards', tool, 'make'), '--check'], stdout=subprocess.PIPE, check=False)
+        if done.returncode != 0:
+            wrong.append(done.stdout.decode().strip() or 'deploy/dashboards/%s/make --check failed' % tool)
     names(metrics())
     shape()
     have = shutil.which('promtool')
