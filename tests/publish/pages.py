@@ -18,6 +18,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 FENCE = re.compile(r'^```(\w+)(?: +([^\n]*))?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
@@ -51,7 +52,7 @@ class Page:
 
     def __init__(self, path, folder, cache, environment, say):
         self.path, self.folder, self.cache, self.environment, self.say = path, folder, cache, environment, say
-        self.leaders, self.made = [], hashlib.sha256()
+        self.leaders, self.made, self.shows = [], hashlib.sha256(), False    # shows: says all commands and answers
 
     def place(self, block):
         return '%s:%d' % (os.path.basename(self.path), block.line)
@@ -104,7 +105,8 @@ class Page:
         while True:
             code, printed = self.execute(block.text, self.folder)
             if wanted is None and code == 0 or wanted is not None and comparable(printed) == comparable(wanted):
-                return self.say('  ok      %s: %s' % (self.place(block), block.text.strip().splitlines()[0]))
+                said = '\n' + block.text + printed.rstrip() if self.shows else block.text.strip().splitlines()[0]
+                return self.say('  ok      %s: %s' % (self.place(block), said))
             if not is_question or time.monotonic() > deadline:
                 raise Differs('%s: exit code %d\n%s\nwanted:\n%s\nprinted:\n%s' % (self.place(block), code, block.text, wanted, printed))
             time.sleep(0.2)
@@ -144,10 +146,12 @@ def comparable(text):
 def begin(path, root):
     """Runs the `start` blocks of a page in the folder `root`. -> folder and environment that they end with"""
     text = ''.join(block.text for block in blocks(path) if block.use == 'start')
-    done = subprocess.run(['bash', '-e', '-c', text + 'printf "\\0\\0%s\\0" "$PWD"; env -0'], cwd=root, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, check=True)
-    printed, _, state = done.stdout.rpartition(b'\0\0')
-    print(printed.decode())
+    with tempfile.TemporaryFile() as log:       # a pipe would wait for the servers that go on
+        subprocess.run(['bash', '-e', '-c', text + 'printf "\\0\\0%s\\0" "$PWD"; env -0'], cwd=root, stdin=subprocess.DEVNULL,
+                       stdout=log, check=True)
+        log.seek(0)
+        printed, _, state = log.read().rpartition(b'\0\0')
+    print(text + printed.decode(), flush=True)
     folder, *variables = state.decode().rstrip('\0').split('\0')
     return folder, dict(variable.split('=', 1) for variable in variables)
 
@@ -158,7 +162,9 @@ def main():
     for path in sys.argv[1:]:
         started = time.monotonic()
         folder, environment = begin(path, root)
-        count = Page(path, folder, os.path.join(folder, '.fetched'), environment, print).go()
+        page = Page(path, folder, os.path.join(folder, '.fetched'), environment, print)
+        page.shows = True
+        count = page.go()
         print('%s: %d blocks run, %.0f s with everything' % (os.path.basename(path), count, time.monotonic() - started), flush=True)
 
 
