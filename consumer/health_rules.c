@@ -79,7 +79,7 @@ struct health_verdict health_ready(const struct health_state *s, int64_t now_us)
     if (s->leaving)
         return verdict(false, "it was asked to stop");
     if (!s->connected)
-        return verdict(false, "PostgreSQL is away or refuses: see the log; it is tried again");
+        return verdict(false, "no connection to PostgreSQL: it is tried, the log says why not");
     if (waits_us > ANSWER_SECONDS * PK_SECOND_US)
         return verdict(false, "PostgreSQL has not answered for %" PRId64 " s", seconds(waits_us));
     if (s->kafka_known && s->brokers_up == 0)

@@ -22,6 +22,12 @@ static bool is_up(const json_t *broker)
     return strcmp(text(broker, "state"), "UP") == 0;
 }
 
+/* Its connection for the group has an entry of its own, under the id of a broker that is there too. */
+static bool is_coordinator(const json_t *broker)
+{
+    return strcmp(text(broker, "source"), "logical") == 0;
+}
+
 static void read_brokers(json_t *brokers, struct kafka_statistics *ret)
 {
     const char *name;
@@ -33,9 +39,9 @@ static void read_brokers(json_t *brokers, struct kafka_statistics *ret)
         ret->errors += number(broker, "txerrs", 0) + number(broker, "rxerrs", 0);
         ret->timeouts += number(broker, "req_timeouts", 0);
         ret->fetches += number(json_object_get(broker, "req"), "Fetch", 0);
-        if (number(rtt, "cnt", 0) > 0)
-            ret->round_trip_us = PK_MAX(ret->round_trip_us, number(rtt, "avg", -1));
-        if (number(broker, "nodeid", -1) < 0)
+        if (is_coordinator(broker) && number(rtt, "cnt", 0) > 0)
+            ret->round_trip_us = number(rtt, "avg", -1);
+        if (is_coordinator(broker) || number(broker, "nodeid", -1) < 0)
             continue;
         if (is_up(broker))
             ret->brokers_up++;
@@ -49,7 +55,7 @@ static bool broker_is_up(json_t *brokers, int64_t id)
     const char *name;
     json_t *broker;
     json_object_foreach(brokers, name, broker)
-        if (id >= 0 && number(broker, "nodeid", -1) == id && is_up(broker))
+        if (id >= 0 && !is_coordinator(broker) && number(broker, "nodeid", -1) == id && is_up(broker))
             return true;
     return false;
 }

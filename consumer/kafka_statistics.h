@@ -17,7 +17,7 @@ struct kafka_partition {
 
 struct kafka_statistics {
     size_t brokers_up, brokers_down; /* of those with an id: the addresses of --brokers are left out */
-    int64_t round_trip_us;           /* mean, of the slowest; -1 = none was made */
+    int64_t round_trip_us;           /* mean, to the group's coordinator; -1 = none was made */
     int64_t errors, timeouts, fetches, rebalances, queue_records, queue_bytes;
     PK_VEC(struct kafka_partition) partition; /* all but internal ones */
 };
