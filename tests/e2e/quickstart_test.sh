@@ -60,6 +60,16 @@ expect "no record is in quarantine" 0 "$(sql 'select count(*) from bi.quarantine
 simulated=$(sed -n 's/ simulated events published.*//p' "$build/quickstart.out")
 all=$(($(cat deploy/demo/s?.jsonl | wc -l) + simulated))
 expect "every event is in the database once" "$all" "$(sql 'select count(*) from bi.interaction')"
+# shellcheck disable=SC1091 # written by the quick start
+expect "its environment leads the programs and psql there" "1
+1
+$((all + 1))" "$(
+    . "$here/env"
+    sed -n 's/"event_id": "/&more-/p;q' deploy/demo/s0.jsonl | polku-producer send --log-format json 2>&1 | grep -c '"delivered":1,'
+    deadline=$((SECONDS + 60))
+    until [ "$(psql -XAtc 'select count(*) from bi.interaction')" = $((all + 1)) ] || [ $SECONDS -gt $deadline ]; do sleep 0.1; done
+    psql -XAtc "select count(*) from bi.interaction where event_id like 'more-%'"
+    psql -XAtc 'select count(*) from bi.interaction')"
 
 kill -9 "$(<"$here/consumer.pid")" "$(<"$here/kafka/pid")" \
     "$(head -n 1 "$(<"$here/postgres/place")/data/postmaster.pid")"
