@@ -3,7 +3,8 @@
 # deploy/packages.sh [--list] GROUP... - the Debian 12 packages that Polku needs, in one place.
 #
 # Groups: build (compile; what the tests are made of), run (PostgreSQL and kcat for the embedded default),
-# test (Java and Maven for a real Kafka and schema registry, Python's venv, Node and npm for clients of other makers, Prometheus), chroot (tests/e2e/bare_root),
+# test (Java and Maven for a real Kafka and schema registry, Python's venv, Node and npm for clients of other makers, Prometheus; what reads packages, manuals and
+# units), chroot (tests/e2e/bare_root),
 # dashboards (Chromium for tests/dashboards/superset),
 # containers (tests/deploy/containers: docker and podman; their services are not started).
 # As root it installs what is missing. Otherwise it prints the line that does and stops with exit code 1.
@@ -18,7 +19,8 @@ packages_of() {
             libsodium-dev libyaml-dev libcurl4-openssl-dev libmicrohttpd-dev libcriterion-dev tzdata python3 python3-yaml
         ;;
     run) echo postgresql-15 postgresql-client-15 kcat tzdata ;;
-    test) echo git ca-certificates openssl openjdk-17-jdk-headless maven nodejs npm python3-venv faketime prometheus ;;
+    test) echo git ca-certificates openssl openjdk-17-jdk-headless maven nodejs npm python3-venv faketime prometheus \
+        dpkg-dev file man-db systemd ;;
     fuzz) echo clang libclang-rt-14-dev ;;
     chroot) echo debootstrap git ;;
     dashboards) echo chromium pngquant fonts-dejavu-core python3-venv ;;

@@ -6,7 +6,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "event_avro.h"
 #include "polku/producer.h"
@@ -289,4 +291,66 @@ Test(publish, threads_may_share_a_producer)
     cr_assert_eq(polku_producer_close(producer, 10000, &report, &error), POLKU_OK, "%s", error.text);
     producer = NULL;
     cr_assert_eq(report.delivered, THREADS * EACH);
+}
+
+Test(publish, a_full_queue_is_told_at_once_if_nobody_wants_to_wait)
+{
+    const struct polku_property property[] = {{"queue.buffering.max.messages", "2"}};
+    struct polku_config config = config_for("127.0.0.1:1", property, 1);
+    config.queue_wait_ms = -1;
+    cr_assert_eq(polku_producer_open(&config, &producer, &error), POLKU_OK, "%s", error.text);
+    struct polku_event event = event_named("call-1");
+    cr_assert_eq(polku_producer_send(producer, &event, NULL, &error), POLKU_OK);
+    cr_assert_eq(polku_producer_send(producer, &event, NULL, &error), POLKU_OK);
+    cr_assert_eq(polku_producer_send(producer, &event, NULL, &error), POLKU_BUSY);
+    cr_assert(strstr(error.text, "full"), "%s", error.text);
+}
+
+Test(publish, a_program_compiled_with_older_structs_is_understood)
+{
+    open_producer(POLKU_SINGLE_OBJECT);
+    struct polku_event event = event_named("call-1");
+    event.struct_size = offsetof(struct polku_event, topic); /* as if the fields after it were not invented yet */
+    event.topic = (const char *)1;
+    cr_assert_eq(polku_producer_send(producer, &event, NULL, &error), POLKU_OK, "%s", error.text);
+    struct polku_report report = {.struct_size = offsetof(struct polku_report, first_failure), .first_failure = "untouched"};
+    cr_assert_eq(polku_producer_close(producer, 10000, &report, &error), POLKU_OK, "%s", error.text);
+    producer = NULL;
+    cr_assert_eq(report.delivered, 1);
+    cr_assert_str_eq(report.first_failure, "untouched");
+}
+
+Test(publish, a_report_without_its_size_is_refused)
+{
+    open_producer(POLKU_SINGLE_OBJECT);
+    struct polku_report report = {.accepted = 7};
+    cr_assert_eq(polku_producer_report(producer, &report), POLKU_INVALID);
+    cr_assert_eq(report.accepted, 7);
+}
+
+/* What a child of the process that opened the producer is told; 0 if all of it is right. */
+static int ask_in_child(void)
+{
+    struct polku_event event = event_named("call-1");
+    struct polku_report report = {.struct_size = sizeof report};
+    polku_producer_poll(producer);
+    return polku_producer_send(producer, &event, NULL, &error) != POLKU_FAILED ||
+           !strstr(error.text, "forked") || polku_producer_send_json(producer, "{", 1, NULL, NULL) != POLKU_FAILED ||
+           polku_producer_report(producer, &report) != POLKU_FAILED ||
+           polku_producer_flush(producer, 10000, NULL) != POLKU_FAILED ||
+           polku_producer_close(producer, 10000, NULL, NULL) != POLKU_FAILED;
+}
+
+Test(publish, a_child_process_is_told_to_open_its_own)
+{
+    open_producer(POLKU_SINGLE_OBJECT);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(ask_in_child());
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    struct polku_event event = event_named("call-1");
+    cr_assert_eq(polku_producer_send(producer, &event, NULL, &error), POLKU_OK, "the parent's is untouched: %s", error.text);
+    cr_assert_eq(polku_producer_flush(producer, 10000, &error), POLKU_OK, "%s", error.text);
 }
