@@ -109,10 +109,16 @@ static enum pk_status open_kafka(struct outlet *o, struct pk_err *err)
     pk_vec_done(&property);
     if (opened != POLKU_OK)
         return pk_fail(err, PK_REJECT, "%s", error.text);
-    enum pk_status status = publish_partitions(o->producer, BROKER_ANSWERS_MS, &o->partition_count, err);
-    if (status == PK_OK && o->partition >= o->partition_count)
+    struct pk_err why = {0};
+    enum pk_status status = publish_partitions(o->producer, BROKER_ANSWERS_MS, &o->partition_count, &why);
+    if (status == PK_RETRY)
+        return pk_fail(err, status, "%s; are the addresses right (--brokers %s), and is TLS wanted (--kafka.security.protocol)?", why.text,
+                       options->brokers);
+    if (status != PK_OK)
+        return pk_fail(err, status, "%s", why.text);
+    if (o->partition >= o->partition_count)
         return pk_fail(err, PK_REJECT, "--partition %d: the topic has %d partitions", o->partition, o->partition_count);
-    return status;
+    return PK_OK;
 }
 
 /* ---- opening ---- */
