@@ -50,7 +50,7 @@ static enum pk_status read_words(struct consumer_options *options, struct pk_err
 
 static bool takes_arguments(const char *command)
 {
-    static const char *const those[] = {"identity", "forget", "position", "quarantine"};
+    static const char *const those[] = {"identity", "forget", "position", "quarantine", "doctor"};
     for (size_t i = 0; i < PK_COUNT(those); i++)
         if (strcmp(command, those[i]) == 0)
             return true;
@@ -156,8 +156,7 @@ static enum pk_status load_key(const struct consumer_options *options, bool opti
                                    "once with: od -An -N32 -tx1 /dev/urandom | tr -d ' \\n' >FILE");
 }
 
-static enum pk_status load_rules(const struct consumer_options *options, struct consumer_inputs *inputs,
-                                 struct pk_err *err)
+enum pk_status consumer_load_rules(const struct consumer_options *options, struct consumer_inputs *inputs, struct pk_err *err)
 {
     char vocabulary[4096] = "";
     if (options->schemas)
@@ -165,6 +164,21 @@ static enum pk_status load_rules(const struct consumer_options *options, struct 
     bool known = vocabulary[0] && access(vocabulary, R_OK) == 0;
     return rules_load(options->rules, known ? vocabulary : NULL, &inputs->symbols, &inputs->arena, &inputs->rules,
                       &inputs->warnings, err);
+}
+
+enum pk_status consumer_open_registry(const struct consumer_options *options, struct registry **ret, struct pk_err *err)
+{
+    const struct registry_config config = {
+        .urls = options->registry_url,
+        .user = options->registry_user,
+        .password = options->registry_password,
+        .ca = options->registry_ca,
+        .certificate = options->registry_certificate,
+        .key = options->registry_key,
+        .timeout_us = options->registry_timeout,
+        .cache = options->registry_cache,
+    };
+    return registry_open(&config, ret, err);
 }
 
 enum pk_status consumer_open_schemas(const struct consumer_options *options, struct schema_set **ret, struct pk_err *err)
@@ -175,17 +189,7 @@ enum pk_status consumer_open_schemas(const struct consumer_options *options, str
     if (status != PK_OK)
         return status;
     if (options->registry_url && options->registry_url[0]) {
-        const struct registry_config config = {
-            .urls = options->registry_url,
-            .user = options->registry_user,
-            .password = options->registry_password,
-            .ca = options->registry_ca,
-            .certificate = options->registry_certificate,
-            .key = options->registry_key,
-            .timeout_us = options->registry_timeout,
-            .cache = options->registry_cache,
-        };
-        status = registry_open(&config, &registry, err);
+        status = consumer_open_registry(options, &registry, err);
         if (status != PK_OK) {
             schema_set_close(set);
             return status;
@@ -201,7 +205,7 @@ enum pk_status consumer_inputs_load(const struct consumer_options *options, bool
 {
     *ret = (struct consumer_inputs){0};
     symbols_init(&ret->symbols);
-    enum pk_status status = load_rules(options, ret, err);
+    enum pk_status status = consumer_load_rules(options, ret, err);
     if (status == PK_OK)
         status = consumer_open_schemas(options, &ret->schemas, err);
     if (status == PK_OK)

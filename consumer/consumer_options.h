@@ -6,6 +6,7 @@
 #include "fact.h"
 #include "intake.h"
 #include "options.h"
+#include "registry.h"
 #include "rules.h"
 #include "schema_set.h"
 
@@ -32,6 +33,9 @@ struct intake_config consumer_intake_config(const struct consumer_options *optio
 /* The folder of schemas and the registry, whichever are given. Connects to nobody. The options live as long as the set. */
 enum pk_status consumer_open_schemas(const struct consumer_options *options, struct schema_set **ret, struct pk_err *err);
 
+/* The registry of the options, which must name one. */
+enum pk_status consumer_open_registry(const struct consumer_options *options, struct registry **ret, struct pk_err *err);
+
 /* Everything that `run` derives with, read from the files of the options. */
 struct consumer_inputs {
     struct symbols symbols;
@@ -46,6 +50,9 @@ struct consumer_inputs {
 enum pk_status consumer_inputs_load(const struct consumer_options *options, bool optional_key,
                                     struct consumer_inputs *ret, struct pk_err *err);
 void consumer_inputs_done(struct consumer_inputs *inputs); /* wipes the key */
+
+/* The rules and their warnings alone, with symbols that were begun. */
+enum pk_status consumer_load_rules(const struct consumer_options *options, struct consumer_inputs *inputs, struct pk_err *err);
 
 /* 32..128 hexadecimal digits, spaces and line ends between them are ignored. Never quotes the text. */
 enum pk_status consumer_read_key(const char *text, struct fact_hasher *ret, struct pk_err *err);

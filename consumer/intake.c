@@ -878,7 +878,15 @@ static void quiet(const rd_kafka_t *rk, int level, const char *facility, const c
     (void)rk, (void)level, (void)facility, (void)text; /* what fails comes back as a status */
 }
 
-enum pk_status intake_reader_client(const struct intake_config *config, rd_kafka_t **ret_rk, struct pk_err *err)
+static void keep_reason(rd_kafka_t *rk, int code, const char *text, void *opaque)
+{
+    (void)rk;
+    if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+        snprintf(opaque, INTAKE_REASON_BYTES, "%.300s%s", text, advice((rd_kafka_resp_err_t)code, text));
+}
+
+enum pk_status intake_asking_client(const struct intake_config *config, char reason[INTAKE_REASON_BYTES], rd_kafka_t **ret_rk,
+                                    struct pk_err *err)
 {
     rd_kafka_conf_t *conf;
     enum pk_status status = make_conf(config, &conf, err);
@@ -886,7 +894,16 @@ enum pk_status intake_reader_client(const struct intake_config *config, rd_kafka
         return status;
     set(conf, "log.queue", "false", NULL);
     rd_kafka_conf_set_log_cb(conf, quiet);
+    if (reason) {
+        rd_kafka_conf_set_opaque(conf, reason);
+        rd_kafka_conf_set_error_cb(conf, keep_reason);
+    }
     return make_client(conf, ret_rk, err);
+}
+
+enum pk_status intake_reader_client(const struct intake_config *config, rd_kafka_t **ret_rk, struct pk_err *err)
+{
+    return intake_asking_client(config, NULL, ret_rk, err);
 }
 
 enum pk_status intake_probe_open(const struct intake_config *config, struct intake_probe **ret_probe, struct pk_err *err)

@@ -24,6 +24,8 @@ static const struct command {
     {"status", "show how far reading has come, what Kafka still holds, and what was set aside", consumer_status},
     {"metrics", "print the table of what /metrics shows, as in docs/metrics.md", consumer_metrics},
     {"check-config", "read options, rules, schemas and key as run would, and say what is wrong", consumer_check_config},
+    {"doctor", "look at all that run needs: files, Kafka, PostgreSQL, registry; say what is wrong, and what to do", consumer_doctor, "[checks]",
+     "One line for each check: OK, WARN or FAIL. Exit code 1 if one is FAIL. Changes nothing. `doctor checks` lists them.\n\n"},
     {"rebuild", "derive everything again from the stored events, for other rules or a newer program", consumer_rebuild},
     {"verify", "compare everything with everything: counts with rows, rows with events, all with a fresh derivation", consumer_verify},
     {"position", "show where reading stands, or set it", consumer_position, "show|set [PLACE...]",

@@ -5,6 +5,7 @@
     pages.py options PROGRAM PAGE     the table in PAGE equals what `PROGRAM options --markdown` prints
     pages.py options PROGRAM PAGE --write    puts it there
     pages.py metrics PROGRAM PAGE [--write]  the same for `PROGRAM metrics`
+    pages.py checks PROGRAM PAGE [--write]   the same for `PROGRAM doctor checks`
     pages.py tree ROOT                links in Markdown lead somewhere, and docs/architecture.md names every
                                       module of common/, consumer/ and producer/, and none that is not there
 
@@ -17,7 +18,7 @@ import re
 import subprocess
 import sys
 
-TABLES = {"options": ["options", "--markdown"], "metrics": ["metrics"]}
+TABLES = {"options": ["options", "--markdown"], "metrics": ["metrics"], "checks": ["doctor", "checks"]}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^ *```.*?^ *```", re.M | re.S)
 
