@@ -293,15 +293,15 @@ def check_event(example, environment):
             must(consumer, 'migrate', '--database', conninfo, cwd='/')
             run_of.expect('the example', '1 of 1 event delivered\n', must(example, run_of.brokers, topic.name, env=environment))
             settings = installed('etc/polku/consumer.conf')
-            with open(settings, 'w', encoding='utf-8') as file: # the first prefix is in the one that was installed
+            with open(settings, 'w', encoding='utf-8') as file:
                 file.write('rules = %s\nschemas = %s\ndatabase = %s\nbrokers = %s\ntopic = %s\ngroup = %s\nhash-key-file = %s\n' % (
                     installed('etc/polku/polku.yaml'), installed('share/polku/schemas'), conninfo, run_of.brokers, topic.name,
                     name, harness.KEY_FILE))
             must(consumer, 'run', '--config', settings, '--until-end', cwd='/', timeout=300)
             session = harness.Session(conninfo)
-            run_of.expect('its journey', [['active', '1']], session.rows('SELECT state, events FROM bi.journey'))
+            run_of.expect('its journey', [['phone', '1']], session.rows('SELECT entry_channel, events FROM bi.journey'))
             run_of.expect('what the customer is owed', [['callback', 'Shop', 'Switchboard', 'open']],
-                          session.rows('SELECT kind, brand, unit, state FROM bi.obligation'))
+                          session.rows('SELECT kind, brand, unit, state FROM bi.obligation JOIN bi.journey USING (journey_id)'))
             session.close()
         finally:
             run_of.server.rows('DROP DATABASE IF EXISTS %s WITH (FORCE)' % name)
