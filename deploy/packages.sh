@@ -3,8 +3,8 @@
 # deploy/packages.sh [--list] GROUP... - the Debian 12 packages that Polku needs, in one place.
 #
 # Groups: build (compile; what the tests are made of), run (PostgreSQL and kcat for the embedded default),
-# test (Java and Maven for a real Kafka and schema registry, Python's venv, Node and npm for clients of other makers, Prometheus; what reads packages, manuals and
-# units), chroot (tests/e2e/bare_root),
+# real (Java and Maven for a real Kafka and schema registry; Python's venv, Node and npm for clients of other makers),
+# test (real, Prometheus; what reads packages, manuals and units), chroot (tests/e2e/bare_root),
 # dashboards (Chromium for tests/dashboards/superset),
 # containers (tests/deploy/containers: docker and podman; their services are not started).
 # As root it installs what is missing. Otherwise it prints the line that does and stops with exit code 1.
@@ -19,14 +19,14 @@ packages_of() {
             libsodium-dev libyaml-dev libcurl4-openssl-dev libmicrohttpd-dev libcriterion-dev tzdata python3 python3-yaml
         ;;
     run) echo postgresql-15 postgresql-client-15 kcat tzdata ;;
-    test) echo git ca-certificates openssl openjdk-17-jdk-headless maven nodejs npm python3-venv faketime prometheus \
-        dpkg-dev file man-db systemd ;;
+    real) echo ca-certificates openjdk-17-jdk-headless maven nodejs npm python3-venv ;;
+    test) echo "$(packages_of real)" git openssl faketime prometheus dpkg-dev file man-db systemd ;;
     fuzz) echo clang libclang-rt-14-dev ;;
     chroot) echo debootstrap git ;;
     dashboards) echo chromium pngquant fonts-dejavu-core python3-venv ;;
     containers) echo debootstrap docker.io containerd runc docker-compose podman buildah netavark aardvark-dns iptables ;;
     *)
-        echo "deploy/packages.sh: no group '$1'; there are build, run, test, fuzz, chroot, dashboards, containers" >&2
+        echo "deploy/packages.sh: no group '$1'; there are build, run, real, test, fuzz, chroot, dashboards, containers" >&2
         exit 2
         ;;
     esac
