@@ -17,6 +17,8 @@ while(names)
 
  -- ${CPACK_PACKAGE_CONTACT}  ${POLKU_PACKAGE_DATE}
 ")
+  # Rules are part of the data: an upgrade may not change them, so they are no conffile. postinst makes them once.
+  file(REMOVE "${root}/etc/polku/polku.yaml")
   file(GLOB manuals "${root}/usr/share/man/man*/*.[0-9]")
   execute_process(COMMAND "${GZIP}" -9n "${doc}/changelog.Debian" ${manuals} COMMAND_ERROR_IS_FATAL ANY)
   file(CHMOD "${doc}/copyright" "${doc}/changelog.Debian.gz" PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
