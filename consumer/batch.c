@@ -138,7 +138,10 @@ enum pk_status batch_add(struct batch *batch, const struct decoder *decoder, con
     const struct record_headers *headers = keep_headers(&batch->arena, record);
     if (status == PK_OK) {
         struct fact *fact = PK_NEW(&batch->arena, struct fact);
-        fact_from_event(decoder->maker, &event, &batch->arena, fact);
+        if (event.occurred_at_us < decoder->retained_us)
+            *fact = (struct fact){.at_us = event.occurred_at_us, .forgotten = true, .retained = true};
+        else
+            fact_from_event(decoder->maker, &event, &batch->arena, fact);
         fact->topic_name = record->topic;
         fact->partition = record->partition;
         fact->offset = record->offset;
@@ -146,7 +149,8 @@ enum pk_status batch_add(struct batch *batch, const struct decoder *decoder, con
         fact->record_key = key;
         fact->record_value = value;
         fact->record_headers = headers;
-        add_month(batch, fact->at_us);
+        if (!fact->retained)
+            add_month(batch, fact->at_us);
         item.fact = fact;
     } else {
         struct change_quarantine *reject = PK_NEW(&batch->arena, struct change_quarantine);

@@ -49,6 +49,7 @@ struct decoder {
     struct event_limits limits;
     int64_t horizon_us;
     struct reject_sources *sources; /* of rejects; NULL: not asked for */
+    int64_t retained_us; /* records before it are no events, and nothing is kept of them: docs/semantics.md 3.8 */
 };
 
 void batch_reset(struct batch *batch); /* memory kept for the next one */

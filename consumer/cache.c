@@ -145,6 +145,7 @@ void cache_put_key(struct cache *cache, struct cache_cell *cell, const struct ca
     key->name_space = from->name_space;
     key->flags = from->flags;
     key->first_at_us = from->first_at_us;
+    key->sealed_at_us = from->sealed_at_us;
     key->customer = from->customer;
     if (!keep_state) {
         key->state = state;

@@ -27,6 +27,7 @@ struct cache_key {
     sym_t name_space;
     uint32_t flags;          /* enum key_flag */
     int64_t first_at_us;     /* persons, as in store_key */
+    int64_t sealed_at_us;
     struct pk_hash customer; /* likewise */
     struct cache_cell *cell;
     struct pk_hash *user; /* customers met with it; zero = events without a customer */

@@ -7,7 +7,8 @@
     X(guard) X(new_cell) X(key) X(key_state) X(meeting_new) X(meeting_first) X(meeting_gone) X(decision) X(sighting) \
     X(value) X(forgotten_person) X(forgotten_key)                                                                    \
     X(customer) X(customer_purchases) X(customer_gone) X(replaced) X(fact) X(move) X(journey) X(journey_gone)        \
-    X(obligation) X(obligation_gone) X(course_new) X(course) X(course_gone) X(aggregate) X(quarantine) X(excess)
+    X(obligation) X(obligation_gone) X(course_new) X(course) X(course_gone) X(aggregate) X(quarantine) X(excess)     \
+    X(journey_sealed) X(obligation_sealed) X(carry) X(sealed_at) X(meeting_sealed)
 
 void changes_reset(struct changes *changes)
 {
@@ -18,6 +19,8 @@ void changes_reset(struct changes *changes)
     changes->spans = 0;
     changes->forgetting = NULL;
     changes->forgot = (struct forget_counts){0};
+    changes->seal = false;
+    changes->sealed = (struct seal_counts){0};
 }
 
 void changes_done(struct changes *changes)

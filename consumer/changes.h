@@ -31,6 +31,7 @@ enum key_flag {
     KEY_APART = 32,      /* decisions keep it apart from others */
     KEY_UNIQUE = 64,     /* persons: its namespace is unique (for views) */
     KEY_FORGOTTEN = 128, /* polku.forgotten has rows about it: docs/semantics.md 3.7 (never taken back) */
+    KEY_SEALED = 256,    /* obligations: it is a sealed one, which nothing opens again: docs/semantics.md 3.8 */
     KEY_DECISIONS = KEY_BLOCKED | KEY_ALONE | KEY_APART,
 };
 
@@ -41,6 +42,7 @@ struct store_key {
     sym_t name_space;   /* 0 for cases and obligations */
     uint32_t flags;     /* enum key_flag */
     int64_t first_at_us;     /* persons: of all events that carry it; PK_NO_TIME = none */
+    int64_t sealed_at_us;    /* of those that are sealed */
     struct pk_hash customer; /* persons that are not shared or blocked; else zero */
     int64_t cell;
     uint64_t version; /* of the cell, in the same snapshot */
@@ -59,6 +61,12 @@ struct store_meeting { /* see identity.h */
     int64_t first_at_us, first_sequence;
     sym_t first_source;
     struct pk_str first_event_id;
+    bool sealed; /* its first event is: it stays, whatever becomes of others */
+};
+
+struct store_carry {
+    struct pk_hash customer;
+    struct carry carry;
 };
 
 struct store_window { /* a name and a time, both ends inclusive; INT64_MIN, INT64_MAX = without end */
@@ -146,6 +154,13 @@ struct change_customer {
     uint32_t purchases;
     int64_t first_purchase_at_us, last_purchase_at_us; /* PK_NO_TIME = none */
 };
+struct change_sealed_at { /* of a person: time of its first sealed event */
+    struct pk_hash hash;
+    int64_t sealed_at_us;
+};
+struct seal_counts {
+    uint64_t events, journeys, obligations;
+};
 struct change_course {
     const struct journey *journey;
     const struct course *course;
@@ -225,7 +240,7 @@ struct changes {
     PK_VEC(struct change_customer) customer;          /* to insert */
     PK_VEC(struct change_customer) customer_purchases; /* to update: the purchases alone */
     PK_VEC(struct pk_hash) customer_gone;
-    PK_VEC(struct fact *) replaced; /* stored events to delete first: a copy with a smaller hash won */
+    PK_VEC(struct fact *) replaced; /* stored events to delete first: a copy with a smaller hash won, or they are sealed */
     PK_VEC(struct fact *) fact;     /* to insert, journey from fact->journey */
     PK_VEC(struct change_move) move;
     PK_VEC(struct journey *) journey; /* insert where `old` is NULL, else update; likewise obligations */
@@ -238,7 +253,17 @@ struct changes {
     PK_VEC(struct change_aggregate) aggregate; /* by table, time, dimensions */
     PK_VEC(struct change_quarantine) quarantine;
     PK_VEC(struct change_excess) excess; /* each partition, publisher and reason once */
+
+    /* Sealing (docs/semantics.md 3.8). `aggregate` is what the events had told: it is kept in SEALED_SLOT as well. */
+    bool seal;
+    struct seal_counts sealed;
+    PK_VEC(struct pk_hash) journey_sealed; /* those that stay as they are from now on, by id; likewise obligations */
+    PK_VEC(struct pk_hash) obligation_sealed;
+    PK_VEC(struct store_carry) carry; /* of customers whose rows exist or are inserted here: the whole, by customer */
+    PK_VEC(struct change_sealed_at) sealed_at; /* by hash */
+    PK_VEC(struct change_meeting) meeting_sealed;
 };
+enum { SEALED_SLOT = -1 }; /* of aggregates: no writer has it */
 
 void changes_reset(struct changes *changes); /* memory kept */
 void changes_done(struct changes *changes);

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE /* qsort_r, getrandom */
 #include "commit.h"
 #include "crash_point.h"
+#include "store_retain.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
@@ -262,6 +263,7 @@ static enum pk_status load(struct committer *c, enum store_mode mode, const stru
     struct store_facts facts = {0};
     struct store_journeys journeys = {0};
     struct store_obligations obligations = {0};
+    struct store_carries carries = {0};
     struct store_meetings meetings = {0};
     enum pk_status status = PK_OK;
     switch (need->kind) {
@@ -269,10 +271,10 @@ static enum pk_status load(struct committer *c, enum store_mode mode, const stru
         return load_keys(c, mode, need, err);
     case NEED_CUSTOMERS:
         status = store_load_customers(c->store, need->hash, need->count, &c->arena, &facts, &journeys, &obligations,
-                                      err);
+                                      &carries, err);
         if (status == PK_OK)
             workset_put_customers(&c->workset, need, facts.fact, facts.count, journeys.journey, journeys.count,
-                                  obligations.obligation, obligations.count);
+                                  obligations.obligation, obligations.count, carries.carry, carries.count);
         return status;
     case NEED_MEETINGS:
         status = store_load_meetings(c->store, need->hash, need->meeting, need->count, &c->arena, &meetings, err);
@@ -505,6 +507,12 @@ static void measure_ages(struct committer *c)
     histogram_add(&c->counters.batch_records, BOUNDS_RECORDS, (int64_t)(c->to - c->from));
 }
 
+static void count_dropped(struct commit_counters *n, const struct fact *fact)
+{
+    n->retained += fact && fact->retained;
+    n->forgotten += fact && fact->forgotten && !fact->retained;
+}
+
 static void count_success(struct committer *c)
 {
     struct commit_counters *n = &c->counters;
@@ -512,7 +520,7 @@ static void count_success(struct committer *c)
     n->records += c->to - c->from;
     n->facts += c->changes.fact.len;
     for (size_t i = c->from; i < c->to; i++)
-        n->forgotten += c->batch->item.ptr[i].fact && c->batch->item.ptr[i].fact->forgotten;
+        count_dropped(n, c->batch->item.ptr[i].fact);
     n->fast += c->workset.fast;
     n->slow += c->workset.slow;
     n->keys += c->workset.key_list.len;
@@ -739,6 +747,97 @@ enum pk_status commit_forget(struct committer *c, commit_forget_plan plan, void 
     else
         store_rollback(c->store);
     CRASH_POINT(forget_done);
+    return status;
+}
+
+/* ---- sealing ---- */
+
+static enum pk_status load_nameless(struct committer *c, struct seal *seal, struct pk_err *err)
+{
+    struct fact **wanted = PK_NEW_ARRAY(&c->arena, struct fact *, seal->nameless_count + 1);
+    struct store_facts found = {0};
+    for (size_t i = 0; i < seal->nameless_count; i++)
+        wanted[i] = seal->nameless[i].fact;
+    enum pk_status status = store_find_events(c->store, wanted, seal->nameless_count, &c->arena, &found, err);
+    size_t kept = 0;
+    for (size_t i = 0; i < found.count && status == PK_OK; i++)
+        if (pk_hash_zero(found.fact[i].stored_customer))
+            seal->nameless[kept++] = (struct seal_nameless){&found.fact[i], false};
+    if (status == PK_OK)
+        seal->nameless_count = kept;
+    return status;
+}
+
+static enum pk_status load_sealed(struct committer *c, struct seal *seal, struct pk_err *err)
+{
+    struct store_facts facts = {0};
+    struct store_journeys journeys = {0};
+    struct store_obligations obligations = {0};
+    struct store_carries carries = {0};
+    struct ws_need need = {.kind = NEED_CUSTOMERS, .count = seal->customers};
+    need.hash = PK_NEW_ARRAY(&c->arena, struct pk_hash, seal->customers + 1);
+    for (size_t i = 0; i < seal->customers; i++)
+        need.hash[i] = seal->customer[i].id;
+    enum pk_status status = PK_OK;
+    if (seal->customers)
+        status = store_load_customers(c->store, need.hash, need.count, &c->arena, &facts, &journeys, &obligations, &carries, err);
+    if (status == PK_OK && seal->nameless_count)
+        status = load_nameless(c, seal, err);
+    if (status == PK_OK)
+        workset_seal(&c->workset, seal, &need, facts.fact, facts.count, journeys.journey, journeys.count, obligations.obligation,
+                     obligations.count, carries.carry, carries.count);
+    return status;
+}
+
+static enum pk_status gather_seal(struct committer *c, struct seal *seal, struct pk_err *err)
+{
+    enum pk_status status = store_begin(c->store, STORE_ALONE, NULL, 0, NULL, 0, err);
+    if (status == PK_OK)
+        status = store_retain_free(c->store, err);
+    if (status == PK_OK) /* a rebuild may have come between */
+        status = check_rules(c, err);
+    if (status == PK_OK)
+        status = load_sealed(c, seal, err);
+    struct ws_need need = {.kind = NEED_KEYS};
+    while (status == PK_OK && need.kind != NEED_NOTHING) {
+        status = workset_need(&c->workset, &need, err);
+        if (status == PK_OK && need.kind != NEED_NOTHING)
+            status = load(c, STORE_ALONE, &need, err);
+    }
+    return status;
+}
+
+static enum pk_status prepare_seal(struct committer *c, struct seal *seal, bool *ret_again, struct pk_err *err)
+{
+    *ret_again = false;
+    reset_try(c);
+    c->known.len = 0;
+    c->changes.slot = COMMAND_SLOT;
+    enum pk_status status = store_ensure_dictionary(c->store, err);
+    workset_begin(&c->workset, c->meaning, &c->arena, NULL, true, NULL, 0);
+    if (status == PK_OK)
+        status = gather_seal(c, seal, err);
+    return status == PK_OK ? save_workset(c, STORE_ALONE, ret_again, err) : status;
+}
+
+enum pk_status commit_seal(struct committer *c, struct seal *seal, bool *ret_refused, struct pk_err *err)
+{
+    bool again = true;
+    enum pk_status status = PK_OK;
+    *ret_refused = false;
+    while (status == PK_OK && again)
+        status = prepare_seal(c, seal, &again, err);
+    if (status == PK_OK)
+        *ret_refused = !workset_accepts_seal(&c->workset, seal, &c->changes);
+    if (status != PK_OK || *ret_refused || c->changes.replaced.len == 0) {
+        store_rollback(c->store);
+        return status;
+    }
+    status = store_save_send(c->store, STORE_ALONE, &c->changes, err);
+    if (status == PK_OK)
+        status = store_save_finish(c->store, err);
+    else
+        store_rollback(c->store);
     return status;
 }
 

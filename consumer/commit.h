@@ -11,7 +11,7 @@
 #include "metrics_text.h"
 #include "quarantine_limit.h"
 #include "store.h"
-#include "workset.h"
+#include "workset_seal.h"
 
 struct commit_counters {
     uint64_t batches, records, facts, rejects;
@@ -23,6 +23,7 @@ struct commit_counters {
     uint64_t keys, keys_loaded;       /* that batches used; of them from the database */
     struct histogram batch_records, record_age, event_age; /* ages at the commit */
     uint64_t forgotten;               /* facts that are no events any more: docs/semantics.md 3.7 */
+    uint64_t retained;                /* records before the latest retention, which are none either: 3.8 */
 };
 
 struct committer {
@@ -75,6 +76,11 @@ typedef enum pk_status (*commit_forget_plan)(void *context, struct pk_arena *are
 /* Forgets (docs/semantics.md 3.7), and everything that was derived from it, in one transaction. What became of it is in
  * changes.forgot. Not while a batch is under way. */
 enum pk_status commit_forget(struct committer *committer, commit_forget_plan plan, void *context, struct pk_err *err);
+/* Seals (docs/semantics.md 3.8) what it may of these customers, or of these events without one (at_us and event_hash of `fact`
+ * are given; those that have a customer by now are left out), in one transaction, alone among writers. PK_OK with `refused` set
+ * of some: nothing was done, more would change; with those left out or with less of them it may go. What was done is in
+ * changes.sealed. Not while a batch is under way. */
+enum pk_status commit_seal(struct committer *committer, struct seal *seal, bool *ret_refused, struct pk_err *err);
 /* Positions alone: offsets without events (control records, compacted gaps). */
 enum pk_status commit_positions(struct committer *committer, struct store_position *position, size_t positions,
                                 const int64_t *next_offset, struct pk_err *err);

@@ -30,6 +30,7 @@ int consumer_rebuild(const struct consumer_options *options);
 int consumer_verify(const struct consumer_options *options);
 int consumer_position(const struct consumer_options *options);
 int consumer_forget(const struct consumer_options *options);
+int consumer_retain(const struct consumer_options *options);
 int consumer_identity(const struct consumer_options *options);
 int consumer_quarantine(const struct consumer_options *options);
 int consumer_requeue(const struct consumer_options *options);

@@ -290,12 +290,29 @@ static void find_customers(struct pk_arena *arena, const struct group *group, st
     *ret_events = events;
 }
 
+/* Sealed events count, and nothing else of them matters. */
+static void take_carries(const struct meaning *meaning, const struct group *group, const struct group_result *ret,
+                         const struct pk_map *index, uint32_t *events)
+{
+    for (size_t i = 0; i < group->carries; i++) {
+        struct customer *customer = pk_map_get(index, group->carry[i].customer);
+        if (!customer)
+            continue;
+        const struct carry *carry = &group->carry[i].is;
+        events[customer - ret->customer] += carry->events;
+        customer->journeys.events = carry->events;
+        customer->journeys.crowd = events[customer - ret->customer] > meaning->rules->max_events;
+        needs_carry(&customer->journeys.needs, carry);
+    }
+}
+
 static void derive_all(const struct meaning *meaning, struct pk_arena *arena, const struct group *group,
                        struct group_result *ret, struct tally *tally)
 {
     struct pk_map index = {0};
     uint32_t *events;
     find_customers(arena, group, ret, &index, &events);
+    take_carries(meaning, group, ret, &index, events);
     for (size_t i = 0; i < group->facts; i++) {
         struct fact *fact = group->fact[i];
         fact->order = (uint32_t)i;
@@ -420,6 +437,9 @@ static void take_back(const struct meaning *meaning, struct pk_arena *arena, con
             ret->was[c] = *was;
         else
             needs_init(&ret->was[c]);
+        for (size_t i = 0; i < group->carries; i++)
+            if (pk_hash_eq(group->carry[i].customer, ret->customer[c].id))
+                needs_carry(&ret->was[c], &group->carry[i].was);
     }
     pk_map_done(&needs);
 }

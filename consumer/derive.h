@@ -57,6 +57,12 @@ struct group {
     size_t stored_journeys;
     struct obligation *stored_obligation;
     size_t stored_obligations;
+    const struct group_carry *carry; /* of those of its customers that have sealed events */
+    size_t carries;
+};
+struct group_carry {
+    struct pk_hash customer;
+    struct carry was, is; /* as stored; as it is now, with the events that this batch seals */
 };
 
 struct group_result {

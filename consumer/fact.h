@@ -80,6 +80,8 @@ struct fact {
     } money;
 
     bool forgotten; /* docs/semantics.md 3.7: it is no event */
+    bool retained;  /* 3.8: nor is this, it is too old; `forgotten` says so too */
+    bool promise_sealed; /* 3.8: what its record names is sealed: it opens nothing */
 
     /* what the database holds of it */
     bool stored;

@@ -237,7 +237,7 @@ static enum pk_status find_events(struct planner *p, const struct forget_subject
     if (pk_hash_zero(subject->customer))
         return PK_OK;
     enum pk_status status =
-        store_load_customers(p->source->store, &subject->customer, 1, p->arena, &facts, &journeys, &obligations, err);
+        store_load_customers(p->source->store, &subject->customer, 1, p->arena, &facts, &journeys, &obligations, NULL, err);
     if (status != PK_OK)
         return status;
     p->plan->event = PK_NEW_ARRAY(p->arena, struct pk_hash, facts.count + 1);

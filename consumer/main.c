@@ -44,6 +44,10 @@ static const struct command {
      "A: NAMESPACE:VALUE (email:aino@example.com), or the hash, or its first 8 or more digits, of any identifier of the customer.\n"
      "Everything that was derived from the events is derived again without them, in one transaction; replays bring nothing\n"
      "back. --dry-run shows whom it would be about. There is no way to undo it.\n\n"},
+    {"retain", "let go of the events before a month and keep what was told by them", consumer_retain, NULL,
+     "Events before --before are deleted; journeys, obligations and every figure stay as they are. Events on which newer rows\n"
+     "rest are kept until a later retention. From then on records of those months are refused, whenever they come. Consumers\n"
+     "may run. Stopped or killed, the same command goes on. --dry-run counts the events. There is no way to undo it.\n\n"},
     {"quarantine", "what was set aside: count and list it, show a record, delete", consumer_quarantine, "list|show|delete",
      "  list                          counts by publisher and reason, then the newest records\n"
      "  show TOPIC:PARTITION:OFFSET   one record: why, its headers, key and value byte by byte, and the event if the schemas\n"

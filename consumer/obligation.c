@@ -177,7 +177,7 @@ void ledger_open(struct ledger *ledger, struct fact *fact)
     struct opening opening[OPENINGS_MAX];
     size_t count = pk_hash_zero(fact->customer) ? 0 : obligation_openings(ledger->meaning, fact, opening);
     for (size_t i = 0; i < count; i++)
-        if (!opening[i].explicit_ || !find(ledger, opening[i].id))
+        if (!opening[i].explicit_ || (!fact->promise_sealed && !find(ledger, opening[i].id)))
             open_one(ledger, fact, &opening[i]);
 }
 

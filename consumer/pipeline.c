@@ -2,6 +2,7 @@
 #include "crash_point.h"
 #include "pipeline.h"
 #include "store_quarantine.h"
+#include "store_retain.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -79,10 +80,10 @@ static void log_progress(struct pipeline *p, bool last)
         return;
     log_write(LOG_INFO, last ? "stopped" : "progress",
               "records=%" PRIu64 " facts=%" PRIu64 " rejects=%" PRIu64 " batches=%" PRIu64 " per_second=%.0f fast=%" PRIu64
-              " slow=%" PRIu64 " retries=%" PRIu64 " forgotten=%" PRIu64 " cache_bytes=%zu",
+              " slow=%" PRIu64 " retries=%" PRIu64 " forgotten=%" PRIu64 " retained=%" PRIu64 " cache_bytes=%zu",
               now->records, now->facts, now->rejects, now->batches,
               (double)(now->records - p->shown.records) * 1e6 / (double)PK_MAX(since_us, INT64_C(1)), now->fast,
-              now->slow, now->retries[0] + now->retries[1] + now->retries[2] + now->retries[3] + now->retries[4], now->forgotten,
+              now->slow, now->retries[0] + now->retries[1] + now->retries[2] + now->retries[3] + now->retries[4], now->forgotten, now->retained,
               p->committer.cache.bytes);
     p->shown = *now;
     p->shown_at_us = at_us;
@@ -140,8 +141,9 @@ static void set_outcomes(const struct commit_counters *n, struct figures *ret)
     ret->records[METRIC_OUTCOME_new] = (int64_t)n->facts;
     ret->records[METRIC_OUTCOME_rejected] = rejected;
     ret->records[METRIC_OUTCOME_forgotten] = (int64_t)n->forgotten;
+    ret->records[METRIC_OUTCOME_retained] = (int64_t)n->retained;
     ret->records[METRIC_OUTCOME_duplicate] =
-        PK_MAX((int64_t)n->records - (int64_t)n->facts - (int64_t)n->forgotten - rejected, INT64_C(0));
+        PK_MAX((int64_t)(n->records - n->facts - n->forgotten - n->retained) - rejected, INT64_C(0));
     for (int i = 0; i < REJECT_COUNT; i++) {
         ret->quarantine_rows[i] = (int64_t)n->rejected[i];
         ret->quarantine_counted[i] = (int64_t)n->counted[i];
@@ -347,6 +349,8 @@ static enum pk_status assigned(void *context, struct intake_partition *partition
         status = store_claim(p->store, claim, count, err);
     if (status == PK_OK) /* only now: a rebuild voids claims, so none comes between this and a commit */
         status = check_rules(p, err);
+    if (status == PK_OK) /* likewise a retention */
+        status = store_retained(p->store, &p->decoder.retained_us, err);
     if (status != PK_OK) {
         if (status == PK_LOST || status == PK_RETRY)
             p->connected = false;

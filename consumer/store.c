@@ -264,8 +264,8 @@ static void add_piece(struct pk_buf *sql, struct pk_str name)
 
 /* What is in schema polku, whatever schema a store writes to: arrival, dictionary, numbers of cells. */
 static const char *const shared_names[] = {
-    "claim", "dictionary", "fence", "forgetting", "forgotten", "guard_cell_id", "intern", "quarantine", "quarantine_excess", "quarantine_size",
-    "stream_position",
+    "claim", "dictionary", "drop_months", "fence", "forgetting", "forgotten", "guard_cell_id", "intern", "quarantine", "quarantine_excess",
+    "quarantine_size", "retain", "retention", "stream_position",
 };
 
 static const char *schema_of(const struct store *store)

@@ -108,15 +108,20 @@ struct store_meetings {
     struct store_meeting *meeting;
     size_t count;
 };
+struct store_carries {
+    struct store_carry *carry;
+    size_t count;
+};
 
 /* Keys that exist among `hash`, with their cells' versions and all their customers. One round trip. */
 enum pk_status store_load_keys(struct store *store, const struct pk_hash *hash, size_t count, struct pk_arena *arena,
                                struct store_keys *ret, struct pk_err *err);
-/* Everything of these customers: their events, journeys with their courses, and obligations. One round trip. */
+/* Everything of these customers: their events, journeys with their courses, and obligations, but for those that are sealed;
+ * and what sealed events left to them (`ret_carries` may be NULL). One round trip. */
 enum pk_status store_load_customers(struct store *store, const struct pk_hash *customer, size_t count,
                                     struct pk_arena *arena, struct store_facts *ret_facts,
                                     struct store_journeys *ret_journeys, struct store_obligations *ret_obligations,
-                                    struct pk_err *err);
+                                    struct store_carries *ret_carries, struct pk_err *err);
 /* Meetings of these persons, each once: all of them, or where `meeting` is not NULL only (hash[i], meeting[i]). */
 enum pk_status store_load_meetings(struct store *store, const struct pk_hash *hash, const struct pk_hash *meeting,
                                    size_t count, struct pk_arena *arena, struct store_meetings *ret, struct pk_err *err);

@@ -71,6 +71,8 @@ enum pk_status store_read_results(struct store *store, PGresult **ret_result, st
 /* The round trip of a load, within a transaction: begin, send, end with `count` results. */
 enum pk_status store_begin_load(struct store *store, struct pk_err *err);
 enum pk_status store_end_load(struct store *store, PGresult **ret_result, size_t count, struct pk_err *err);
+/* store_retain.c: what the decision's row counts. */
+void store_save_sealed(struct store *store, const struct changes *changes);
 /* store_forget.c: the last of a forgetting's changes. */
 void store_save_forgetting(struct store *store, const struct changes *changes);
 

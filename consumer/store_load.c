@@ -84,7 +84,7 @@ enum pk_status store_begin_load(struct store *store, struct pk_err *err)
 /* Ends it; `count` results of the loads. */
 enum pk_status store_end_load(struct store *store, PGresult **ret_result, size_t count, struct pk_err *err)
 {
-    PGresult *result[5];
+    PGresult *result[6];
     size_t skip = store->tx == TX_READ_WANTED;
     enum pk_status status = store_collect(store, result, err);
     if (status != PK_OK)
@@ -292,6 +292,7 @@ static struct store_keys read_keys(struct store *store, struct pk_arena *arena, 
             .customer = wire_get_hash(result, row, 5),
             .cell = wire_get_int8(result, row, 6),
             .version = (uint64_t)wire_get_int8(result, row, 7),
+            .sealed_at_us = wire_get_time(result, row, 10),
         };
         key->user = read_hashes(arena, result, row, 8, &key->user_count);
         key->apart = read_hashes(arena, result, row, 9, &key->apart_count);
@@ -313,6 +314,7 @@ static struct store_meetings read_meetings(struct store *store, struct pk_arena 
             .first_sequence = wire_get_int8(result, row, 4),
             .first_source = store_sym(store, wire_get_int4(result, row, 5)),
             .first_event_id = pk_arena_str(arena, wire_get_text(result, row, 6)),
+            .sealed = wire_get_bool(result, row, 7),
         };
         meeting->person = read_hashes(arena, result, row, 1, &meeting->count);
     }
@@ -344,6 +346,24 @@ static struct store_obligations read_obligations(struct store *store, struct pk_
     for (size_t i = 0; i < count; i++)
         read_obligation(store, arena, result, (int)i, &obligations.obligation[i]);
     return obligations;
+}
+
+static struct store_carries read_carries(struct pk_arena *arena, const PGresult *result)
+{
+    size_t count = (size_t)PQntuples(result);
+    struct store_carries carries = {PK_NEW_ARRAY(arena, struct store_carry, count), count};
+    for (int row = 0; row < (int)count; row++)
+        carries.carry[row] = (struct store_carry){
+            wire_get_hash(result, row, 0),
+            {
+                .events = (uint32_t)wire_get_int8(result, row, 1),
+                .purchases = (uint32_t)wire_get_int4(result, row, 2),
+                .first_purchase_at_us = wire_get_time(result, row, 3),
+                .last_purchase_at_us = wire_get_time(result, row, 4),
+                .kind = (uint8_t)wire_get_int2(result, row, 5),
+            },
+        };
+    return carries;
 }
 
 /* After rows were read: PK_OK if every id had its symbol. Else the dictionary is loaded again and *ret_again says
@@ -428,17 +448,18 @@ enum pk_status store_load_meetings(struct store *store, const struct pk_hash *ha
 enum pk_status store_load_customers(struct store *store, const struct pk_hash *customer, size_t count,
                                     struct pk_arena *arena, struct store_facts *ret_facts,
                                     struct store_journeys *ret_journeys, struct store_obligations *ret_obligations,
-                                    struct pk_err *err)
+                                    struct store_carries *ret_carries, struct pk_err *err)
 {
     enum pk_status status = store_begin_load(store, err);
     if (status != PK_OK)
         return status;
-    PGresult *result[4];
+    PGresult *result[5];
     send_hashes(store, STATEMENT_LOAD_FACTS, customer, count);
     send_hashes(store, STATEMENT_LOAD_JOURNEYS, customer, count);
     send_hashes(store, STATEMENT_LOAD_OBLIGATIONS, customer, count);
     send_hashes(store, STATEMENT_LOAD_COURSES, customer, count);
-    if ((status = store_end_load(store, result, 4, err)) != PK_OK)
+    send_hashes(store, STATEMENT_LOAD_CARRIES, customer, count);
+    if ((status = store_end_load(store, result, 5, err)) != PK_OK)
         return status;
 
     struct store_facts facts;
@@ -452,7 +473,10 @@ enum pk_status store_load_customers(struct store *store, const struct pk_hash *c
         read_courses(store, arena, result[3], &journeys);
         status = check_symbols(store, &again, err);
     } while (status == PK_OK && again);
-    clear_results(result, 4);
+    struct store_carries carries = read_carries(arena, result[4]);
+    clear_results(result, 5);
+    if (status == PK_OK && ret_carries)
+        *ret_carries = carries;
     if (status == PK_OK) {
         *ret_facts = facts;
         *ret_journeys = journeys;

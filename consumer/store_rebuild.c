@@ -11,7 +11,7 @@
 #define LOCK_MIGRATE "482905713526"
 
 /* Tables of schema polku that no rebuild touches. */
-#define KEPT "'{dictionary,decision,forgetting,forgotten,former_key,quarantine,quarantine_excess,quarantine_size,rules_state,schema_migration,stream_position}'"
+#define KEPT "'{dictionary,decision,forgetting,forgotten,former_key,quarantine,quarantine_excess,quarantine_size,retention,rules_state,schema_migration,stream_position}'"
 /* The derived ones, partitions included, as pg_class c. */
 #define DERIVED "c.relnamespace = 'polku'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname <> ALL (" KEPT ")"
 

@@ -290,6 +290,52 @@ static void save_purchases(struct store *store, const struct changes *changes)
     }
 }
 
+/* ---- sealing ---- */
+
+static void save_carries(struct store *store, const struct changes *changes)
+{
+    struct wire_params *params = &store->params;
+    wire_reset(params);
+    struct wire_param *id = wire_array(params, WIRE_UUID), *events = wire_array(params, WIRE_INT8),
+                      *purchases = wire_array(params, WIRE_INT4), *first = wire_array(params, WIRE_TIMESTAMPTZ),
+                      *last = wire_array(params, WIRE_TIMESTAMPTZ), *kind = wire_array(params, WIRE_INT2);
+    for (size_t i = 0; i < changes->carry.len; i++) {
+        const struct carry *carry = &changes->carry.ptr[i].carry;
+        wire_add_uuid(id, changes->carry.ptr[i].customer);
+        wire_add_int8(events, carry->events);
+        wire_add_int4(purchases, (int32_t)carry->purchases);
+        wire_add_time(first, carry->purchases ? carry->first_purchase_at_us : PK_NO_TIME);
+        wire_add_time(last, carry->purchases ? carry->last_purchase_at_us : PK_NO_TIME);
+        wire_add_int2(kind, carry->kind);
+    }
+    if (id->count > 0)
+        store_send(store, STATEMENT_SET_CARRIES);
+}
+
+static void save_sealed_times(struct store *store, const struct changes *changes)
+{
+    wire_reset(&store->params);
+    struct wire_param *hash = wire_array(&store->params, WIRE_UUID), *at = wire_array(&store->params, WIRE_TIMESTAMPTZ);
+    for (size_t i = 0; i < changes->sealed_at.len; i++) {
+        wire_add_uuid(hash, changes->sealed_at.ptr[i].hash);
+        wire_add_time(at, changes->sealed_at.ptr[i].sealed_at_us);
+    }
+    if (hash->count > 0)
+        store_send(store, STATEMENT_SEAL_IDENTIFIERS);
+}
+
+static void save_sealed_meetings(struct store *store, const struct changes *changes)
+{
+    wire_reset(&store->params);
+    struct wire_param *person = wire_array(&store->params, WIRE_UUID), *id = wire_array(&store->params, WIRE_UUID);
+    for (size_t i = 0; i < changes->meeting_sealed.len; i++) {
+        wire_add_uuid(person, changes->meeting_sealed.ptr[i].person);
+        wire_add_uuid(id, changes->meeting_sealed.ptr[i].meeting->id);
+    }
+    if (person->count > 0)
+        store_send(store, STATEMENT_SEAL_MEETINGS);
+}
+
 /* ---- interactions ---- */
 
 static void remove_facts(struct store *store, const struct changes *changes)
@@ -637,7 +683,7 @@ static int32_t dim_value(const struct store *store, const struct aggregate_table
 }
 
 /* In the order of add_aggregate_sql (store.c). All rows are of one table. */
-static void save_buckets(struct store *store, int32_t slot, const struct change_aggregate *row, size_t count)
+static void save_buckets(struct store *store, int32_t slot, int sign, const struct change_aggregate *row, size_t count)
 {
     const struct aggregate_table *table = &aggregate_tables[row->table];
     struct wire_params *params = &store->params;
@@ -654,7 +700,7 @@ static void save_buckets(struct store *store, int32_t slot, const struct change_
         for (uint32_t k = 0; k < table->dims; k++)
             wire_add_int4(&dim[k], dim_value(store, table, k, row[i].dim[k]));
         for (uint32_t k = 0; k < table->counts; k++)
-            wire_add_int8(&counter[k], row[i].count[k]);
+            wire_add_int8(&counter[k], sign * row[i].count[k]);
     }
     store_send(store, (enum statement)(STATEMENT_ADD_AGGREGATE + (int)row->table));
 }
@@ -665,7 +711,9 @@ static void save_aggregates(struct store *store, const struct changes *changes)
         const struct change_aggregate *row = changes->aggregate.ptr;
         for (to = from + 1; to < changes->aggregate.len && to - from < PART && row[to].table == row[from].table;)
             to++;
-        save_buckets(store, changes->slot, row + from, to - from);
+        save_buckets(store, changes->slot, +1, row + from, to - from);
+        if (changes->seal)
+            save_buckets(store, SEALED_SLOT, -1, row + from, to - from);
     }
 }
 
@@ -783,6 +831,15 @@ static void save_excess(struct store *store, const struct changes *changes)
 
 /* ---- the whole ---- */
 
+static void save_seal(struct store *store, const struct changes *changes)
+{
+    send_hashes(store, STATEMENT_SEAL_JOURNEYS, changes->journey_sealed.ptr, changes->journey_sealed.len);
+    send_hashes(store, STATEMENT_SEAL_OBLIGATIONS, changes->obligation_sealed.ptr, changes->obligation_sealed.len);
+    save_sealed_times(store, changes);
+    save_sealed_meetings(store, changes);
+    store_save_sealed(store, changes);
+}
+
 static void save_all(struct store *store, const struct changes *changes)
 {
     save_guards(store, changes);
@@ -802,6 +859,7 @@ static void save_all(struct store *store, const struct changes *changes)
     send_hashes(store, STATEMENT_DROP_CUSTOMERS, changes->customer_gone.ptr, changes->customer_gone.len);
     save_customers(store, changes);
     save_purchases(store, changes);
+    save_carries(store, changes);
     send_hashes(store, STATEMENT_DROP_JOURNEYS, changes->journey_gone.ptr, changes->journey_gone.len);
     save_journeys(store, changes);
     send_hashes(store, STATEMENT_DROP_OBLIGATIONS, changes->obligation_gone.ptr, changes->obligation_gone.len);
@@ -814,6 +872,8 @@ static void save_all(struct store *store, const struct changes *changes)
     save_times(store, changes);
     if (changes->forgetting)
         store_save_forgetting(store, changes);
+    if (changes->seal)
+        save_seal(store, changes);
 }
 
 enum pk_status store_save_send(struct store *store, enum store_mode mode, const struct changes *changes,

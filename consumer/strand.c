@@ -86,12 +86,18 @@ void needs_init(struct needs *needs)
     *needs = (struct needs){.first_purchase_at_us = PK_NO_TIME, .last_purchase_at_us = PK_NO_TIME};
 }
 
-static void count_purchase(struct needs *needs, const struct fact *fact)
+static void add_purchases(struct needs *needs, uint32_t purchases, int64_t first_at_us, int64_t last_at_us)
 {
-    needs->purchases++;
-    if (needs->first_purchase_at_us == PK_NO_TIME)
-        needs->first_purchase_at_us = fact->at_us;
-    needs->last_purchase_at_us = fact->at_us;
+    if (needs->first_purchase_at_us == PK_NO_TIME || first_at_us < needs->first_purchase_at_us)
+        needs->first_purchase_at_us = first_at_us;
+    needs->last_purchase_at_us = PK_MAX(needs->last_purchase_at_us, last_at_us);
+    needs->purchases += purchases;
+}
+
+void needs_carry(struct needs *needs, const struct carry *carry)
+{
+    if (carry->purchases)
+        add_purchases(needs, carry->purchases, carry->first_purchase_at_us, carry->last_purchase_at_us);
 }
 
 /* Forgets those that nothing can repeat any more. The one of the event comes last if it is there; else NULL. */
@@ -142,7 +148,7 @@ static void add_repeat(const struct need *before, int64_t after_us, struct pk_ar
 int64_t needs_take(struct needs *needs, const struct fact *fact, struct pk_arena *arena, struct tally *tally, int sign)
 {
     if (fact->traits & TRAIT(PURCHASE))
-        count_purchase(needs, fact);
+        add_purchases(needs, 1, fact->at_us, fact->at_us);
     if ((fact->traits & (TRAIT(CONTACT) | TRAIT(PASSIVE))) != TRAIT(CONTACT) || fact->direction != EVENT_INBOUND ||
         fact->sensitivity == EVENT_SENSITIVE || (!fact->cause && !fact->topic))
         return PK_NO_TIME;

@@ -40,7 +40,14 @@ struct needs {
     uint32_t purchases; /* stored in the customer's row, with the two times; PK_NO_TIME = none */
     int64_t first_purchase_at_us, last_purchase_at_us;
 };
+/* What sealed events left to the customer whose they were (docs/semantics.md 3.8). */
+struct carry {
+    uint32_t events, purchases; /* events 0 = none are sealed */
+    int64_t first_purchase_at_us, last_purchase_at_us;
+    uint8_t kind; /* enum key_kind: of the customer's row as long as it has no other events */
+};
 void needs_init(struct needs *needs);
+void needs_carry(struct needs *needs, const struct carry *carry); /* adds its purchases */
 /* The customer's next event, of whatever journey. Returns the time since the previous contact with the same need, if this one
  * repeats it; else PK_NO_TIME. */
 int64_t needs_take(struct needs *needs, const struct fact *fact, struct pk_arena *arena, struct tally *tally, int sign);

@@ -87,7 +87,7 @@ struct ws_key *ws_key_of(struct workset *ws, struct pk_hash hash, enum key_kind 
         key = PK_NEW(ws->arena, struct ws_key);
         key->hash = hash;
         key->kind = kind;
-        key->first_at_us = key->stored_first_at_us = PK_NO_TIME;
+        key->first_at_us = key->stored_first_at_us = key->sealed_at_us = PK_NO_TIME;
         /* May two customers who used it influence each other's rows? */
         key->couples = kind == KEY_OBLIGATION || kind == KEY_CROSSING;
         pk_map_put(&ws->keys, hash, key);
@@ -324,6 +324,7 @@ static bool key_from_cache(struct workset *ws, struct ws_key *key)
     key->flags = key->stored_flags = held->flags;
     ws->tombstones |= (held->flags & KEY_FORGOTTEN) != 0;
     key->first_at_us = key->stored_first_at_us = held->first_at_us;
+    key->sealed_at_us = held->sealed_at_us;
     key->customer = key->stored_customer = held->customer;
     if (held->newest)
         key->newest = *held->newest;
@@ -388,6 +389,7 @@ enum pk_status workset_put_keys(struct workset *ws, const struct ws_need *need, 
         key->flags = key->stored_flags = row[i].flags;
         ws->tombstones |= (row[i].flags & KEY_FORGOTTEN) != 0;
         key->first_at_us = key->stored_first_at_us = row[i].first_at_us;
+        key->sealed_at_us = row[i].sealed_at_us;
         key->customer = key->stored_customer = row[i].customer;
         for (uint32_t u = 0; u < row[i].user_count; u++)
             ws_add_user(ws, key, row[i].user[u]);
@@ -482,7 +484,7 @@ void ws_displace(struct workset *ws, struct fact *fact, struct ws_fact *winner)
     stored->winner = winner;
     *pk_vec_push(&ws->displaced) = stored;
     ws_take_keys(ws, stored);
-    if (stored->fact->person_count)
+    if (stored->fact->person_count && !ws->sealing) /* identity keeps what sealed events told */
         ws_recount(ws, stored);
 }
 
@@ -662,9 +664,13 @@ static void take_coupling_keys(struct workset *ws, const struct fact *fact)
 
 void workset_put_customers(struct workset *ws, const struct ws_need *need, struct fact *fact, size_t facts,
                            struct journey *journey, size_t journeys, struct obligation *obligation,
-                           size_t obligations)
+                           size_t obligations, const struct store_carry *carry, size_t carries)
 {
     (void)need;
+    for (size_t i = 0; i < carries; i++) {
+        struct ws_customer *customer = pk_map_get(&ws->customers, carry[i].customer);
+        customer->carry_was = customer->carry = carry[i].carry;
+    }
     for (size_t i = 0; i < facts; i++) {
         struct ws_fact *entry = ws_stored(ws, &fact[i]);
         struct ws_customer *customer = pk_map_get(&ws->customers, fact[i].stored_customer);
@@ -739,6 +745,8 @@ enum pk_status workset_need(struct workset *ws, struct ws_need *ret, struct pk_e
         if (need_keys(ws, ret) || (ws->tombstones && need_forgotten(ws, ret)) || ws->altered)
             return PK_OK;
         if (ws->check_all && need_events(ws, ret))
+            return PK_OK;
+        if (ws->sealing && ws_need_sealed_meetings(ws, ret))
             return PK_OK;
         if (!ws->identified && ws_identify(ws, ret)) {
             if (ret->kind != NEED_NOTHING)

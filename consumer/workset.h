@@ -74,7 +74,7 @@ struct ws_key {
     bool touched;                        /* stored events that carry it are owned anew, or gone */
 
     /* persons */
-    int64_t first_at_us, stored_first_at_us;
+    int64_t first_at_us, stored_first_at_us, sealed_at_us;
     struct pk_hash customer, stored_customer;
     const struct cache_meeting *known_meeting; /* in the cache */
     uint32_t known_meetings;
@@ -102,6 +102,7 @@ struct ws_customer {
     struct group_result *result_group;
     struct ws_fact **stored; /* loaded; whose they were */
     uint32_t stored_count, stored_cap;
+    struct carry carry_was, carry; /* loaded; as it is now */
     struct ws_customer *parent; /* union-find over customers that influence each other */
 };
 
@@ -157,6 +158,7 @@ struct workset {
     size_t decisions;
     const struct change_forgetting *forgetting;
     struct forget_counts forgot;
+    bool sealing, sealed_asked;
     struct pk_map keys, cells, customers;
     struct pk_map stored;   /* (time, event) -> ws_fact of the database */
     struct pk_map meetings; /* id -> ws_meeting */
@@ -210,7 +212,7 @@ void workset_put_meetings(struct workset *ws, const struct ws_need *need, struct
 void workset_put_seen(struct workset *ws, const struct ws_need *need, struct fact *fact, size_t facts);
 void workset_put_customers(struct workset *ws, const struct ws_need *need, struct fact *fact, size_t facts,
                            struct journey *journey, size_t journeys, struct obligation *obligation,
-                           size_t obligations);
+                           size_t obligations, const struct store_carry *carry, size_t carries);
 void workset_put_nameless(struct workset *ws, struct fact *fact, size_t facts);
 void workset_put_events(struct workset *ws, const struct ws_need *need, struct fact *fact, size_t facts);
 /* The caller has applied (forget_apply) what is forgotten. `altered`: some fact is not what it was; the workset is then void. */

@@ -269,7 +269,7 @@ static void recount_from(struct workset *ws, struct ws_key *key, struct ws_fact 
     if (key->first_at_us == PK_NO_TIME || fact->at_us < key->first_at_us)
         key->first_at_us = fact->at_us;
     struct ws_meeting *meeting = fact->person_count > 1 ? pk_map_get(&ws->meetings, fact_meeting(fact)) : NULL;
-    if (!meeting || meeting->recounted != key)
+    if (!meeting || meeting->recounted != key || meeting->row.sealed)
         return;
     if (meeting->gone || is_earlier(ws, fact, meeting))
         set_first(meeting, fact);
@@ -278,13 +278,13 @@ static void recount_from(struct workset *ws, struct ws_key *key, struct ws_fact 
 
 static void recount(struct workset *ws, struct ws_key *key)
 {
-    key->first_at_us = PK_NO_TIME;
+    key->first_at_us = key->sealed_at_us;
     for (uint32_t i = 0; i < key->meeting_count; i++) {
         struct ws_meeting *meeting = key->meeting[i];
         if (meeting->recounted)
             continue; /* through another of its persons */
         meeting->recounted = key;
-        meeting->gone = true;
+        meeting->gone = !meeting->row.sealed;
     }
     for (uint32_t i = 0; i < key->trace.stored_count; i++)
         recount_from(ws, key, key->trace.stored[i]);

@@ -30,6 +30,7 @@ void ws_take_facts(struct workset *ws, struct fact **fact, size_t count);
 void ws_displace(struct workset *ws, struct fact *stored, struct ws_fact *winner);
 void ws_join(struct ws_customer *a, struct ws_customer *b); /* into one group; both go the slow path */
 struct ws_customer *ws_root(struct ws_customer *customer);
+void ws_sort_changes(struct changes *changes); /* as changes.h says */
 int ws_compare_stored(const void *left, const void *right); /* struct fact *: by the table's key */
 /* Is this user of a key a person of another customer now? All its events are that one's then, who is a user too. */
 bool ws_is_former(const struct workset *ws, struct pk_hash user);
@@ -69,6 +70,11 @@ void ws_take_forgetting(struct workset *ws);
 void ws_save_forgetting(struct workset *ws, struct changes *changes);
 /* What is left to say of a person of the forgetting whom no event carries any more: nothing. */
 void ws_bury(struct ws_key *key);
+
+/* ---- workset_seal.c ---- */
+
+/* Once: the meetings of events that are sealed. */
+bool ws_need_sealed_meetings(struct workset *ws, struct ws_need *ret);
 
 /* ---- workset_owner.c: whose each event is ---- */
 

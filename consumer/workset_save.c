@@ -10,7 +10,7 @@ struct group_build {
     struct group group;
     size_t cap, stored_cap; /* of group.fact and group.stored_fact */
     struct group_result result;
-    size_t journeys, obligations;
+    size_t journeys, obligations, carries;
 };
 
 static void add_to(struct pk_arena *arena, struct fact ***list, size_t *count, size_t *cap, struct fact *fact)
@@ -112,6 +112,40 @@ static void collect_stored_rows(struct workset *ws, struct pk_map *builds)
     }
 }
 
+static void collect_carries(struct workset *ws, struct pk_map *builds)
+{
+    for (int fill = 0; fill < 2; fill++) {
+        for (size_t i = 0; i < ws->customer_list.len; i++) {
+            const struct ws_customer *customer = ws->customer_list.ptr[i];
+            struct group_build *build = customer->carry.events ? build_of(ws, builds, customer->id) : NULL;
+            if (build && fill)
+                ((struct group_carry *)build->group.carry)[build->group.carries++] =
+                    (struct group_carry){customer->id, customer->carry_was, customer->carry};
+            else if (build)
+                build->carries++;
+        }
+        if (fill)
+            break;
+        PK_MAP_EACH(builds, e)
+        {
+            struct group_build *build = e->value;
+            if (build->carries)
+                build->group.carry = PK_NEW_ARRAY(ws->arena, struct group_carry, build->carries);
+        }
+    }
+}
+
+/* What an explicit record names may be sealed: its key says so. */
+static void note_sealed_promises(const struct workset *ws, const struct group *group)
+{
+    for (size_t i = 0; i < group->facts; i++) {
+        struct fact *fact = group->fact[i];
+        const struct ws_key *key =
+            fact->has_promise ? pk_map_get(&ws->keys, fact_key(fact->promise.id, KEY_OBLIGATION)) : NULL;
+        fact->promise_sealed = key && key->stored_flags & KEY_SEALED;
+    }
+}
+
 static void derive_groups(struct workset *ws, struct metrics *metrics, struct changes *changes)
 {
     struct pk_map builds = {0};
@@ -132,9 +166,11 @@ static void derive_groups(struct workset *ws, struct metrics *metrics, struct ch
         add_group_fact(ws->arena, build, entry->fact);
     }
     collect_stored_rows(ws, &builds);
+    collect_carries(ws, &builds);
     PK_MAP_EACH(&builds, e)
     {
         struct group_build *build = e->value;
+        note_sealed_promises(ws, &build->group);
         derive_group(ws->meaning, ws->arena, &build->group, &build->result, changes, metrics);
         *pk_vec_push(&ws->groups) = &build->result;
         ws->slow += build->group.facts;
@@ -301,11 +337,25 @@ static void save_facts(struct workset *ws, struct metrics *metrics, struct chang
         struct fact *fact = ws->displaced.ptr[i]->fact;
         *pk_vec_push(&changes->replaced) = fact;
         metrics_add_event(metrics, fact, -1);
-        if (!ws->forgetting)
+        if (!ws->forgetting && !ws->sealing)
             quarantine_duplicate(fact, false, changes);
     }
     for (size_t i = 0; i < ws->lost.len; i++)
         quarantine_duplicate(ws->lost.ptr[i], true, changes);
+}
+
+/* Of one of whose events none are left. */
+static void needs_of_sealed(const struct ws_customer *customer, struct needs *ret_was, struct needs *ret_is)
+{
+    needs_init(ret_was);
+    needs_init(ret_is);
+    needs_carry(ret_was, &customer->carry_was);
+    needs_carry(ret_is, &customer->carry);
+    for (uint32_t i = 0; i < customer->stored_count; i++) {
+        const struct fact *fact = customer->stored[i]->fact;
+        if (fact->traits & TRAIT(PURCHASE))
+            needs_carry(ret_was, &(struct carry){.purchases = 1, .first_purchase_at_us = fact->at_us, .last_purchase_at_us = fact->at_us});
+    }
 }
 
 /* Its purchases before this batch and after. False if it was not derived. */
@@ -313,20 +363,27 @@ static bool purchases_of(const struct ws_customer *customer, struct change_custo
                          struct change_customer *ret_after)
 {
     const struct needs *was = NULL, *is = NULL;
+    struct needs sealed_was, sealed_is;
+    enum key_kind kind = customer->kind;
     if (customer->slow && customer->result) {
         is = &customer->result->journeys.needs;
         was = &customer->result_group->was[customer->result - customer->result_group->customer];
     } else if (!customer->slow && customer->derivation) {
         is = &customer->derivation->now.journeys.needs;
         was = customer->state ? &customer->state->journeys.needs : NULL;
+    } else if (customer->carry.events) {
+        needs_of_sealed(customer, &sealed_was, &sealed_is);
+        is = &sealed_is;
+        was = &sealed_was;
+        kind = (enum key_kind)customer->carry.kind;
     }
     const struct needs *side[] = {was, is};
     struct change_customer *row[] = {ret_before, ret_after};
     for (int i = 0; i < 2; i++)
         *row[i] = (struct change_customer){
             .id = customer->id,
-            .kind = customer->kind,
-            .name_space = customer->kind == KEY_CASE ? 0 : customer->key->name_space,
+            .kind = kind,
+            .name_space = kind == KEY_CASE ? 0 : customer->key->name_space,
             .purchases = side[i] ? side[i]->purchases : 0,
             .first_purchase_at_us = side[i] ? side[i]->first_purchase_at_us : PK_NO_TIME,
             .last_purchase_at_us = side[i] ? side[i]->last_purchase_at_us : PK_NO_TIME,
@@ -340,26 +397,39 @@ static bool same_purchases(const struct change_customer *a, const struct change_
            a->last_purchase_at_us == b->last_purchase_at_us;
 }
 
+static bool same_carry(const struct carry *a, const struct carry *b)
+{
+    return a->events == b->events && a->purchases == b->purchases && a->first_purchase_at_us == b->first_purchase_at_us &&
+           a->last_purchase_at_us == b->last_purchase_at_us && a->kind == b->kind;
+}
+
 /* Has it a row? Of the fast path: a state that is known is one of events. A person that is shared now, or no more, stays a
  * customer's id, but of another kind. */
+static void save_customer(const struct ws_customer *customer, struct changes *changes)
+{
+    bool before = customer->slow ? customer->stored_count > 0 || customer->carry_was.events : customer->state != NULL;
+    bool now = customer->slow ? customer->result != NULL || customer->carry.events : before;
+    for (uint32_t f = 0; f < customer->fact_count; f++)
+        now |= !customer->fact[f]->dropped;
+    struct change_customer was, is;
+    bool derived = purchases_of(customer, &was, &is), changed = false;
+    if (before && customer->slow)
+        changed = (customer->stored_count ? customer->stored[0]->fact->stored_kind
+                                          : (enum key_kind)customer->carry_was.kind) != is.kind;
+    if (before && (!now || changed))
+        *pk_vec_push(&changes->customer_gone) = customer->id;
+    if (now && (!before || changed))
+        *pk_vec_push(&changes->customer) = is;
+    else if (now && derived && !same_purchases(&was, &is))
+        *pk_vec_push(&changes->customer_purchases) = is;
+    if (now && ((changed && customer->carry.events) || !same_carry(&customer->carry, &customer->carry_was)))
+        *pk_vec_push(&changes->carry) = (struct store_carry){customer->id, customer->carry};
+}
+
 static void save_customers(struct workset *ws, struct changes *changes)
 {
-    for (size_t i = 0; i < ws->customer_list.len; i++) {
-        const struct ws_customer *customer = ws->customer_list.ptr[i];
-        bool before = customer->slow ? customer->stored_count > 0 : customer->state != NULL;
-        bool now = customer->slow ? customer->result != NULL : before;
-        for (uint32_t f = 0; f < customer->fact_count; f++)
-            now |= !customer->fact[f]->dropped;
-        bool changed = before && customer->slow && customer->stored[0]->fact->stored_kind != customer->kind;
-        struct change_customer was, is;
-        bool derived = purchases_of(customer, &was, &is);
-        if (before && (!now || changed))
-            *pk_vec_push(&changes->customer_gone) = customer->id;
-        if (now && (!before || changed))
-            *pk_vec_push(&changes->customer) = is;
-        else if (now && derived && !same_purchases(&was, &is))
-            *pk_vec_push(&changes->customer_purchases) = is;
-    }
+    for (size_t i = 0; i < ws->customer_list.len; i++)
+        save_customer(ws->customer_list.ptr[i], changes);
 }
 
 /* ---- saving: the order in which rows are locked ---- */
@@ -373,6 +443,8 @@ COMPARE_HASH(compare_key, struct change_key, hash)
 COMPARE_HASH(compare_key_state, struct change_key_state, hash)
 COMPARE_HASH(compare_value, struct change_value, hash)
 COMPARE_HASH(compare_customer, struct change_customer, id)
+COMPARE_HASH(compare_carry, struct store_carry, customer)
+COMPARE_HASH(compare_sealed_at, struct change_sealed_at, hash)
 
 static int compare_course(const void *left, const void *right)
 {
@@ -424,7 +496,7 @@ static int compare_obligation(const void *left, const void *right)
     if ((list).len > 1)                                                                                              \
     qsort((list).ptr, (list).len, sizeof *(list).ptr, compare)
 
-static void sort_changes(struct changes *changes)
+void ws_sort_changes(struct changes *changes)
 {
     SORT(changes->guard, compare_guard);
     SORT(changes->key, compare_key);
@@ -447,6 +519,11 @@ static void sort_changes(struct changes *changes)
     SORT(changes->course_new, compare_course);
     SORT(changes->course, compare_course);
     SORT(changes->course_gone, compare_course_gone);
+    SORT(changes->journey_sealed, compare_hash);
+    SORT(changes->obligation_sealed, compare_hash);
+    SORT(changes->carry, compare_carry);
+    SORT(changes->sealed_at, compare_sealed_at);
+    SORT(changes->meeting_sealed, compare_meeting);
 }
 
 void workset_save(struct workset *ws, const int64_t *new_cell, struct metrics *metrics, struct changes *changes)
@@ -474,7 +551,7 @@ void workset_save(struct workset *ws, const int64_t *new_cell, struct metrics *m
     if (ws->forgetting)
         ws_save_forgetting(ws, changes);
     metrics_collect(metrics, changes);
-    sort_changes(changes);
+    ws_sort_changes(changes);
 }
 
 /* ---- after the commit ---- */
@@ -520,6 +597,7 @@ static void publish_key(struct workset *ws, struct cache *cache, struct ws_key *
         .name_space = key->name_space,
         .flags = key->flags,
         .first_at_us = key->first_at_us,
+        .sealed_at_us = key->sealed_at_us,
         .customer = key->customer,
         .user = key->user,
         .user_count = key->user_count,

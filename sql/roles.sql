@@ -82,6 +82,7 @@ BEGIN
         GRANT SELECT, INSERT, UPDATE, DELETE ON polku.quarantine, polku.quarantine_excess TO polku_writer;
         GRANT SELECT, INSERT, UPDATE ON polku.quarantine_size TO polku_writer;
         GRANT SELECT, INSERT ON polku.forgetting, polku.forgotten TO polku_writer;
+        GRANT SELECT, INSERT, UPDATE ON polku.retention TO polku_writer;
         GRANT SELECT, INSERT, UPDATE, DELETE ON polku.interaction, polku.journey, polku.obligation, polku.course, polku.customer,
             polku.identifier, polku.sighting, polku.guard_cell, polku.identity_meeting TO polku_writer;
         GRANT SELECT, INSERT, UPDATE, DELETE ON polku.decision TO polku_writer;

@@ -33,12 +33,73 @@ ALTER TABLE polku.customer
     ADD sealed_events bigint NOT NULL DEFAULT 0,
     ADD sealed_purchases integer NOT NULL DEFAULT 0,
     ADD sealed_first_purchase_at timestamptz,
-    ADD sealed_last_purchase_at timestamptz;
+    ADD sealed_last_purchase_at timestamptz,
+    ADD sealed_kind smallint;
 COMMENT ON COLUMN polku.customer.sealed_events IS 'Number of its events that are sealed.';
 COMMENT ON COLUMN polku.customer.sealed_purchases IS 'Those of the purchases that are sealed.';
 COMMENT ON COLUMN polku.customer.sealed_first_purchase_at IS 'Time of the first of them.';
 COMMENT ON COLUMN polku.customer.sealed_last_purchase_at IS 'Time of the last of them.';
+COMMENT ON COLUMN polku.customer.sealed_kind IS 'What kind it was when they were sealed: kind, as long as it has no other events.';
 ALTER TABLE polku.identifier ADD sealed_at timestamptz;
 COMMENT ON COLUMN polku.identifier.sealed_at IS 'Persons: time of the first sealed event that carries it; null = none.';
 ALTER TABLE polku.identity_meeting ADD sealed boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN polku.identity_meeting.sealed IS 'Its first event is sealed.';
+
+COMMENT ON COLUMN polku.identifier.flags IS 'Sum of: 1 shared, 2 its component is oversize, 4 some event without own person carries it (or did), 8 blocked, 16 unlinked, 32 kept apart from others (8, 16, 32: decisions in force), 64 its namespace is unique, 128 polku.forgotten has rows about it, 256 it names a sealed obligation.';
+
+-- The advisory lock 482905713528 is held by polku-consumer retain for as long as it runs: one at a time.
+
+-- The caller is alone among writers. Consumers are refused by the fence, claim again and read what was decided.
+CREATE FUNCTION polku.retain(before timestamptz, decided_by text, note text)
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    latest polku.retention;
+    made   bigint;
+BEGIN
+    SELECT * INTO latest FROM polku.retention r ORDER BY r.before DESC LIMIT 1;
+    IF latest.before >= retain.before THEN
+        RETURN CASE WHEN latest.before = retain.before THEN latest.retention_id END;
+    END IF;
+    INSERT INTO polku.retention (before, decided_by, note) VALUES (retain.before, retain.decided_by, retain.note)
+    RETURNING retention_id INTO made;
+    PERFORM FROM polku.stream_position p ORDER BY p.topic_id, p.partition FOR NO KEY UPDATE;
+    UPDATE polku.stream_position p SET epoch = p.epoch + 1;
+    RETURN made;
+END $$;
+COMMENT ON FUNCTION polku.retain(timestamptz, text, text) IS
+    'Decides a retention, and ends all claims; the number of the latest one if it is the same; null if that is of a later month.';
+
+-- A month is empty for good once records of it are refused. Whoever waits for the lock holds up others: not for long.
+CREATE FUNCTION polku.drop_months()
+RETURNS text[] LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
+DECLARE
+    month   record;
+    empty   boolean;
+    locked  boolean := false;
+    dropped text[] := '{}';
+BEGIN
+    PERFORM pg_advisory_xact_lock(482905713527);
+    FOR month IN
+        SELECT c.relname, to_char(to_date(substr(c.relname, 13), 'YYYY_MM'), 'YYYY-MM') AS name
+        FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'polku.interaction'::regclass AND c.relname ~ '^interaction_[0-9]{4}_[0-9]{2}$'
+          AND (to_date(substr(c.relname, 13), 'YYYY_MM') + interval '1 month') AT TIME ZONE 'UTC'
+              <= (SELECT max(r.before) FROM polku.retention r)
+        ORDER BY 1
+    LOOP
+        EXECUTE format('SELECT NOT EXISTS (SELECT FROM polku.%I)', month.relname) INTO empty;
+        CONTINUE WHEN NOT empty;
+        IF NOT locked THEN
+            LOCK TABLE ONLY polku.interaction IN ACCESS EXCLUSIVE MODE;
+            locked := true;
+        END IF;
+        EXECUTE format('LOCK TABLE polku.%I IN ACCESS EXCLUSIVE MODE', month.relname);
+        EXECUTE format('SELECT NOT EXISTS (SELECT FROM polku.%I)', month.relname) INTO empty;
+        CONTINUE WHEN NOT empty;
+        EXECUTE format('DROP TABLE polku.%I', month.relname);
+        dropped := dropped || month.name;
+    END LOOP;
+    RETURN dropped;
+END $$;
+COMMENT ON FUNCTION polku.drop_months() IS 'Drops the partitions of interaction of months before the latest retention that are empty; returns which.';
+REVOKE EXECUTE ON FUNCTION polku.retain(timestamptz, text, text), polku.drop_months() FROM PUBLIC;

@@ -310,7 +310,7 @@ static enum pk_status load_rows(PGconn *sql, struct store *store, struct memory_
     struct store_obligations obligations = {0};
     enum pk_status status = store_begin(store, STORE_SNAPSHOT, NULL, 0, NULL, 0, err);
     if (status == PK_OK)
-        status = store_load_customers(store, customer.ptr, customer.len, &to->arena, &facts, &journeys, &obligations, err);
+        status = store_load_customers(store, customer.ptr, customer.len, &to->arena, &facts, &journeys, &obligations, NULL, err);
     if (status == PK_OK)
         status = store_find_events(store, nobody.ptr, nobody.len, &to->arena, &others, err);
     if (status == PK_OK)

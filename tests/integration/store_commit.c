@@ -233,7 +233,7 @@ Test(store_commit, a_save_larger_than_all_buffers_goes_through)
     struct store_journeys journeys;
     struct store_obligations obligations;
     begin(store, STORE_SNAPSHOT, NULL, 0);
-    OK(store_load_customers(store, &customer, 1, &s.arena, &facts, &journeys, &obligations, &err));
+    OK(store_load_customers(store, &customer, 1, &s.arena, &facts, &journeys, &obligations, NULL, &err));
     OK(store_end_read(store, &err));
     cr_assert_eq(facts.count, EVENTS);
 }
@@ -375,14 +375,14 @@ Test(store_commit, a_snapshot_does_not_see_what_was_committed_after_its_first_lo
     struct store_journeys journeys;
     struct store_obligations obligations;
     begin(other, STORE_SNAPSHOT, NULL, 0);
-    OK(store_load_customers(other, &customer, 1, &s.arena, &facts, &journeys, &obligations, &err));
+    OK(store_load_customers(other, &customer, 1, &s.arena, &facts, &journeys, &obligations, NULL, &err));
     *pk_vec_push(&s.changes.fact) = support_plain_fact(&s, customer, AT);
     OK(support_save(&s, store, &err));
-    OK(store_load_customers(other, &customer, 1, &s.arena, &facts, &journeys, &obligations, &err));
+    OK(store_load_customers(other, &customer, 1, &s.arena, &facts, &journeys, &obligations, NULL, &err));
     cr_assert_eq(facts.count, 0);
     OK(store_end_read(other, &err));
     begin(other, STORE_SNAPSHOT, NULL, 0);
-    OK(store_load_customers(other, &customer, 1, &s.arena, &facts, &journeys, &obligations, &err));
+    OK(store_load_customers(other, &customer, 1, &s.arena, &facts, &journeys, &obligations, NULL, &err));
     cr_assert_eq(facts.count, 1);
     OK(store_end_read(other, &err));
     store_close(other);

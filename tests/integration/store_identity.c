@@ -626,7 +626,7 @@ Test(store_identity, a_stepped_store_tells_each_statement_and_waits_for_it)
     struct store_journeys journeys;
     struct store_obligations obligations;
     OK(store_begin(stepped, STORE_SNAPSHOT, NULL, 0, NULL, 0, &err));
-    OK(store_load_customers(stepped, &f->customer, 1, &s.arena, &facts, &journeys, &obligations, &err));
+    OK(store_load_customers(stepped, &f->customer, 1, &s.arena, &facts, &journeys, &obligations, NULL, &err));
     cr_assert_eq(facts.count, 1);
     OK(store_end_read(stepped, &err));
 
@@ -706,7 +706,7 @@ Test(store_identity, a_store_of_another_schema_shares_what_arrived)
     OK(store_load_keys(other, &a, 1, &s.arena, &keys, &err));
     cr_assert_eq(keys.count, 1);
     cr_assert_eq(keys.key->apart_count, 1);
-    OK(store_load_customers(other, &a, 1, &s.arena, &facts, &journeys, &obligations, &err));
+    OK(store_load_customers(other, &a, 1, &s.arena, &facts, &journeys, &obligations, NULL, &err));
     cr_assert(facts.count == 1 && journeys.count == 1 && obligations.count == 1);
     OK(store_load_seen(other, &(struct store_window){b, INT64_MIN, INT64_MAX}, 1, &s.arena, &facts, &err));
     cr_assert_eq(facts.count, 1);

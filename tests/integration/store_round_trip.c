@@ -187,7 +187,7 @@ Test(store_round_trip, every_member_of_an_event_is_kept)
     struct store_journeys journeys;
     struct store_obligations obligations;
     OK(store_begin(store, STORE_SNAPSHOT, NULL, 0, NULL, 0, &err));
-    OK(store_load_customers(store, &customer[0], 1, &s.arena, &own, &journeys, &obligations, &err));
+    OK(store_load_customers(store, &customer[0], 1, &s.arena, &own, &journeys, &obligations, NULL, &err));
     OK(store_load_nameless(store, relates, relating, &s.arena, &nameless, &err));
     OK(store_find_events(store, fact, EVENTS, &s.arena, &all, &err));
     OK(store_end_read(store, &err));
@@ -242,7 +242,7 @@ Test(store_round_trip, every_member_of_journeys_and_obligations_is_kept_and_upda
     struct store_journeys journeys;
     struct store_obligations obligations;
     OK(store_begin(store, STORE_SNAPSHOT, NULL, 0, NULL, 0, &err));
-    OK(store_load_customers(store, &customer, 1, &s.arena, &facts, &journeys, &obligations, &err));
+    OK(store_load_customers(store, &customer, 1, &s.arena, &facts, &journeys, &obligations, NULL, &err));
     OK(store_end_read(store, &err));
     cr_assert_eq(journeys.count, ROWS);
     cr_assert_eq(obligations.count, ROWS);
@@ -390,7 +390,7 @@ Test(store_round_trip, every_member_of_a_course_is_kept_and_updated)
     struct store_journeys journeys;
     struct store_obligations obligations;
     OK(store_begin(store, STORE_SNAPSHOT, NULL, 0, NULL, 0, &err));
-    OK(store_load_customers(store, &customer, 1, &s.arena, &facts, &journeys, &obligations, &err));
+    OK(store_load_customers(store, &customer, 1, &s.arena, &facts, &journeys, &obligations, NULL, &err));
     OK(store_end_read(store, &err));
     cr_assert_eq(journeys.count, JOURNEYS);
     for (size_t i = 0; i < JOURNEYS; i++) {
@@ -637,7 +637,7 @@ Test(store_round_trip, text_that_another_process_added_is_understood)
     struct store_journeys journeys;
     struct store_obligations obligations;
     OK(store_begin(reader, STORE_SNAPSHOT, NULL, 0, NULL, 0, &err));
-    OK(store_load_customers(reader, &customer, 1, &s.arena, &facts, &journeys, &obligations, &err));
+    OK(store_load_customers(reader, &customer, 1, &s.arena, &facts, &journeys, &obligations, NULL, &err));
     OK(store_end_read(reader, &err));
     cr_assert_eq(facts.count, 1);
     cr_assert(pk_str_eq(symbol_text(&others, facts.fact[0].channel), PK_STR("semaphore")));

@@ -20,11 +20,13 @@ struct reference {
 
 /* ---- the reference ---- */
 
-static void keep_winners(struct reference *r, const struct fact *const *fact, size_t count)
+static void keep_winners(struct reference *r, const struct memory_store *store, const struct fact *const *fact, size_t count)
 {
     r->fact = PK_NEW_ARRAY(&r->arena, struct fact *, count + 1);
     for (size_t i = 0; i < count; i++) {
         size_t same = 0;
+        if (memory_is_sealed(store, fact[i]->at_us, fact[i]->event_hash))
+            continue;
         while (same < r->facts && !(r->fact[same]->at_us == fact[i]->at_us &&
                                     pk_hash_eq(r->fact[same]->event_hash, fact[i]->event_hash)))
             same++;
@@ -36,21 +38,35 @@ static void keep_winners(struct reference *r, const struct fact *const *fact, si
     }
 }
 
-static void attribute(struct reference *r, const struct change_decision *decision, size_t decisions)
+static void attribute(struct reference *r, const struct memory_store *store, const struct change_decision *decision, size_t decisions)
 {
     identity_batch_init(&r->identity, r->meaning);
     for (size_t i = 0; i < r->facts; i++)
         identity_batch_add(&r->identity, r->fact[i]);
+    PK_MAP_EACH(&store->sealed_facts, e)
+    {
+        struct fact *fact = pk_arena_copy(&r->arena, e->value, sizeof *fact);
+        fact_take_names(r->meaning->maker, &r->arena, fact);
+        identity_batch_add(&r->identity, fact);
+    }
     for (size_t i = 0; i < decisions; i++)
         identity_batch_decide(&r->identity, &decision[i]);
     identity_batch_solve(&r->identity);
     identity_batch_attribute(&r->identity, r->fact, r->facts);
 }
 
-static void derive(struct reference *r)
+static void derive(struct reference *r, const struct memory_store *store)
 {
     metrics_init(&r->metrics, r->meaning->rules, r->meaning->maker->symbols);
-    struct group group = {.fact = r->fact, .facts = r->facts};
+    struct group_carry *carry = PK_NEW_ARRAY(&r->arena, struct group_carry, store->carries.count + 1);
+    struct group group = {.fact = r->fact, .facts = r->facts, .carry = carry};
+    PK_MAP_EACH(&store->carries, e)
+    {
+        const struct store_carry *row = e->value;
+        carry[group.carries++] = (struct group_carry){row->customer, row->carry, row->carry};
+    }
+    for (size_t i = 0; i < r->facts; i++)
+        r->fact[i]->promise_sealed = r->fact[i]->has_promise && pk_map_get(&store->sealed_obligations, r->fact[i]->promise.id);
     derive_group(r->meaning, &r->arena, &group, &r->result, &r->changes, &r->metrics);
     for (size_t i = 0; i < r->facts; i++)
         metrics_add_event(&r->metrics, r->fact[i], +1);
@@ -174,8 +190,20 @@ static enum pk_status compare_customers(const struct memory_store *store, const 
             DIFFER("the customer of interaction %s has %" PRIu32 " purchases, expected %" PRIu32 ", or at other times",
                    fact->event_id.ptr, have->purchases, want->journeys.needs.purchases);
     }
-    if (store->customers.count != r->result.customers)
-        DIFFER("%zu customers stored, expected %zu", store->customers.count, r->result.customers);
+    size_t want = r->result.customers;
+    PK_MAP_EACH(&store->carries, e)
+    {
+        const struct store_carry *carry = e->value;
+        const struct change_customer *have = pk_map_get(&store->customers, carry->customer);
+        bool left = false;
+        for (size_t c = 0; c < r->result.customers; c++)
+            left |= pk_hash_eq(r->result.customer[c].id, carry->customer);
+        if (!have || (!left && (have->kind != (enum key_kind)carry->carry.kind || have->purchases != carry->carry.purchases)))
+            DIFFER("a customer of sealed events is missing, or has another kind or other purchases");
+        want += !left;
+    }
+    if (store->customers.count != want)
+        DIFFER("%zu customers stored, expected %zu", store->customers.count, want);
     return PK_OK;
 }
 
@@ -187,7 +215,7 @@ static enum pk_status compare_sums(const struct memory_store *store, struct refe
     for (enum aggregate table = 0; table < AGGREGATE_COUNT; table++) {
         const struct aggregate_table *columns = &aggregate_tables[table];
         size_t count, until = from;
-        const struct change_aggregate *have = memory_sums(store, table, &r->arena, &count);
+        const struct change_aggregate *have = memory_sums_left(store, table, &r->arena, &count);
         const struct change_aggregate *want = r->changes.aggregate.ptr;
         while (until < r->changes.aggregate.len && want[until].table == table)
             until++;
@@ -276,9 +304,9 @@ enum pk_status derive_check(const struct memory_store *store, const struct meani
                             size_t decisions, struct pk_err *err)
 {
     struct reference r = {.meaning = meaning};
-    keep_winners(&r, fact, count);
-    attribute(&r, decision, decisions);
-    derive(&r);
+    keep_winners(&r, store, fact, count);
+    attribute(&r, store, decision, decisions);
+    derive(&r, store);
     enum pk_status status = compare_facts(store, &r, err);
     if (status == PK_OK)
         status = compare_journeys(store, &r, err);
@@ -306,6 +334,8 @@ enum pk_status derive_check_quarantine(const struct memory_store *store, const s
     for (size_t i = 0; i < count; i++) {
         const struct fact *row = memory_find_fact(store, fact[i]->at_us, fact[i]->event_hash);
         bool kept = row && row->content_hash == fact[i]->content_hash, quarantined = false;
+        if (memory_is_sealed(store, fact[i]->at_us, fact[i]->event_hash))
+            continue; /* the row that said so is gone */
         for (size_t q = 0; q < store->quarantine.len; q++)
             for (size_t j = 0; j < count; j++) /* this copy, or one equal to it */
                 quarantined |= store->quarantine.ptr[q].partition == fact[j]->partition &&

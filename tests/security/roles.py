@@ -18,7 +18,7 @@ WRITER = {
     '': 'identity_meeting_led',     # a view that views of bi are made of
     'r': 'schema_migration former_key',
     'ra': '''dictionary rules_state calendar calendar_open kind definition milestone forgetting forgotten''',
-    'rac': '''stream_position quarantine_size
+    'rac': '''stream_position quarantine_size retention
         interaction_hourly need_hourly rating_hourly money_hourly repeat_daily transition_hourly duration_hourly journey_daily
         obligation_hourly handoff_hourly course_daily milestone_daily step_daily path_daily
         interaction_daily need_daily rating_monthly money_monthly repeat_channel_daily transition_daily duration_daily

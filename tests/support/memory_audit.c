@@ -29,6 +29,12 @@ static void take_facts(struct audit *a)
         fact_take_names(a->meaning->maker, &a->identity.arena, fact);
         identity_batch_add(&a->identity, fact);
     }
+    PK_MAP_EACH(&a->store->sealed_facts, e)
+    {
+        struct fact *fact = pk_arena_copy(&a->identity.arena, e->value, sizeof *fact);
+        fact_take_names(a->meaning->maker, &a->identity.arena, fact);
+        identity_batch_add(&a->identity, fact);
+    }
     for (size_t i = 0; i < a->store->decisions.len; i++)
         if (a->store->decisions.ptr[i].in_force)
             identity_batch_decide(&a->identity, &a->store->decisions.ptr[i].row);
@@ -82,6 +88,8 @@ static enum pk_status audit_courses(const struct audit *a)
     {
         const struct memory_course *row = e->value;
         const struct journey *journey = pk_map_get(&a->store->journeys, row->journey);
+        if (!journey)
+            journey = pk_map_get(&a->store->sealed_journeys, row->journey);
         if (!journey || !pk_hash_eq(journey->customer, row->customer))
             DIFFER("audit: a course of %s", journey ? "a journey of somebody else" : "a journey that is not there");
     }
@@ -93,7 +101,14 @@ static enum pk_status audit_purchases(const struct audit *a, const struct pk_map
     PK_MAP_EACH(&a->store->customers, e)
     {
         const struct change_customer *row = e->value;
-        const struct needs *want = pk_map_get(needs, row->id);
+        struct needs sealed, *want = pk_map_get(needs, row->id);
+        const struct store_carry *carry = pk_map_get(&a->store->carries, row->id);
+        if (!want && carry) {
+            want = &sealed;
+            needs_init(want);
+        }
+        if (carry)
+            needs_carry(want, &carry->carry);
         if (!want || row->purchases != want->purchases || row->first_purchase_at_us != want->first_purchase_at_us ||
             row->last_purchase_at_us != want->last_purchase_at_us)
             DIFFER("audit: a customer has %" PRIu32 " purchases, expected %" PRIu32 ", or at other times", row->purchases,
@@ -108,7 +123,7 @@ static enum pk_status audit_sums(const struct audit *a, const struct changes *wa
     size_t at = 0;
     for (enum aggregate table = 0; table < AGGREGATE_COUNT; table++) {
         size_t count;
-        const struct change_aggregate *sum = memory_sums(a->store, table, &arena, &count);
+        const struct change_aggregate *sum = memory_sums_left(a->store, table, &arena, &count);
         for (size_t i = 0; i <= count; i++) {
             const struct change_aggregate *have = i < count ? &sum[i] : NULL;
             const struct change_aggregate *next = at < want->aggregate.len ? &want->aggregate.ptr[at] : NULL;

@@ -146,7 +146,8 @@ void memory_store_init(struct memory_store *store)
 void memory_store_done(struct memory_store *store)
 {
     struct pk_map *maps[] = {&store->facts, &store->journeys, &store->obligations, &store->customers,
-                             &store->keys,  &store->cells,    &store->courses,     &store->buckets};
+                             &store->keys,  &store->cells,    &store->courses,     &store->buckets,
+                             &store->carries, &store->sealed_facts, &store->sealed_journeys, &store->sealed_obligations};
     for (size_t i = 0; i < PK_COUNT(maps); i++)
         pk_map_done(maps[i]);
     pk_vec_done(&store->bucket);
@@ -161,6 +162,11 @@ void memory_store_done(struct memory_store *store)
 struct fact *memory_find_fact(const struct memory_store *store, int64_t at_us, struct pk_hash event_hash)
 {
     return pk_map_get(&store->facts, event_key(at_us, event_hash));
+}
+
+bool memory_is_sealed(const struct memory_store *store, int64_t at_us, struct pk_hash event_hash)
+{
+    return pk_map_get(&store->sealed_facts, event_key(at_us, event_hash)) != NULL;
 }
 
 static struct memory_cell *find_cell(const struct memory_store *store, int64_t id)
@@ -244,6 +250,7 @@ static enum pk_status load_keys(struct memory_worker *w, const struct ws_need *n
             .name_space = key->name_space,
             .flags = key->flags,
             .first_at_us = key->first_at_us,
+            .sealed_at_us = key->sealed_at_us,
             .customer = key->customer,
             .cell = key->cell->id,
             .version = key->cell->version,
@@ -311,13 +318,22 @@ static void load_seen(struct memory_worker *w, const struct ws_need *need)
     workset_put_seen(&w->workset, need, fact, facts);
 }
 
-static void load_customers(struct memory_worker *w, const struct ws_need *need)
+struct loaded {
+    struct fact *fact;
+    struct journey *journey;
+    struct obligation *obligation;
+    struct store_carry *carry;
+    size_t facts, journeys, obligations, carries;
+};
+
+static struct loaded rows_of_customers(struct memory_worker *w, const struct ws_need *need)
 {
     const struct memory_store *store = w->store;
     struct fact *fact = PK_NEW_ARRAY(&w->arena, struct fact, store->facts.count + 1);
     struct journey *journey = PK_NEW_ARRAY(&w->arena, struct journey, store->journeys.count + 1);
     struct obligation *obligation = PK_NEW_ARRAY(&w->arena, struct obligation, store->obligations.count + 1);
-    size_t facts = 0, journeys = 0, obligations = 0;
+    struct store_carry *carry = PK_NEW_ARRAY(&w->arena, struct store_carry, store->carries.count + 1);
+    size_t facts = 0, journeys = 0, obligations = 0, carries = 0;
     PK_MAP_EACH(&store->facts, e)
     {
         const struct fact *row = e->value;
@@ -336,7 +352,16 @@ static void load_customers(struct memory_worker *w, const struct ws_need *need)
         if (is_among(need->hash, need->count, row->customer))
             obligation[obligations++] = copy_obligation(row);
     }
-    workset_put_customers(&w->workset, need, fact, facts, journey, journeys, obligation, obligations);
+    PK_MAP_EACH(&store->carries, e)
+    if (is_among(need->hash, need->count, e->key))
+        carry[carries++] = *(const struct store_carry *)e->value;
+    return (struct loaded){fact, journey, obligation, carry, facts, journeys, obligations, carries};
+}
+
+static void load_customers(struct memory_worker *w, const struct ws_need *need)
+{
+    struct loaded r = rows_of_customers(w, need);
+    workset_put_customers(&w->workset, need, r.fact, r.facts, r.journey, r.journeys, r.obligation, r.obligations, r.carry, r.carries);
 }
 
 static void load_nameless(struct memory_worker *w, const struct ws_need *need)
@@ -519,7 +544,7 @@ static bool fits_kind(enum key_kind kind, uint32_t flags, int64_t first_at_us, s
         return !(flags & (KEY_IS_SHARED | KEY_BLOCKED)) || pk_hash_zero(customer);
     if (kind == KEY_DEVICE || kind == KEY_CASE)
         return !(flags & ~(kind == KEY_CASE ? KEY_LENDS | KEY_FORGOTTEN : name_flags)) && first_at_us == PK_NO_TIME && pk_hash_zero(customer);
-    return !flags && first_at_us == PK_NO_TIME && pk_hash_zero(customer);
+    return !(flags & ~(kind == KEY_OBLIGATION ? KEY_SEALED : 0)) && first_at_us == PK_NO_TIME && pk_hash_zero(customer);
 }
 
 static enum pk_status check_cells_and_keys(struct check *c)
@@ -909,6 +934,7 @@ static void apply_cells_and_keys(struct memory_store *store, const struct change
                                    .name_space = from->name_space,
                                    .flags = from->flags,
                                    .first_at_us = from->first_at_us,
+                                   .sealed_at_us = PK_NO_TIME,
                                    .customer = from->customer,
                                    .value = copy_text(&store->arena, from->value),
                                    .cell = find_cell(store, from->cell),
@@ -996,10 +1022,35 @@ static void put_course(struct memory_store *store, const struct change_course *c
     pk_map_put(&store->courses, course_key(row->journey, row->course.definition), row);
 }
 
+static void move_row(struct pk_map *from, struct pk_map *to, struct pk_hash key)
+{
+    pk_map_put(to, key, pk_map_get(from, key));
+    pk_map_remove(from, key);
+}
+
+static void apply_seal(struct memory_store *store, const struct changes *changes)
+{
+    for (size_t i = 0; i < changes->replaced.len; i++)
+        move_row(&store->facts, &store->sealed_facts,
+                 event_key(changes->replaced.ptr[i]->at_us, changes->replaced.ptr[i]->event_hash));
+    for (size_t i = 0; i < changes->journey_sealed.len; i++)
+        move_row(&store->journeys, &store->sealed_journeys, changes->journey_sealed.ptr[i]);
+    for (size_t i = 0; i < changes->obligation_sealed.len; i++)
+        move_row(&store->obligations, &store->sealed_obligations, changes->obligation_sealed.ptr[i]);
+    for (size_t i = 0; i < changes->sealed_at.len; i++) {
+        struct memory_key *key = pk_map_get(&store->keys, changes->sealed_at.ptr[i].hash);
+        key->sealed_at_us = changes->sealed_at.ptr[i].sealed_at_us;
+    }
+    for (size_t i = 0; i < changes->meeting_sealed.len; i++)
+        (*find_meeting(store, changes->meeting_sealed.ptr[i].person, changes->meeting_sealed.ptr[i].meeting->id))->sealed = true;
+}
+
 static void apply_rows(struct memory_store *store, const struct changes *changes)
 {
-    for (size_t i = 0; i < changes->customer_gone.len; i++)
+    for (size_t i = 0; i < changes->customer_gone.len; i++) {
         pk_map_remove(&store->customers, changes->customer_gone.ptr[i]);
+        pk_map_remove(&store->carries, changes->customer_gone.ptr[i]);
+    }
     for (size_t i = 0; i < changes->customer.len; i++)
         pk_map_put(&store->customers, changes->customer.ptr[i].id,
                    pk_arena_copy(&store->arena, &changes->customer.ptr[i], sizeof changes->customer.ptr[i]));
@@ -1010,6 +1061,9 @@ static void apply_rows(struct memory_store *store, const struct changes *changes
         row->first_purchase_at_us = change->first_purchase_at_us;
         row->last_purchase_at_us = change->last_purchase_at_us;
     }
+    for (size_t i = 0; i < changes->carry.len; i++)
+        pk_map_put(&store->carries, changes->carry.ptr[i].customer,
+                   pk_arena_copy(&store->arena, &changes->carry.ptr[i], sizeof changes->carry.ptr[i]));
     for (size_t i = 0; i < changes->journey_gone.len; i++)
         pk_map_remove(&store->journeys, changes->journey_gone.ptr[i]);
     for (size_t i = 0; i < changes->journey.len; i++) {
@@ -1135,13 +1189,13 @@ void memory_add_bucket(struct memory_store *store, int32_t slot, const struct ch
         bucket->count[i] += add->count[i];
 }
 
-struct change_aggregate *memory_sums(const struct memory_store *store, enum aggregate table, struct pk_arena *arena,
-                                     size_t *ret_count)
+static struct change_aggregate *sum_up(const struct memory_store *store, enum aggregate table, bool all, struct pk_arena *arena,
+                                       size_t *ret_count)
 {
     struct change_aggregate *sum = PK_NEW_ARRAY(arena, struct change_aggregate, store->bucket.len + 1);
     size_t rows = 0, sums = 0, kept = 0;
     for (size_t i = 0; i < store->bucket.len; i++) {
-        if (store->bucket.ptr[i].row.table != table)
+        if (store->bucket.ptr[i].row.table != table || (!all && store->bucket.ptr[i].slot == SEALED_SLOT))
             continue;
         sum[rows] = store->bucket.ptr[i].row;
         sum[rows++].count = store->bucket.ptr[i].count;
@@ -1168,10 +1222,30 @@ struct change_aggregate *memory_sums(const struct memory_store *store, enum aggr
     return sum;
 }
 
+struct change_aggregate *memory_sums(const struct memory_store *store, enum aggregate table, struct pk_arena *arena,
+                                     size_t *ret_count)
+{
+    return sum_up(store, table, true, arena, ret_count);
+}
+
+struct change_aggregate *memory_sums_left(const struct memory_store *store, enum aggregate table, struct pk_arena *arena,
+                                          size_t *ret_count)
+{
+    return sum_up(store, table, false, arena, ret_count);
+}
+
 static void apply_logs(struct memory_store *store, const struct changes *changes)
 {
     for (size_t i = 0; i < changes->aggregate.len; i++)
         memory_add_bucket(store, changes->slot, &changes->aggregate.ptr[i]);
+    for (size_t i = 0; i < changes->aggregate.len && changes->seal; i++) {
+        struct change_aggregate row = changes->aggregate.ptr[i];
+        int64_t count[AGGREGATE_COUNTS];
+        for (uint32_t k = 0; k < aggregate_tables[row.table].counts; k++)
+            count[k] = -row.count[k];
+        row.count = count;
+        memory_add_bucket(store, SEALED_SLOT, &row);
+    }
     for (size_t i = 0; i < changes->quarantine.len; i++) {
         struct change_quarantine row = changes->quarantine.ptr[i];
         row.detail = (struct pk_str){0};
@@ -1198,7 +1272,10 @@ enum pk_status memory_apply(struct memory_store *store, const struct changes *ch
     apply_cells_and_keys(store, changes);
     apply_meetings(store, changes);
     apply_decisions(store, changes);
-    apply_facts(store, changes);
+    if (changes->seal)
+        apply_seal(store, changes);
+    else
+        apply_facts(store, changes);
     apply_rows(store, changes);
     apply_logs(store, changes);
     if (changes->forgetting)
@@ -1277,7 +1354,7 @@ static void take_span(struct memory_worker *w)
     struct store_span *span = PK_NEW(&w->arena, struct store_span);
     *span = (struct store_span){w->at, w->at.next_offset + (int64_t)w->facts};
     w->changes.span = span;
-    w->changes.spans = w->decisions || w->forgetting ? 0 : 1; /* a command has no position */
+    w->changes.spans = w->decisions || w->forgetting || w->seal ? 0 : 1; /* a command has no position */
     w->changes.slot = w->at.slot;
 }
 
@@ -1327,6 +1404,30 @@ static void begin_forgetting(struct memory_worker *w)
     }
 }
 
+static void begin_seal(struct memory_worker *w)
+{
+    struct seal *seal = w->seal;
+    struct ws_need need = {.kind = NEED_CUSTOMERS, .count = seal->customers};
+    need.hash = PK_NEW_ARRAY(&w->arena, struct pk_hash, seal->customers + 1);
+    for (size_t i = 0; i < seal->customers; i++)
+        need.hash[i] = seal->customer[i].id;
+    struct loaded r = rows_of_customers(w, &need);
+    if (seal->customers == 0) {
+        seal->nameless = PK_NEW_ARRAY(&w->arena, struct seal_nameless, w->store->facts.count + 1);
+        seal->nameless_count = 0;
+        PK_MAP_EACH(&w->store->facts, e)
+        {
+            struct fact *row = e->value;
+            if (!pk_hash_zero(row->customer) || row->at_us >= seal->before_us)
+                continue;
+            struct fact *fact = PK_NEW(&w->arena, struct fact);
+            *fact = loaded_fact(&w->arena, row);
+            seal->nameless[seal->nameless_count++].fact = fact;
+        }
+    }
+    workset_seal(&w->workset, seal, &need, r.fact, r.facts, r.journey, r.journeys, r.obligation, r.obligations, r.carry, r.carries);
+}
+
 static enum pk_status prepare(struct memory_worker *w, bool first, struct pk_err *err)
 {
 again:
@@ -1344,6 +1445,8 @@ again:
         workset_decide(&w->workset, w->decision, w->decisions);
     if (w->forgetting)
         begin_forgetting(w);
+    if (w->seal)
+        begin_seal(w);
     enum pk_status status = gather(w, err);
     if (first && w->workset.contradicted) {
         workset_done(&w->workset);
@@ -1361,6 +1464,8 @@ again:
     for (size_t i = 0; i < cells; i++)
         cell[i] = ++w->store->last_cell;
     workset_save(&w->workset, cell, &w->metrics, &w->changes);
+    if (w->seal && !workset_accepts_seal(&w->workset, w->seal, &w->changes))
+        return pk_fail(err, PK_REJECT, "other rows would change");
     w->changes.token = ++w->store->last_token * UINT64_C(0x9E3779B97F4A7C15);
     return PK_OK;
 }
@@ -1413,7 +1518,7 @@ static enum pk_status commit(struct memory_worker *w, struct pk_err *err)
     w->fast += w->workset.fast;
     w->slow += w->workset.slow;
     w->batches++;
-    if (w->decisions || w->forgetting)
+    if (w->decisions || w->forgetting || w->seal)
         return PK_OK;
     w->at.next_offset = w->changes.span->next_offset;
     workset_publish(&w->workset, &w->cache, w->changes.token);
@@ -1486,5 +1591,15 @@ enum pk_status memory_forget(struct memory_worker *worker, const struct change_f
     worker->forgetting = NULL;
     worker->decision = NULL;
     worker->decisions = 0;
+    return status;
+}
+
+enum pk_status memory_seal(struct memory_worker *worker, struct seal *seal, struct pk_err *err)
+{
+    worker->seal = seal;
+    enum pk_status status = prepare(worker, false, err);
+    if (status == PK_OK)
+        status = commit(worker, err);
+    worker->seal = NULL;
     return status;
 }

@@ -11,7 +11,7 @@
 #ifndef POLKU_MEMORY_STORE_H
 #define POLKU_MEMORY_STORE_H
 
-#include "workset.h"
+#include "workset_seal.h"
 
 struct memory_cell {
     int64_t id;
@@ -22,7 +22,7 @@ struct memory_key { /* a row of identifier with its sightings, and the rows of i
     enum key_kind kind;
     sym_t name_space;
     uint32_t flags;
-    int64_t first_at_us;
+    int64_t first_at_us, sealed_at_us;
     struct pk_hash customer;
     struct pk_str value;
     struct memory_cell *cell;
@@ -56,6 +56,8 @@ struct memory_store {
     struct pk_map courses;     /* (journey, definition) -> struct memory_course */
     struct pk_map obligations; /* -> struct obligation */
     struct pk_map customers;   /* -> struct change_customer */
+    struct pk_map carries;     /* -> struct store_carry */
+    struct pk_map sealed_facts, sealed_journeys, sealed_obligations; /* as the maps above; the facts only for tests to know */
     struct pk_map keys;        /* -> struct memory_key */
     struct pk_map cells;       /* -> struct memory_cell */
     struct pk_map buckets;     /* (bucket, slot) -> index + 1 */
@@ -82,6 +84,10 @@ void memory_add_bucket(struct memory_store *store, int32_t slot, const struct ch
 /* The buckets of one aggregate, slots added up, without those that are all zero, sorted by time and dimensions. */
 struct change_aggregate *memory_sums(const struct memory_store *store, enum aggregate table, struct pk_arena *arena,
                                      size_t *ret_count);
+/* The same without SEALED_SLOT: what the events and rows that are left give. */
+struct change_aggregate *memory_sums_left(const struct memory_store *store, enum aggregate table, struct pk_arena *arena,
+                                          size_t *ret_count);
+bool memory_is_sealed(const struct memory_store *store, int64_t at_us, struct pk_hash event_hash);
 /* Who used a key, each once. */
 struct pk_hash *memory_users(const struct memory_key *key, struct pk_arena *arena, uint32_t *ret_count);
 
@@ -115,6 +121,7 @@ struct memory_worker {
     const struct change_decision *decision;
     size_t decisions;
     const struct change_forgetting *forgetting;
+    struct seal *seal;
     struct pk_arena altered_arena; /* new lists of facts, which outlive a try; kept until the end */
     uint64_t forgotten; /* facts dropped */
     PK_VEC(struct fact *) lost; /* copies that lost against another one of the batch */
@@ -134,6 +141,9 @@ enum pk_status memory_finish(struct memory_worker *worker, struct pk_err *err);
 enum pk_status memory_batch(struct memory_worker *worker, struct fact **fact, size_t count, struct pk_err *err);
 /* A command too: forgets (docs/semantics.md 3.7). */
 enum pk_status memory_forget(struct memory_worker *worker, const struct change_forgetting *forgetting, struct pk_err *err);
+/* A command: seals what it may (docs/semantics.md 3.8) of these customers, or of the stored events without one before
+ * before_us (then nameless is set here). PK_REJECT: somebody was refused, nothing is changed. */
+enum pk_status memory_seal(struct memory_worker *worker, struct seal *seal, struct pk_err *err);
 /* A command: decisions, made against what is stored now. Its worker has no cache and no other work. */
 enum pk_status memory_decide(struct memory_worker *worker, const struct change_decision *decision, size_t count,
                              struct pk_err *err);
