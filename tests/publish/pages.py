@@ -147,11 +147,13 @@ def begin(path, root):
     """Runs the `start` blocks of a page in the folder `root`. -> folder and environment that they end with"""
     text = ''.join(block.text for block in blocks(path) if block.use == 'start')
     with tempfile.TemporaryFile() as log:       # a pipe would wait for the servers that go on
-        subprocess.run(['bash', '-e', '-c', text + 'printf "\\0\\0%s\\0" "$PWD"; env -0'], cwd=root, stdin=subprocess.DEVNULL,
-                       stdout=log, check=True)
+        done = subprocess.run(['bash', '-e', '-c', text + 'printf "\\0\\0%s\\0" "$PWD"; env -0'], cwd=root, stdin=subprocess.DEVNULL,
+                              stdout=log, check=False)
         log.seek(0)
         printed, _, state = log.read().rpartition(b'\0\0')
-    print(text + printed.decode(), flush=True)
+    print(text + (printed or state).decode(), flush=True)
+    if done.returncode != 0:
+        raise Differs('%s: the beginning: exit code %d' % (os.path.basename(path), done.returncode))
     folder, *variables = state.decode().rstrip('\0').split('\0')
     return folder, dict(variable.split('=', 1) for variable in variables)
 
