@@ -144,10 +144,10 @@ static void look_at_kafka(struct visit *v)
     struct look_group group;
     const char *todo = "correct --brokers and the options kafka.*, or start the brokers";
     if (intake_look_brokers(&v->intake, PATIENCE_SECONDS * PK_SECOND_US, &kafka, &err) != PK_OK) {
-        doctor_find(&v->report, DOCTOR_BROKERS, DOCTOR_FAIL, v->options->brokers, todo, "no answer within %d s: %s", PATIENCE_SECONDS, err.text);
+        doctor_find(&v->report, DOCTOR_BROKERS, DOCTOR_FAIL, v->options->brokers, todo, "nobody answers: %s", err.text);
         return;
     }
-    doctor_find(&v->report, DOCTOR_BROKERS, DOCTOR_OK, v->options->brokers, "", "%d brokers", kafka.brokers);
+    doctor_find(&v->report, DOCTOR_BROKERS, DOCTOR_OK, v->options->brokers, "", "%d broker%s", kafka.brokers, kafka.brokers == 1 ? "" : "s");
     look_at_topics(v);
     if (intake_look_group(&v->intake, PATIENCE_SECONDS * PK_SECOND_US, &group, &err) != PK_OK)
         snprintf(group.why, sizeof group.why, "%.199s", err.text);

@@ -2,7 +2,6 @@
 /* forget: a customer is forgotten, with a receipt (docs/semantics.md 3.7, docs/privacy.md). */
 #define _GNU_SOURCE /* getrandom */
 #include <inttypes.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -178,16 +177,6 @@ static enum pk_status look_through_quarantine(struct run *run, const struct forg
 
 /* ---- forgetting ---- */
 
-static struct pk_str decided_by(struct run *run)
-{
-    if (run->options->by[0])
-        return pk_str(run->options->by);
-    const struct passwd *user = getpwuid(getuid());
-    char number[32];
-    snprintf(number, sizeof number, "uid %ju", (uintmax_t)getuid());
-    return pk_arena_str(&run->desk.arena, pk_str(user ? user->pw_name : number));
-}
-
 /* What is needed of it after this try: the next one reuses the arena of the transaction. */
 static void keep_plan(struct run *run, const struct forget_plan *plan)
 {
@@ -227,7 +216,7 @@ static enum pk_status plan_again(void *context, struct pk_arena *arena, struct c
     ret->record = run->record.ptr;
     ret->records = run->record.len;
     ret->receipt = run->receipt;
-    ret->by = decided_by(run);
+    ret->by = consumer_by(run->options);
     if (run->options->note[0])
         ret->note = pk_str(run->options->note);
     return PK_OK;

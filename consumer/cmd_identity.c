@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* identity: why identifiers are one customer, and the decisions of people about that. */
 #include <inttypes.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -104,16 +103,6 @@ struct plan {
     size_t count;
 };
 
-static struct pk_str decided_by(struct run *run)
-{
-    if (run->options->by[0])
-        return pk_str(run->options->by);
-    const struct passwd *user = getpwuid(getuid());
-    char number[32];
-    snprintf(number, sizeof number, "uid %ju", (uintmax_t)getuid());
-    return pk_arena_str(&run->desk.arena, pk_str(user ? user->pw_name : number));
-}
-
 /* What the tables may hold, which is less than what its typist may be shown. */
 static struct pk_str clear_value(const struct explain_name *name)
 {
@@ -123,7 +112,7 @@ static struct pk_str clear_value(const struct explain_name *name)
 static struct change_decision decide(struct run *run, enum decision_kind kind, bool restore,
                                      const struct explain_name *a, const struct explain_name *b)
 {
-    struct change_decision decision = {.kind = kind, .restore = restore, .by = decided_by(run)};
+    struct change_decision decision = {.kind = kind, .restore = restore, .by = consumer_by(run->options)};
     if (run->options->note[0])
         decision.note = pk_str(run->options->note);
     if (b && pk_hash_cmp(a->hash, b->hash) > 0) {

@@ -7,10 +7,8 @@
 #include "crash_point.h"
 
 #include <inttypes.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { CHUNK = 100, MOST_ROUNDS = 5 };
 
@@ -26,16 +24,6 @@ struct requeue {
     struct pk_arena arena; /* of a chunk */
     int64_t published, bytes, worn_out, gone;
 };
-
-static const char *user_name(const struct consumer_options *options)
-{
-    static char number[32];
-    if (options->by[0])
-        return options->by;
-    const struct passwd *user = getpwuid(getuid());
-    snprintf(number, sizeof number, "uid %ju", (uintmax_t)getuid());
-    return user ? user->pw_name : number;
-}
 
 /* ---- a record with its trail ---- */
 
@@ -211,7 +199,7 @@ static void tell(const struct requeue *r)
 
 int consumer_requeue(const struct consumer_options *options)
 {
-    struct requeue r = {.options = options, .by = pk_str(user_name(options))};
+    struct requeue r = {.options = options, .by = consumer_by(options)};
     struct pk_err err = {0};
     const struct republish_config kafka = quarantine_kafka(options);
     symbols_init(&r.symbols);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "consumer_store.h"
 
+#include <pwd.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct store_config consumer_store_config(const struct consumer_options *options, bool writes)
 {
@@ -68,6 +71,19 @@ void consumer_desk_close(struct consumer_desk *desk)
     matcher_done(&desk->matcher);
     pk_arena_done(&desk->arena);
     consumer_inputs_done(&desk->inputs);
+}
+
+struct pk_str consumer_by(const struct consumer_options *options)
+{
+    static char text[256];
+    if (options->by[0])
+        return pk_str(options->by);
+    const struct passwd *user = getpwuid(getuid());
+    if (user)
+        snprintf(text, sizeof text, "%s", user->pw_name);
+    else
+        snprintf(text, sizeof text, "uid %ju", (uintmax_t)getuid());
+    return pk_str(text);
 }
 
 int consumer_end(const char *sentence, enum pk_status status, const struct pk_err *err)

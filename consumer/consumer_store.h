@@ -30,6 +30,9 @@ enum pk_status consumer_desk_open(const struct consumer_options *options, bool w
                                   struct pk_err *err);
 void consumer_desk_close(struct consumer_desk *desk); /* only after PK_OK */
 
+/* Who does it, as is kept with what is done: --by, or the name of the user. */
+struct pk_str consumer_by(const struct consumer_options *options);
+
 /* The exit code of a command that ended so. What is wrong with what was asked is told plainly, what failed goes to the log. */
 int consumer_end(const char *sentence, enum pk_status status, const struct pk_err *err);
 

@@ -179,7 +179,7 @@ void doctor_judge_partitions(const struct look_partitions *look, const struct do
         doctor_find(report, DOCTOR_TOPIC, DOCTOR_FAIL, look->topic, "see to the brokers, and run it again", "Kafka says nothing of it: %s", look->why);
         return;
     }
-    doctor_find(report, DOCTOR_TOPIC, DOCTOR_OK, look->topic, "", "%d partitions", look->partitions);
+    doctor_find(report, DOCTOR_TOPIC, DOCTOR_OK, look->topic, "", "%d partition%s", look->partitions, look->partitions == 1 ? "" : "s");
     judge_replicas(look, report);
     int64_t records = 0;
     for (size_t i = 0; i < look->mark.len; i++)
@@ -243,7 +243,8 @@ void doctor_judge_group(const struct look_group *group, const struct doctor_want
         doctor_find(report, DOCTOR_GROUP, DOCTOR_FAIL, "", "another program uses this group: give consumers a --group of their own", "its %zu members assign partitions by "
                     "%s, and ours could not join them", group->member.len, group->assignor);
     else
-        doctor_find(report, DOCTOR_GROUP, DOCTOR_OK, "", "", "%zu members, state %s", group->member.len, group->state);
+        doctor_find(report, DOCTOR_GROUP, DOCTOR_OK, "", "", "%zu member%s, state %s", group->member.len, group->member.len == 1 ? "" : "s",
+                    group->state);
     if (wants->instance_id)
         judge_instance(group, wants->instance_id, report);
 }

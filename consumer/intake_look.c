@@ -110,18 +110,20 @@ static int64_t clock_us(void)
     return now.tv_sec * PK_SECOND_US + now.tv_nsec / 1000;
 }
 
-/* Why nobody answers is told to the error callback only, and a wrong password is tried again for ever. */
+/* Why nobody answers is told to the error callback only, and a wrong password is tried again for ever: with a reason known three seconds
+ * are enough for the other brokers. */
 enum pk_status intake_look_brokers(const struct intake_config *config, int64_t timeout_us, struct look_kafka *ret, struct pk_err *err)
 {
     rd_kafka_t *rk;
-    char reason[500] = "";
+    char reason[INTAKE_REASON_BYTES] = "";
     const struct rd_kafka_metadata *metadata = NULL;
     enum pk_status status = intake_asking_client(config, reason, &rk, err);
     if (status != PK_OK)
         return status;
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
-    for (int64_t end_us = clock_us() + timeout_us; code && clock_us() < end_us;) {
-        code = rd_kafka_metadata(rk, 0, NULL, &metadata, 1000);
+    const int64_t begun_us = clock_us(), enough_us = 3 * PK_SECOND_US;
+    while (code && clock_us() - begun_us < (reason[0] ? PK_MIN(enough_us, timeout_us) : timeout_us)) {
+        code = rd_kafka_metadata(rk, 0, NULL, &metadata, 500);
         rd_kafka_poll(rk, 0);
     }
     *ret = (struct look_kafka){.brokers = code ? 0 : metadata->broker_cnt};

@@ -90,7 +90,7 @@ def group(run, db, topic, writer):
     mine = ('--group', db.name)
     expect(run, 'a member with our instance-id', Doctor(run, *mine, '--instance-id', 'one', database=writer, topic=topic.name), 'group.instance', 'WARN', 'client ' + consumer.name)
     expect(run, 'another instance-id', Doctor(run, *mine, '--instance-id', 'two', database=writer, topic=topic.name), 'group.instance', 'OK', 'no member')
-    expect(run, 'its group', Doctor(run, *mine, database=writer, topic=topic.name), 'group.access', 'OK', '1 members')
+    expect(run, 'its group', Doctor(run, *mine, database=writer, topic=topic.name), 'group.access', 'OK', '1 member,')
     consumer.stop()
 
 

@@ -142,6 +142,47 @@ def run_program_as_certificate(run, servers, db, topic, kafka):
     run.expect('a consumer with a certificate instead of a password reads the rest', topic.records, db.position(topic))
 
 
+def visit(run, servers, db, topic, kafka, *options):
+    """What doctor finds: check -> (verdict, text). With a password of PostgreSQL, which it must not print, nor Kafka's."""
+    done = subprocess.run([program('polku-consumer', 'consumer'), 'doctor', '--json', '--database', db.conninfo, '--topic', topic, '--group', db.name, *kafka,
+                           '--rules', RULES, '--hash-key-file', KEY_FILE, '--database-password-file', servers.database_password(), *options],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    for path in (servers.database_password(), servers.password[USER], KEY_FILE):
+        with open(path, encoding='ascii') as file:
+            secret = file.read().strip()
+        if secret in (done.stdout + done.stderr).decode():
+            run.expect('doctor prints no secret', 'nothing of %s' % path, done.stdout.decode()[-500:])
+    return {found['check']: (found['verdict'], found['text']) for found in json.loads(done.stdout)}
+
+
+def doctor_as_user(run, servers, db, topic, kafka):
+    """Access rules that deny something are named by the check that needs it."""
+    found = visit(run, servers, db, topic.name, kafka)
+    run.expect('doctor: a user who may read, no more: topic, records, group are fine', ['OK'] * 3,
+               [found[check][0] for check in ('topic.exists', 'topic.read', 'group.access')])
+    run.expect('   settings that may not be read are told', 'WARN', found['topic.settings'][0])
+    run.expect('   and what they would say is not guessed', [], [check for check in ('topic.cleanup', 'topic.retention') if check in found])
+    found = visit(run, servers, db, topic.name, kafka, '--group', 'not-ours')
+    run.expect_that("doctor: a group that is not the user's", found['group.access'][0] == 'FAIL' and 'may not use' in found['group.access'][1], found['group.access'])
+    found = visit(run, servers, db, 'not-ours', kafka)
+    run.expect_that("doctor: a topic that is not the user's", found['topic.exists'][0] == 'FAIL', found['topic.exists'])
+    servers.rule('4', 'deny', 'topic', topic.name, 'read')
+    found = visit(run, servers, db, topic.name, kafka)
+    run.expect_that('doctor: one that may not be read', 'FAIL' in (found['topic.exists'][0], found.get('topic.read', ('',))[0]), found.get('topic.read', found['topic.exists']))
+    servers.rule('4', 'drop', 'topic', topic.name, 'read')
+    servers.rule('4', 'allow', 'topic', topic.name, 'read')
+    found = visit(run, servers, db, topic.name, servers.kafka('4', mechanism='PLAIN', password=servers.secret('wrong')))
+    run.expect_that('doctor: a wrong password is told as one', found['kafka.brokers'][0] == 'FAIL' and 'uthentication' in found['kafka.brokers'][1],
+                    found['kafka.brokers'][1])
+    found = visit(run, servers, db, topic.name, kafka, '--database', servers.database(db) + ' passfile=/nowhere', '--database-password-file',
+                  servers.password[USER])
+    run.expect_that('doctor: a wrong password of PostgreSQL', found['postgres.answers'][0] == 'FAIL' and 'password authentication failed' in found['postgres.answers'][1],
+                    found['postgres.answers'][1])
+    found = visit(run, servers, db, topic.name, servers.kafka('4', mechanism='PLAIN', authority='stranger.pem'))
+    run.expect_that('doctor: an authority that signed nothing', found['kafka.brokers'][0] == 'FAIL' and 'certificate verify failed' in found['kafka.brokers'][1],
+                    found['kafka.brokers'][1])
+
+
 def hidden_settings(run, servers, db, topic, kafka):
     """Whether a topic is compacted only DescribeConfigs tells: a rebuild from Kafka does not go on without it unasked."""
     def rebuild(*options):
@@ -156,6 +197,7 @@ def hidden_settings(run, servers, db, topic, kafka):
     run.expect_that('   unless that is accepted, and then says so', code == 0 and 'whether a topic is compacted is not known' in text, code)
     servers.rule('4', 'allow', 'topic', topic.name, 'describe_configs')
     run.expect('   with the right it goes on by itself', 0, rebuild()[0])
+    run.expect('   and doctor sees them', 'OK', visit(run, servers, db, topic.name, kafka)['topic.settings'][0])
 
 
 def plain_on_kafka_4(run, servers):
@@ -172,6 +214,7 @@ def plain_on_kafka_4(run, servers):
     topic.drain(db)
     reader.stop()
     run.expect_oracle('Kafka 4: and is read', db, RULES, path)
+    doctor_as_user(run, servers, db, topic, kafka)
     hidden_settings(run, servers, db, topic, kafka)
     for rule in (('topic', topic.name, 'write'), ('topic', topic.name, 'read'), ('group', db.name, 'read')):
         servers.rule('4', 'allow', *rule, user='CN=polku_certificate')
