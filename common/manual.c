@@ -200,14 +200,15 @@ void manual_page(const struct manual *m, struct pk_buf *out)
 
 /* ---- completion ---- */
 
-/* "show|set [PLACE...]" -> "show set"; nothing if the first argument is no choice. */
+/* "show|set [PLACE...]" -> "show set", "[checks]" -> "checks": words in small letters are meant as they stand. */
 static void words_of(const char *arguments, struct pk_buf *out)
 {
     size_t len = arguments ? strcspn(arguments, " ") : 0;
-    if (!len || !memchr(arguments, '|', len))
+    if (strspn(arguments ? arguments : "", "abcdefghijklmnopqrstuvwxyz-|[]") < len)
         return;
     for (size_t i = 0; i < len; i++)
-        pk_buf_add(out, arguments[i] == '|' ? " " : &arguments[i], 1);
+        if (!strchr("[]", arguments[i]))
+            pk_buf_add(out, arguments[i] == '|' ? " " : &arguments[i], 1);
 }
 
 static bool takes_files(const char *arguments)

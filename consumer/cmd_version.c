@@ -4,6 +4,7 @@
 
 #include <libpq-fe.h>
 #include <librdkafka/rdkafka.h>
+#include <microhttpd.h>
 #include <sodium.h>
 #include <stdio.h>
 
@@ -11,7 +12,7 @@ int consumer_version(void)
 {
     struct pk_buf text PK_AUTO(pk_buf_done) = {0};
     libraries_text(&text);
-    printf("polku-consumer " POLKU_VERSION "\nlibrdkafka %s, libpq %d.%d, libsodium %s, %s\n", rd_kafka_version_str(),
-           PQlibVersion() / 10000, PQlibVersion() % 10000, sodium_version_string(), text.ptr);
+    printf("polku-consumer " POLKU_VERSION "\nlibrdkafka %s, libpq %d.%d, libsodium %s, libmicrohttpd %s, %s\n", rd_kafka_version_str(),
+           PQlibVersion() / 10000, PQlibVersion() % 10000, sodium_version_string(), MHD_get_version(), text.ptr);
     return CONSUMER_OK;
 }

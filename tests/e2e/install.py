@@ -220,6 +220,8 @@ def check_completion():
     expect('after an equals sign too', ['earliest', 'error'], complete(consumer, 'run', '--from', '=', 'e'))
     expect('right after it', ['auto', 'json', 'text'], complete(consumer, 'run', '--log-format', '='))
     expect('words of an argument', ['set', 'show'], complete(consumer, 'position', 's'))
+    expect('the one word of an argument', ['checks'], complete(consumer, 'doctor', ''))
+    expect('nothing where an argument is yours', [], complete(consumer, 'forget', ''))
     expect('nothing where only you know', [], complete(consumer, 'run', '--batch-records', ''))
     expect('what is on can be switched off', ['--no-auto-register'], complete(producer, 'send', '--no-a'))
     folder = os.path.join(FOLDER, 'names')

@@ -55,7 +55,7 @@ done
 depends() {
     dpkg-deb -f "$1"_*.deb Depends | grep -c -E "(^|, )$2( |,|\$)" || true
 }
-for library in librdkafka1 libpq5 libavro23 libjansson4 libyaml-0-2 libsodium23 libcurl4 libc6 tzdata; do
+for library in librdkafka1 libpq5 libavro23 libjansson4 libyaml-0-2 libsodium23 libcurl4 libmicrohttpd12 libc6 tzdata; do
     expect "polku-consumer depends on $library" 1 "$(depends polku-consumer "$library")"
 done
 for library in librdkafka1 libjansson4 libavro23; do
