@@ -24,6 +24,7 @@ int consumer_run(const struct consumer_options *options);
 int consumer_migrate(const struct consumer_options *options);
 int consumer_status(const struct consumer_options *options);
 int consumer_metrics(const struct consumer_options *options);
+int consumer_health(const struct consumer_options *options);
 int consumer_doctor(const struct consumer_options *options);
 int consumer_check_config(const struct consumer_options *options);
 int consumer_rebuild(const struct consumer_options *options);

@@ -50,7 +50,7 @@ static enum pk_status read_words(struct consumer_options *options, struct pk_err
 
 static bool takes_arguments(const char *command)
 {
-    static const char *const those[] = {"identity", "forget", "position", "quarantine", "doctor"};
+    static const char *const those[] = {"identity", "forget", "position", "quarantine", "doctor", "health"};
     for (size_t i = 0; i < PK_COUNT(those); i++)
         if (strcmp(command, those[i]) == 0)
             return true;

@@ -7,7 +7,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <netinet/in.h>
 #include <unistd.h>
 
@@ -174,4 +176,71 @@ void health_http_close(struct health_http *http)
         return;
     MHD_stop_daemon(http->daemon);
     free(http);
+}
+
+/* ---- asking ---- */
+
+enum { ASK_SECONDS = 5 };
+
+/* Who listens everywhere is asked on the loopback. */
+static const char *reachable(const char *host)
+{
+    if (strcmp(host, "0.0.0.0") == 0)
+        return "127.0.0.1";
+    return strcmp(host, "::") == 0 ? "::1" : host;
+}
+
+static int dial(const struct addrinfo *list)
+{
+    const struct timeval limit = {.tv_sec = ASK_SECONDS};
+    for (; list; list = list->ai_next) {
+        int fd = socket(list->ai_family, list->ai_socktype | SOCK_CLOEXEC, list->ai_protocol);
+        if (fd < 0)
+            continue;
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        if (connect(fd, list->ai_addr, list->ai_addrlen) == 0)
+            return fd;
+        close(fd);
+    }
+    return -1;
+}
+
+/* Its answer up to the end, or as much as there is room for. */
+static bool exchange(int fd, const char *path, char *answer, size_t size)
+{
+    char request[128];
+    size_t have = 0;
+    ssize_t got;
+    int len = snprintf(request, sizeof request, "GET %s HTTP/1.0\r\n\r\n", path);
+    if (send(fd, request, (size_t)len, MSG_NOSIGNAL) != len)
+        return false;
+    while (have < size - 1 && (got = recv(fd, answer + have, size - 1 - have, 0)) > 0)
+        have += (size_t)got;
+    answer[have] = 0;
+    return have > 0;
+}
+
+enum pk_status health_http_ask(const char *address, const char *path, char *ret_text, size_t text_size, struct pk_err *err)
+{
+    struct place place;
+    enum pk_status status = read_place(address, &place, err);
+    if (status != PK_OK)
+        return status;
+    struct addrinfo *list, hints = {.ai_socktype = SOCK_STREAM};
+    int code = getaddrinfo(reachable(place.host), place.port, &hints, &list);
+    if (code != 0)
+        return pk_fail(err, PK_REJECT, "--http %.100s: there is no such host: %s", address, gai_strerror(code));
+    int fd = dial(list);
+    freeaddrinfo(list);
+    char answer[2048];
+    bool answered = fd >= 0 && exchange(fd, path, answer, sizeof answer);
+    if (fd >= 0)
+        close(fd);
+    const char *body = answered ? strstr(answer, "\r\n\r\n") : NULL;
+    int result;
+    if (!body || sscanf(answer, "HTTP/%*d.%*d %d", &result) != 1)
+        return pk_fail(err, PK_LOST, "--http %.100s: no consumer answers there", address);
+    snprintf(ret_text, text_size, "%s", body + 4);
+    return result == 200 ? PK_OK : PK_RETRY;
 }

@@ -18,4 +18,8 @@ enum pk_status health_http_open(const char *address, struct health_board *board,
 unsigned health_http_port(const struct health_http *http);
 void health_http_close(struct health_http *http); /* NULL is fine */
 
+/* Asks the consumer at `address`, of this machine where it listens at all addresses. PK_OK: it says yes; PK_RETRY: it says no;
+ * ret_text has its words, in both cases. PK_LOST: nobody answers within 5 s. PK_REJECT: no such address. */
+enum pk_status health_http_ask(const char *address, const char *path, char *ret_text, size_t text_size, struct pk_err *err);
+
 #endif

@@ -22,6 +22,8 @@ static const struct command {
     {"run", "read events from Kafka and keep journeys and obligations in PostgreSQL", consumer_run},
     {"migrate", "make or upgrade the tables in PostgreSQL", consumer_migrate},
     {"status", "show how far reading has come, what Kafka still holds, and what was set aside", consumer_status},
+    {"health", "ask a consumer that runs with --http whether it is ready, or alive: exit code 0 or 1", consumer_health, "[ready|live]",
+     "Prints its words. For probes where no other program is at hand, as in a container; it is asked on this machine.\n\n"},
     {"metrics", "print the table of what /metrics shows, as in docs/metrics.md", consumer_metrics},
     {"check-config", "read options, rules, schemas and key as run would, and say what is wrong", consumer_check_config},
     {"doctor", "look at all that run needs: files, Kafka, PostgreSQL, registry; say what is wrong, and what to do", consumer_doctor, "[checks]",
