@@ -15,6 +15,7 @@ import collections
 import hashlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,8 +87,8 @@ class Page:
         if not os.path.exists(os.path.join(place, '.complete')):
             os.makedirs(place, exist_ok=True)
             for name in os.listdir(self.folder):
-                with open(os.path.join(self.folder, name), 'rb') as source, open(os.path.join(place, name), 'wb') as copy:
-                    copy.write(source.read())
+                if os.path.isfile(os.path.join(self.folder, name)):
+                    shutil.copy(os.path.join(self.folder, name), place)
             started = time.monotonic()
             code, printed = self.execute(block.text, place)
             if code != 0:
