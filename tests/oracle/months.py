@@ -20,7 +20,14 @@ class Generator(generate.Generator):
         self.base = self.random.choice(MONTHS) + self.random.choice([0, 0, 0, -40 * DAY, -10 * DAY, 10 * DAY])
         if self.maybe(0.02):
             return self.base + self.random.choice([-1, 0, 1])
-        return super().time(person)
+        past, self.past = self.past, [(who, event) for who, event in self.past if abs(self.at_of(event) - self.base) < 5 * DAY]
+        found, self.past = super().time(person), past
+        return found
+
+    def generate(self):
+        """About in the order of time, weeks late and early."""
+        events = super().generate()
+        return sorted(events, key=lambda event: self.at_of(event) + self.random.gauss(0, 20) * DAY)
 
 
 def whose(derived, lines):

@@ -410,6 +410,7 @@ class Identity:
         self.customer_of = {}   # hash of a not shared person -> customer id
         everything = sorted(itertools.chain(events, sealed), key=lambda e: e.order) if sealed else events
         for event in everything:
+            event.met = frozenset(person.hash for person in event.persons)  # whatever is blocked
             self._apply_blocks(event)
             for person in event.persons:
                 if person.hash not in self.persons:
@@ -569,7 +570,8 @@ class Identity:
 
 class Event:
     __slots__ = ('field', 'time', 'order', 'hash', 'content', 'signature', 'traits', 'persons', 'devices', 'customer',
-                 'known_by', 'case', 'staff', 'relates', 'promise', 'identifiers', 'journey', 'need', 'repeat', 'repeated', 'meets')
+                 'known_by', 'case', 'staff', 'relates', 'promise', 'identifiers', 'journey', 'need', 'repeat', 'repeated', 'meets',
+                 'met')
 
     @property
     def key(self):

@@ -64,8 +64,8 @@ class Retention:
 class Carry:
     """What a customer's row knows of sealed events of that customer id."""
 
-    def __init__(self, kind, namespace):
-        self.kind, self.namespace = kind, namespace
+    def __init__(self):
+        self.kind = self.namespace = None
         self.events, self.bought = 0, []
 
 
@@ -109,7 +109,8 @@ class Retentions:
             forgotten = gone(one.forgettings)
             for (_, at, _), (customer, kind, namespace, purchase) in one.sealed.items():
                 if customer is not None and customer not in forgotten:
-                    carry = found.setdefault(customer, Carry(kind, namespace))
+                    carry = found.setdefault(customer, Carry())
+                    carry.kind, carry.namespace = kind, namespace   # as it was last
                     carry.events += 1
                     if purchase:
                         carry.bought.append(at)

@@ -61,6 +61,24 @@ def offences(derived, sealed, before):
     for event in sealed:
         if event.time >= before:
             yield 'event %s is not before the retention' % oracle.format_uuid(event.hash)
+    for obligation in derived.obligations:
+        if obligation.opener.key in chosen:
+            yield from unsettled(obligation, derived.customers[obligation.opener.customer], chosen, before)
+    first = {event.met: event for event in reversed(derived.events)}
+    sealed_before = {event.met for event in derived.sealed}
+    for event in sealed:
+        if len(event.met) > 1 and event.met not in sealed_before and first[event.met].key not in chosen:
+            yield 'event %s is sealed before the first with these persons' % oracle.format_uuid(event.hash)
+
+
+def unsettled(obligation, events, chosen, before):
+    """Why it cannot be sealed: events that are left had to do with it, or it is still owed."""
+    seam = min([event.time for event in events if event.key not in chosen] + [before])
+    acts = (obligation.last_attempt_at, obligation.fulfilled_at, obligation.rejected_at, obligation.withdrawn_at, obligation.changed_at)
+    if any(at is not None and at >= seam for at in acts):
+        yield 'obligation %s is sealed, and something acted on it after the seam' % oracle.format_uuid(obligation.id)
+    if not obligation.closed and obligation.due_to is not None and obligation.due_to >= before:
+        yield 'obligation %s is sealed, and still owed' % oracle.format_uuid(obligation.id)
 
 
 def seal(deriver, naturals, before, left):
