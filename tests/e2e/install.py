@@ -96,6 +96,12 @@ def check_versions():
         lines = must(installed('bin', program), '--version').splitlines()
         expect('%s --version' % program, '%s %s' % (program, wanted), lines[0])
         expect('%s --version tells of librdkafka' % program, True, lines[1].startswith('librdkafka '))
+    named = set()
+    for path in glob.glob(os.path.join(ROOT, 'deploy', '**', '*'), recursive=True) + glob.glob(os.path.join(ROOT, 'docs', '*.md')):
+        if os.path.isfile(path) and not path.endswith(('.png', '.gz')):
+            with open(path, encoding='utf-8', errors='replace') as file:
+                named |= set(re.findall(r'(?:polku-(?:consumer|producer):|ARG VERSION=)(\d+\.\d+\.\d+)', file.read()))
+    expect('images are named by the version of CMakeLists.txt', {wanted}, named)
     return wanted
 
 
