@@ -35,6 +35,7 @@ struct pipeline {
     size_t positions;
     bool connected;             /* the store's connection may be used */
     bool claimed;               /* `position` is ours, as far as we know */
+    bool ours;                  /* Kafka has not taken its partitions back; perhaps they are claimed again */
     int64_t looked_at_us;       /* clock when PostgreSQL last said where the positions stand */
     struct pace pace;
     int64_t failing_pause_us;   /* after the last of several failures in a row that a smaller batch does not help; 0 = none */
@@ -204,9 +205,9 @@ static void post_figures(struct pipeline *p)
     set_cache(p, &figures);
     set_others(p, &figures);
     p->shown_partition.len = 0;
-    for (size_t i = 0; i < p->positions && p->claimed; i++) {
+    for (size_t i = 0; i < p->positions && p->ours; i++) {
         struct figure_partition *at = pk_vec_push(&p->shown_partition);
-        *at = (struct figure_partition){.partition = p->position[i].partition, .claimed = 1,
+        *at = (struct figure_partition){.partition = p->position[i].partition, .claimed = p->claimed,
                                         .position = p->position[i].next_offset};
         snprintf(at->topic, sizeof at->topic, "%.*s", PK_STR_ARG(symbol_text(p->config->symbols, p->position[i].topic)));
     }
@@ -280,7 +281,7 @@ static void revoked(void *context, const struct intake_partition *partition, siz
     CRASH_POINT(revoked_begun);
     finish_in_callback(p);
     CRASH_POINT(revoked_done);
-    p->claimed = false;
+    p->claimed = p->ours = false;
     p->revocations[lost ? METRIC_KIND_lost : METRIC_KIND_orderly]++;
     show_now(p);
     p->schema.pause_us = 0; /* what is paused resumes in time; what waited may not be ours any more */
@@ -364,7 +365,7 @@ static enum pk_status assigned(void *context, struct intake_partition *partition
     p->positions = count;
     forget_if_gone_back(p, before, before_count);
     free(before);
-    p->claimed = true;
+    p->claimed = p->ours = true;
     p->claims++;
     p->pace.tried = 0;
     p->looked_at_us = p->read_at_us = clock_us();
