@@ -71,6 +71,8 @@ def install():
     with open(edited, 'a', encoding='utf-8') as file:
         file.write('# edited\n')
     must('cmake', '--install', BUILD, '--prefix', first, '--component', 'consumer', env=environment)
+    expect('settings name what was installed', ['rules = %s/etc/polku/polku.yaml' % first, 'schemas = %s/share/polku/schemas' % first],
+           [line for line in read(edited).splitlines() if re.match('[a-z]', line)])
     expect('settings that are there are left as they are', True, read(edited).endswith('# edited\n'))
     os.makedirs(os.path.dirname(PREFIX))
     os.rename(first, PREFIX)

@@ -74,7 +74,8 @@ for script in postinst prerm postrm; do
 done
 service=polku-consumer/usr/lib/systemd/system/polku-consumer@.service
 expect "the unit starts the program of the package" 1 "$(grep -c '^ExecStart=/usr/bin/polku-consumer run --config /etc/polku/consumer.conf ' "$service")"
-expect "rules of the package" "rules = /etc/polku/polku.yaml" "$(grep '^rules' polku-consumer/etc/polku/consumer.conf)"
+expect "rules and schemas of the package" "rules = /etc/polku/polku.yaml schemas = /usr/share/polku/schemas" \
+    "$(echo $(grep '^[a-z]' polku-consumer/etc/polku/consumer.conf))"
 expect "unpacked anywhere, migrate finds its files" 1 "$(cd / && "$here/polku-consumer/usr/bin/polku-consumer" migrate \
     --database 'host=127.0.0.1 port=1 connect_timeout=1' --log-format text 2>&1 | grep -c 'cannot connect to PostgreSQL')"
 expect "manuals are compressed" "" "$(find . -path '*/share/man/*' -type f ! -name '*.gz')"
