@@ -15,6 +15,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -106,12 +107,14 @@ def columns_fit(panel, columns):
 def check(run, reader, name, panel, sql, raw):
     try:
         columns = reader.columns(sql)
+        begun = time.monotonic()
         rows = reader.ask(sql)[1:]
+        took = time.monotonic() - begun
     except Failure as why:
         return run.expect_that(name, False, str(why))
     fault = columns_fit(panel, columns)
     wanted = panel.get('rows', 1)
-    run.expect_that(name, not fault and len(rows) >= wanted, fault or '%d rows, %d columns' % (len(rows), len(columns)))
+    run.expect_that(name, not fault and len(rows) >= wanted, fault or '%d rows, %d columns, %.0f ms' % (len(rows), len(columns), 1000 * took))
     asked = re.search(r'\$__timeFilter\((\w+)\)', raw)
     if panel['kind'] in ('lines', 'stacked'):
         times = [float(row[0]) for row in rows]
