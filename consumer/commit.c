@@ -623,7 +623,7 @@ static enum pk_status check_rules(struct committer *c, struct pk_err *err)
 }
 
 static enum pk_status prepare_decisions(struct committer *c, const struct change_decision *decision, size_t count,
-                                        bool *ret_again, struct pk_err *err)
+                                        const struct pk_hash *person, size_t persons, bool *ret_again, struct pk_err *err)
 {
     *ret_again = false;
     reset_try(c);
@@ -632,6 +632,7 @@ static enum pk_status prepare_decisions(struct committer *c, const struct change
     enum pk_status status = store_ensure_dictionary(c->store, err);
     workset_begin(&c->workset, c->meaning, &c->arena, NULL, true, NULL, 0);
     workset_decide(&c->workset, decision, count);
+    workset_resolve(&c->workset, person, persons);
     if (status == PK_OK)
         status = gather(c, STORE_ALONE, err);
     if (status == PK_OK) /* a rebuild may have come between */
@@ -645,7 +646,7 @@ enum pk_status commit_decisions(struct committer *c, const struct change_decisio
     bool again = true;
     enum pk_status status = PK_OK;
     while (status == PK_OK && again)
-        status = prepare_decisions(c, decision, count, &again, err);
+        status = prepare_decisions(c, decision, count, NULL, 0, &again, err);
     CRASH_POINT(decision_before);
     if (status == PK_OK)
         status = store_save_send(c->store, STORE_ALONE, &c->changes, err);
@@ -655,6 +656,20 @@ enum pk_status commit_decisions(struct committer *c, const struct change_decisio
     else
         store_rollback(c->store);
     CRASH_POINT(decision_done);
+    return status;
+}
+
+enum pk_status commit_resolve(struct committer *c, const struct pk_hash *person, size_t count, struct pk_err *err)
+{
+    bool again = true;
+    enum pk_status status = PK_OK;
+    while (status == PK_OK && again)
+        status = prepare_decisions(c, NULL, 0, person, count, &again, err);
+    if (status == PK_OK)
+        status = store_save_send(c->store, STORE_ALONE, &c->changes, err);
+    if (status == PK_OK)
+        return store_save_finish(c->store, err);
+    store_rollback(c->store);
     return status;
 }
 
@@ -697,6 +712,18 @@ static enum pk_status load_written(struct committer *c, struct pk_err *err)
     return store_load_written(c->store, whole, count, &c->arena, err);
 }
 
+static enum pk_status load_forgotten_rows(struct committer *c, const struct change_forgetting *f, struct pk_err *err)
+{
+    struct pk_hash *name = PK_NEW_ARRAY(&c->arena, struct pk_hash, f->names + 1), *journey = NULL, *obligation = NULL;
+    size_t journeys, obligations;
+    for (size_t i = 0; i < f->names; i++)
+        name[i] = f->name[i].name;
+    enum pk_status status = store_load_sealed(c->store, name, f->names, &c->arena, &journey, &journeys, &obligation, &obligations, err);
+    if (status == PK_OK)
+        workset_forget_sealed(&c->workset, journey, journeys, obligation, obligations);
+    return status;
+}
+
 static enum pk_status gather_forgetting(struct committer *c, commit_forget_plan plan, void *context, struct pk_err *err)
 {
     struct change_forgetting *f = PK_NEW(&c->arena, struct change_forgetting);
@@ -709,6 +736,8 @@ static enum pk_status gather_forgetting(struct committer *c, commit_forget_plan 
     if (status == PK_OK)
         status = load_concerned(c, f, &concerned, err);
     if (status != PK_OK)
+        return status;
+    if ((status = load_forgotten_rows(c, f, err)) != PK_OK)
         return status;
     workset_decide(&c->workset, f->restore, f->restores);
     workset_forget(&c->workset, f, concerned.fact, concerned.count);

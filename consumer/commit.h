@@ -69,6 +69,8 @@ static inline bool commit_under_way(const struct committer *committer)
  * again in the same transaction. At most one of each hash. Not while a batch is under way. */
 enum pk_status commit_decisions(struct committer *committer, const struct change_decision *decision, size_t count,
                                 struct pk_err *err);
+/* Who these persons are, worked out from their meetings; likewise. */
+enum pk_status commit_resolve(struct committer *committer, const struct pk_hash *person, size_t count, struct pk_err *err);
 /* What is to be forgotten: found within the transaction, alone among writers, so it is still so when it is done. Everything in
  * `ret` lives in `arena` or longer. Another status than PK_OK ends it. */
 typedef enum pk_status (*commit_forget_plan)(void *context, struct pk_arena *arena, struct change_forgetting *ret,

@@ -154,6 +154,8 @@ static enum pk_status fill_from_kafka(struct rebuild *r, struct pk_err *err)
     refill_begin(&r->refill, r->old, r->shadow, r->total);
     enum pk_status status = store_rebuild_begin_fill(r->shadow, r->config->rules, err);
     if (status == PK_OK)
+        status = refill_identity(&r->refill, err);
+    if (status == PK_OK)
         status = rebuild_kafka_open(r->config, &r->state, &r->refill, r->stop, &r->kafka, err);
     if (status == PK_OK)
         status = rebuild_kafka_fill(r->kafka, err);

@@ -2,6 +2,7 @@
 #include "rebuild_kafka.h"
 #include "intake_look.h"
 #include "replay.h"
+#include "store_retain.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@ struct rebuild_kafka {
     struct reject_sources sources;
     int64_t read, total, forgetting;
     bool older_done;
+    int64_t retained_us; /* records before it are no events */
 
     /* decisions: in force when we looked last, and made in the new tables */
     struct rebuild_decisions decisions;
@@ -253,6 +255,7 @@ static enum pk_status derive(struct rebuild_kafka *k, struct pk_err *err)
     enum pk_status status = open_replay(k, &span, &replay, err);
     while (status == PK_OK && !replay_ended(replay)) {
         struct filling filling = {refill_batch(k->refill), decoder_of(k, &k->refill->maker, k->config->rules->horizon_us)};
+        filling.decoder.retained_us = k->retained_us;
         status = read_batch(k, replay, &filling, 1, err);
         for (size_t i = 0; i < filling.batch->item.len && status == PK_OK; i++)
             leave_bytes(&filling.batch->item.ptr[i]);
@@ -598,7 +601,9 @@ enum pk_status rebuild_kafka_open(const struct rebuild_config *config, const str
     if (status == PK_OK)
         status = store_rebuild_forgotten(refill->old, &k->arena, &k->forgetting, state->rehashed ? &k->forgotten : NULL,
                                          &k->forgotten_count, err);
-    k->total += k->gone.events;
+    k->total += k->gone.events + k->gone.retained;
+    if (status == PK_OK)
+        status = store_retained(refill->old, &k->retained_us, err);
     return status == PK_OK ? check_former(k, err) : status;
 }
 
@@ -625,13 +630,13 @@ void rebuild_kafka_close(struct rebuild_kafka *k)
 /* In the first round, as they came first; but behind what tells which of them come again. */
 static enum pk_status take_older(struct rebuild_kafka *k, struct pk_err *err)
 {
-    if (k->gone.events == 0 || k->older_done)
+    if (k->gone.events + k->gone.retained == 0 || k->older_done)
         return PK_OK;
     enum pk_status status = k->state.rehashed ? store_rebuild_note_former(k->refill->shadow, err) : PK_OK;
     if (status == PK_OK)
         status = refill_older(k->refill, err);
     k->older_done = true;
-    k->read += k->gone.events;
+    k->read += k->gone.events + k->gone.retained;
     return status;
 }
 

@@ -204,10 +204,30 @@ enum pk_status refill_older(struct refill *r, struct pk_err *err)
     return status == PK_OK ? derive_again(r, err) : status;
 }
 
+enum pk_status refill_identity(struct refill *r, struct pk_err *err)
+{
+    enum { PERSONS = 2000 };
+    struct pk_arena arena PK_AUTO(pk_arena_done) = {0};
+    struct pk_hash after = {{0}}, *person = NULL;
+    size_t count = PERSONS;
+    enum pk_status status = PK_OK;
+    while (status == PK_OK && count == PERSONS) {
+        pk_arena_reset(&arena);
+        status = store_rebuild_sealed_persons(r->shadow, after, PERSONS, &arena, &person, &count, err);
+        if (status != PK_OK || count == 0)
+            break;
+        after = person[count - 1];
+        status = commit_resolve(&r->committer, person, count, err);
+    }
+    return status;
+}
+
 enum pk_status refill_run(struct refill *r, struct store *old, struct store *shadow, int64_t total, struct pk_err *err)
 {
     refill_begin(r, old, shadow, total);
-    enum pk_status status = decide_again(r, err);
+    enum pk_status status = refill_identity(r, err);
+    if (status == PK_OK)
+        status = decide_again(r, err);
     return status == PK_OK ? derive_again(r, err) : status;
 }
 

@@ -42,6 +42,8 @@ struct refill {
 void refill_init(struct refill *refill, const struct refill_config *config, const volatile sig_atomic_t *stop);
 /* Both stores stay the caller's; `old` knows an id of every symbol of the rules (store_ensure_dictionary). Decisions first,
  * then events in event order; those before the horizon are left out. PK_RETRY once *stop is set. */
+/* Who the persons of sealed events are: before any event or decision (refill_run does it). */
+enum pk_status refill_identity(struct refill *refill, struct pk_err *err);
 enum pk_status refill_run(struct refill *refill, struct store *old, struct store *shadow, int64_t total, struct pk_err *err);
 /* Decisions of `old` that are in force, about names as the rules class them now. */
 enum pk_status refill_decisions(const struct refill *refill, struct store *old, struct pk_arena *arena,

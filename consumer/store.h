@@ -144,6 +144,10 @@ struct store_forgotten {
 enum pk_status store_load_forgotten(struct store *store, const struct pk_hash *name, struct fact *const *fact, size_t count,
                                     struct pk_arena *arena, struct store_forgotten **ret, size_t *ret_count,
                                     struct pk_err *err);
+/* The sealed rows of these customers. */
+enum pk_status store_load_sealed(struct store *store, const struct pk_hash *customer, size_t count, struct pk_arena *arena,
+                                 struct pk_hash **ret_journey, size_t *ret_journeys, struct pk_hash **ret_obligation,
+                                 size_t *ret_obligations, struct pk_err *err);
 /* Fills in product, location and attributes of stored events, which no other load does. */
 enum pk_status store_load_written(struct store *store, struct fact *const *fact, size_t count, struct pk_arena *arena,
                                   struct pk_err *err);

@@ -79,6 +79,34 @@ enum pk_status store_load_written(struct store *store, struct fact *const *fact,
     return PK_OK;
 }
 
+enum pk_status store_load_sealed(struct store *store, const struct pk_hash *customer, size_t count, struct pk_arena *arena,
+                                 struct pk_hash **ret_journey, size_t *ret_journeys, struct pk_hash **ret_obligation,
+                                 size_t *ret_obligations, struct pk_err *err)
+{
+    PGresult *result;
+    *ret_journeys = *ret_obligations = 0;
+    enum pk_status status = count ? store_begin_load(store, err) : PK_OK;
+    if (status != PK_OK || count == 0)
+        return status;
+    wire_reset(&store->params);
+    struct wire_param *id = wire_array(&store->params, WIRE_UUID);
+    for (size_t i = 0; i < count; i++)
+        wire_add_uuid(id, customer[i]);
+    store_send(store, STATEMENT_LOAD_SEALED);
+    if ((status = store_end_load(store, &result, 1, err)) != PK_OK)
+        return status;
+    int rows = PQntuples(result);
+    *ret_journey = PK_NEW_ARRAY(arena, struct pk_hash, (size_t)rows + 1);
+    *ret_obligation = PK_NEW_ARRAY(arena, struct pk_hash, (size_t)rows + 1);
+    for (int row = 0; row < rows; row++)
+        if (wire_get_bool(result, row, 0))
+            (*ret_journey)[(*ret_journeys)++] = wire_get_hash(result, row, 1);
+        else
+            (*ret_obligation)[(*ret_obligations)++] = wire_get_hash(result, row, 1);
+    PQclear(result);
+    return PK_OK;
+}
+
 /* ---- saving ---- */
 
 static void add_names(struct wire_param *param, const struct change_forgetting *f)
@@ -164,8 +192,20 @@ static void add_forgetting(struct store *store, const struct changes *changes)
     store_send(store, STATEMENT_ADD_FORGETTING);
 }
 
+static void forget_courses(struct store *store, const struct changes *changes)
+{
+    if (changes->journey_gone.len == 0)
+        return;
+    wire_reset(&store->params);
+    struct wire_param *journey = wire_array(&store->params, WIRE_UUID);
+    for (size_t i = 0; i < changes->journey_gone.len; i++)
+        wire_add_uuid(journey, changes->journey_gone.ptr[i]);
+    store_send(store, STATEMENT_FORGET_COURSES);
+}
+
 void store_save_forgetting(struct store *store, const struct changes *changes)
 {
+    forget_courses(store, changes);
     forget_decisions(store, changes->forgetting);
     forget_records(store, changes->forgetting);
     forget_values(store, changes);

@@ -2,6 +2,7 @@
 /* Tables beside those in use, made from the catalog: what the tables in use have, the new ones get. */
 #include "store_rebuild_inner.h"
 #include "store_rebuild_kafka.h"
+#include "store_retain.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -232,7 +233,7 @@ static const char make_sql[] =
     "  EXECUTE format('CREATE TYPE " REBUILD_SCHEMA ".%I AS (%s)', t.relname, t.columns); "
     " END LOOP; "
     " FOR t IN SELECT pg_get_functiondef(p.oid) AS text FROM pg_proc p WHERE p.pronamespace = 'polku'::regnamespace"
-    "  AND p.prolang = (SELECT l.oid FROM pg_language l WHERE l.lanname = 'plpgsql') AND p.proname NOT IN ('claim', 'fence', 'intern') LOOP "
+    "  AND p.prolang = (SELECT l.oid FROM pg_language l WHERE l.lanname = 'plpgsql') AND p.proname NOT IN ('claim', 'fence', 'intern', 'retain', 'drop_months') LOOP "
     "  EXECUTE regexp_replace(t.text, '\\mpolku\\.', '" REBUILD_SCHEMA ".', 'g'); "
     " END LOOP; "
     "END $make$";
@@ -490,7 +491,9 @@ enum pk_status store_rebuild_hold(struct store *shadow, struct pk_err *err)
 enum pk_status store_rebuild_begin_fill(struct store *shadow, const struct rules *rules, struct pk_err *err)
 {
     enum pk_status status = run(shadow, "begin the filling", "SET synchronous_commit = off", err);
-    return status == PK_OK ? store_rebuild_bury(shadow, rules, err) : status;
+    if (status == PK_OK)
+        status = store_rebuild_bury(shadow, rules, err);
+    return status == PK_OK ? store_rebuild_constants(shadow, rules, err) : status;
 }
 
 static void add_namespaces(struct store *shadow, const struct rules *rules, bool persons)
@@ -501,6 +504,18 @@ static void add_namespaces(struct store *shadow, const struct rules *rules, bool
         if (found && (found->class_ == RULES_PERSON) == persons)
             wire_add_int4(id, store_id(shadow, sym));
     }
+}
+
+/* `sql` names the schema as @; with the parameters in store->params. */
+static enum pk_status ask_in(struct store *shadow, const char *what, const char *sql, struct pk_err *err)
+{
+    struct pk_buf text PK_AUTO(pk_buf_done) = {0};
+    for (const char *at = sql; *at; at++)
+        if (*at == '@')
+            pk_buf_text(&text, shadow->config.schema);
+        else
+            pk_buf_add(&text, at, 1);
+    return ask(shadow, what, text.ptr, NULL, err);
 }
 
 /* Names that are forgotten are keys from the start, as the forgetting left them; cells of the tables in use are cells here too
@@ -517,19 +532,133 @@ enum pk_status store_rebuild_bury(struct store *shadow, const struct rules *rule
         " ON CONFLICT DO NOTHING) "
         "INSERT INTO @.identifier (hash, kind, namespace_id, cell_id, flags)"
         " SELECT k.hash, k.kind, k.namespace_id, k.cell_id, 128 FROM k ON CONFLICT DO NOTHING";
-    struct pk_buf text PK_AUTO(pk_buf_done) = {0};
-    for (const char *at = sql; *at; at++)
-        if (*at == '@')
-            pk_buf_text(&text, shadow->config.schema);
-        else
-            pk_buf_add(&text, at, 1);
     enum pk_status status = store_ensure_dictionary(shadow, err);
     if (status != PK_OK)
         return status;
     wire_reset(&shadow->params);
     add_namespaces(shadow, rules, true);
     add_namespaces(shadow, rules, false);
-    return ask(shadow, "keep forgotten what is forgotten", text.ptr, NULL, err);
+    return ask_in(shadow, "keep forgotten what is forgotten", sql, err);
+}
+
+/* ---- what sealed events left ---- */
+
+/* In two lists: those of the rules that are persons', and their priorities. */
+static void add_priorities(struct store *shadow, const struct rules *rules)
+{
+    struct wire_param *id = wire_array(&shadow->params, WIRE_INT4), *priority = wire_array(&shadow->params, WIRE_INT4);
+    for (sym_t sym = 1; sym < symbols_count(shadow->symbols); sym++) {
+        const struct rules_namespace *found = fact_namespace(rules, symbol_text(shadow->symbols, sym));
+        if (!found || found->class_ != RULES_PERSON)
+            continue;
+        wire_add_int4(id, store_id(shadow, sym));
+        wire_add_int4(priority, (int32_t)found->priority);
+    }
+}
+
+static void add_clear_namespaces(struct store *shadow, const struct rules *rules)
+{
+    struct wire_param *id = wire_array(&shadow->params, WIRE_INT4);
+    for (sym_t sym = 1; sym < symbols_count(shadow->symbols); sym++) {
+        const struct rules_namespace *found = fact_namespace(rules, symbol_text(shadow->symbols, sym));
+        if (found && found->store_clear)
+            wire_add_int4(id, store_id(shadow, sym));
+    }
+}
+
+/* The events that would say otherwise are gone. */
+static enum pk_status check_sealed_persons(struct store *shadow, const struct rules *rules, struct pk_err *err)
+{
+    static const char sql[] =
+        "SELECT coalesce((SELECT d.text FROM polku.identifier i JOIN polku.dictionary d ON d.id = i.namespace_id"
+        " WHERE i.sealed_at IS NOT NULL AND i.namespace_id <> ALL ($1::int[]) LIMIT 1),"
+        " (SELECT d.text FROM (SELECT DISTINCT m.member_namespaces AS list FROM polku.identity_meeting m WHERE m.sealed) m"
+        " CROSS JOIN LATERAL (SELECT x.id, r.priority, lag(r.priority) OVER (ORDER BY x.place) AS before"
+        " FROM unnest(m.list) WITH ORDINALITY x (id, place)"
+        " JOIN (SELECT unnest($1::int[]) AS id, unnest($2::int[]) AS priority) r ON r.id = x.id) p"
+        " JOIN polku.dictionary d ON d.id = p.id WHERE p.before > p.priority LIMIT 1), '')";
+    PGresult *result;
+    wire_reset(&shadow->params);
+    add_priorities(shadow, rules);
+    enum pk_status status = ask(shadow, "look at sealed identifiers", sql, &result, err);
+    if (status != PK_OK)
+        return status;
+    char name[200];
+    take_text(result, name, sizeof name);
+    PQclear(result);
+    return !name[0] ? PK_OK : pk_fail(err, PK_STOP, "events of the past are sealed (retain), and these rules give %s another class or another "
+                                      "place among the priorities: who is who could not be told again", name);
+}
+
+/* Persons are nobody's yet (refill_identity). Whatever else they were met with, events tell. */
+static enum pk_status copy_sealed_keys(struct store *shadow, const struct rules *rules, struct pk_err *err)
+{
+    static const char sql[] =
+        "WITH k AS (SELECT i.* FROM polku.identifier i WHERE i.sealed_at IS NOT NULL OR i.flags & 256 <> 0"
+        " OR EXISTS (SELECT FROM polku.customer c WHERE c.customer_id = i.hash AND c.sealed_events > 0)), "
+        "c AS (INSERT INTO @.guard_cell (cell_id, version)"
+        " SELECT DISTINCT k.cell_id, ('x' || translate(left(gen_random_uuid()::text, 18), '-', ''))::bit(64)::bigint FROM k"
+        " ON CONFLICT DO NOTHING) "
+        "INSERT INTO @.identifier AS n (hash, kind, namespace_id, cell_id, owner_id, flags, first_at, sealed_at, value)"
+        " SELECT k.hash, CASE WHEN k.kind IN (0, 1) AND k.namespace_id = ANY ($1::int[]) THEN 0"
+        " WHEN k.kind IN (0, 1) AND k.namespace_id = ANY ($2::int[]) THEN 1 ELSE k.kind END, k.namespace_id, k.cell_id, k.owner_id,"
+        " k.flags & 256, k.sealed_at, k.sealed_at, CASE WHEN k.namespace_id = ANY ($3::int[]) THEN k.value END FROM k"
+        " ON CONFLICT (hash) DO UPDATE SET owner_id = excluded.owner_id, first_at = excluded.first_at, sealed_at = excluded.sealed_at,"
+        " value = excluded.value";
+    wire_reset(&shadow->params);
+    add_namespaces(shadow, rules, true);
+    add_namespaces(shadow, rules, false);
+    add_clear_namespaces(shadow, rules);
+    return ask_in(shadow, "keep what sealed events told of identifiers", sql, err);
+}
+
+enum pk_status store_rebuild_constants(struct store *shadow, const struct rules *rules, struct pk_err *err)
+{
+    static const char rows[] =
+        "DO $constants$ "
+        "DECLARE t record; "
+        "BEGIN "
+        " INSERT INTO @.journey SELECT * FROM polku.journey j WHERE j.sealed; "
+        " INSERT INTO @.course SELECT c.* FROM polku.course c JOIN polku.journey j ON j.journey_id = c.journey_id AND j.sealed; "
+        " INSERT INTO @.obligation SELECT * FROM polku.obligation o WHERE o.sealed; "
+        " INSERT INTO @.identity_meeting SELECT * FROM polku.identity_meeting m WHERE m.sealed; "
+        " INSERT INTO @.customer SELECT * FROM polku.customer c WHERE c.sealed_events > 0; "
+        " UPDATE @.customer SET kind = sealed_kind, purchases = sealed_purchases, first_purchase_at = sealed_first_purchase_at,"
+        "  last_purchase_at = sealed_last_purchase_at; "
+        " FOR t IN SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'slot'"
+        "  WHERE " DERIVED " LOOP "
+        "  EXECUTE format('INSERT INTO @.%1$I SELECT * FROM polku.%1$I s WHERE s.slot = -1', t.relname); "
+        " END LOOP; "
+        "END $constants$";
+    int64_t before_us;
+    enum pk_status status = store_retained(shadow, &before_us, err);
+    if (status != PK_OK || before_us == PK_NO_TIME)
+        return status;
+    status = check_sealed_persons(shadow, rules, err);
+    wire_reset(&shadow->params);
+    if (status == PK_OK)
+        status = ask_in(shadow, "keep what is sealed", rows, err);
+    return status == PK_OK ? copy_sealed_keys(shadow, rules, err) : status;
+}
+
+enum pk_status store_rebuild_sealed_persons(struct store *shadow, struct pk_hash after, size_t limit, struct pk_arena *arena,
+                                            struct pk_hash **ret, size_t *ret_count, struct pk_err *err)
+{
+    char sql[200];
+    PGresult *result;
+    snprintf(sql, sizeof sql, "SELECT i.hash FROM %s.identifier i WHERE i.sealed_at IS NOT NULL AND i.hash > $1 ORDER BY 1 LIMIT %zu",
+             shadow->config.schema, limit);
+    wire_reset(&shadow->params);
+    wire_uuid(&shadow->params, after);
+    enum pk_status status = ask(shadow, "list sealed identifiers", sql, &result, err);
+    if (status != PK_OK)
+        return status;
+    *ret_count = (size_t)PQntuples(result);
+    *ret = PK_NEW_ARRAY(arena, struct pk_hash, *ret_count + 1);
+    for (size_t i = 0; i < *ret_count; i++)
+        (*ret)[i] = wire_get_hash(result, (int)i, 0);
+    PQclear(result);
+    return PK_OK;
 }
 
 enum pk_status store_rebuild_values(struct store *shadow, const sym_t *clear, size_t clears, struct pk_err *err)

@@ -67,6 +67,12 @@ enum pk_status store_rebuild_months(struct store *shadow, struct pk_err *err);
 /* Names that are forgotten, as keys of the shadow schema, of the class that these rules give them: before any event
  * (store_rebuild_begin_fill does it). */
 enum pk_status store_rebuild_bury(struct store *shadow, const struct rules *rules, struct pk_err *err);
+/* What sealed events left (docs/semantics.md 3.8), as the tables in use have it: likewise, and then refill_identity. PK_STOP:
+ * these rules see other persons in them. */
+enum pk_status store_rebuild_constants(struct store *shadow, const struct rules *rules, struct pk_err *err);
+/* Persons that sealed events carry, behind `after`. */
+enum pk_status store_rebuild_sealed_persons(struct store *shadow, struct pk_hash after, size_t limit, struct pk_arena *arena,
+                                            struct pk_hash **ret, size_t *ret_count, struct pk_err *err);
 enum pk_status store_rebuild_begin_fill(struct store *shadow, const struct rules *rules, struct pk_err *err);
 /* Identifiers that decisions brought have no value yet, of whatever namespace: an event that names one finds it there. */
 enum pk_status store_rebuild_values(struct store *shadow, const sym_t *clear, size_t clears, struct pk_err *err);

@@ -89,7 +89,7 @@ enum pk_status store_rebuild_gone(struct store *old, struct rebuild_gone *ret, s
         "SELECT coalesce(d.text, '?'), g.partition, g.first_offset, g.events, sum(g.events) OVER ()::bigint"
         " FROM (SELECT i.kafka_topic_id, i.kafka_partition AS partition, coalesce(s.first_offset, -1) AS first_offset, count(*) AS events"
         " FROM polku.interaction i LEFT JOIN " REBUILD_SCHEMA ".kafka_span s ON s.topic_id = i.kafka_topic_id AND s.partition = i.kafka_partition"
-        " WHERE s.topic_id IS NULL OR i.kafka_offset < s.first_offset GROUP BY 1, 2, 3) g"
+        " WHERE (s.topic_id IS NULL OR i.kafka_offset < s.first_offset) AND NOT " REBUILD_RETAINED " GROUP BY 1, 2, 3) g"
         " LEFT JOIN polku.dictionary d ON d.id = g.kafka_topic_id ORDER BY 1, 2 LIMIT 1",
         &result, err);
     if (status != PK_OK)
@@ -102,6 +102,13 @@ enum pk_status store_rebuild_gone(struct store *old, struct rebuild_gone *ret, s
         ret->here = wire_get_int8(result, 0, 3);
         ret->events = wire_get_int8(result, 0, 4);
     }
+    PQclear(result);
+    wire_reset(&old->params);
+    status = store_rebuild_ask(old, "count events before the latest retention",
+                               "SELECT count(*) FROM polku.interaction i WHERE " REBUILD_RETAINED, &result, err);
+    if (status != PK_OK)
+        return status;
+    ret->retained = wire_get_int8(result, 0, 0);
     PQclear(result);
     return PK_OK;
 }
@@ -181,7 +188,7 @@ enum pk_status store_rebuild_note_copies(struct store *shadow, const int64_t *at
         "WITH noted AS (INSERT INTO " REBUILD_SCHEMA ".copy (occurred_at, event_hash) SELECT DISTINCT i.occurred_at, i.event_hash"
         " FROM (SELECT unnest($1::timestamptz[]) AS occurred_at, unnest($2::uuid[]) AS event_hash) k"
         " CROSS JOIN LATERAL (SELECT * FROM polku.interaction i WHERE i.occurred_at = k.occurred_at AND i.event_hash = k.event_hash OFFSET 0) i"
-        " WHERE " REBUILD_OLDER " ON CONFLICT DO NOTHING RETURNING 1) SELECT count(*) FROM noted",
+        " WHERE " REBUILD_OLDER " AND NOT " REBUILD_RETAINED " ON CONFLICT DO NOTHING RETURNING 1) SELECT count(*) FROM noted",
         &result, err);
     if (status != PK_OK)
         return status;

@@ -31,6 +31,7 @@ enum pk_status store_rebuild_note_spans(struct store *shadow, const struct rebui
 
 struct rebuild_gone { /* stored events whose records Kafka does not hold any more */
     int64_t events;
+    int64_t retained; /* beside them, those before the latest retention, whose records are none */
     char topic[250]; /* of the first partition that has some */
     int32_t partition;
     int64_t first, here; /* Kafka's first offset there (-1: the partition is not in Kafka), and how many lie before it */

@@ -835,7 +835,6 @@ static void save_seal(struct store *store, const struct changes *changes)
 {
     send_hashes(store, STATEMENT_SEAL_JOURNEYS, changes->journey_sealed.ptr, changes->journey_sealed.len);
     send_hashes(store, STATEMENT_SEAL_OBLIGATIONS, changes->obligation_sealed.ptr, changes->obligation_sealed.len);
-    save_sealed_times(store, changes);
     save_sealed_meetings(store, changes);
     store_save_sealed(store, changes);
 }
@@ -860,6 +859,7 @@ static void save_all(struct store *store, const struct changes *changes)
     save_customers(store, changes);
     save_purchases(store, changes);
     save_carries(store, changes);
+    save_sealed_times(store, changes);
     send_hashes(store, STATEMENT_DROP_JOURNEYS, changes->journey_gone.ptr, changes->journey_gone.len);
     save_journeys(store, changes);
     send_hashes(store, STATEMENT_DROP_OBLIGATIONS, changes->obligation_gone.ptr, changes->obligation_gone.len);

@@ -669,7 +669,9 @@ void workset_put_customers(struct workset *ws, const struct ws_need *need, struc
     (void)need;
     for (size_t i = 0; i < carries; i++) {
         struct ws_customer *customer = pk_map_get(&ws->customers, carry[i].customer);
-        customer->carry_was = customer->carry = carry[i].carry;
+        customer->carry_was = carry[i].carry;
+        if (!customer->key->forgotten) /* with the forgotten name goes what it carried */
+            customer->carry = carry[i].carry;
     }
     for (size_t i = 0; i < facts; i++) {
         struct ws_fact *entry = ws_stored(ws, &fact[i]);

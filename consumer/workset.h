@@ -159,6 +159,10 @@ struct workset {
     const struct change_forgetting *forgetting;
     struct forget_counts forgot;
     bool sealing, sealed_asked;
+    const struct pk_hash *sealed_journey, *sealed_obligation; /* that are forgotten */
+    size_t sealed_journeys, sealed_obligations;
+    const struct pk_hash *resolve; /* persons */
+    size_t resolves;
     struct pk_map keys, cells, customers;
     struct pk_map stored;   /* (time, event) -> ws_fact of the database */
     struct pk_map meetings; /* id -> ws_meeting */
@@ -200,6 +204,11 @@ void workset_decide(struct workset *ws, const struct change_decision *decision, 
  * as loaded, in any order, perhaps repeated). Those that stay without some of their names become facts of the batch, of which
  * the caller fills in what is only written. Borrowed. */
 void workset_forget(struct workset *ws, const struct change_forgetting *forgetting, struct fact *stored, size_t count);
+/* Likewise: the sealed rows of customers in F, which go too. Borrowed. */
+void workset_forget_sealed(struct workset *ws, const struct pk_hash *journey, size_t journeys, const struct pk_hash *obligation,
+                           size_t obligations);
+/* Likewise, in a batch without facts: who these persons are is worked out from their meetings, whatever is stored. */
+void workset_resolve(struct workset *ws, const struct pk_hash *person, size_t count);
 /* What must be loaded next. PK_STALE if the cache and the database contradict each other, or if without
  * check_all a copy of an event turns up that has another content: then a try that checks all is needed. */
 enum pk_status workset_need(struct workset *ws, struct ws_need *ret, struct pk_err *err);

@@ -154,8 +154,37 @@ void workset_forget(struct workset *ws, const struct change_forgetting *forgetti
     pk_map_done(&lists.events);
 }
 
+void workset_forget_sealed(struct workset *ws, const struct pk_hash *journey, size_t journeys, const struct pk_hash *obligation,
+                           size_t obligations)
+{
+    ws->sealed_journey = journey;
+    ws->sealed_journeys = journeys;
+    ws->sealed_obligation = obligation;
+    ws->sealed_obligations = obligations;
+    for (size_t i = 0; i < obligations; i++)
+        ws_key_of(ws, fact_key(obligation[i], KEY_OBLIGATION), KEY_OBLIGATION);
+}
+
+/* What sealed events told goes with the names: of customers, and of who is who. */
+static void take_sealed(struct workset *ws)
+{
+    const struct change_forgetting *f = ws->forgetting;
+    for (size_t i = 0; i < f->names; i++) {
+        struct ws_key *key = ws_key_of(ws, f->name[i].name, f->name[i].kind);
+        ws_customer_of(ws, key->hash, key->kind)->slow = true; /* it may carry something */
+        if (key->kind == KEY_PERSON && key->in_database)
+            ws_recount_person(ws, key);
+    }
+    for (size_t i = 0; i < ws->sealed_obligations; i++) {
+        struct ws_key *key = ws_key_of(ws, fact_key(ws->sealed_obligation[i], KEY_OBLIGATION), KEY_OBLIGATION);
+        key->flags &= ~(uint32_t)KEY_SEALED;
+    }
+}
+
 void ws_take_forgetting(struct workset *ws)
 {
+    take_sealed(ws);
+
     for (size_t i = 0; i < ws->key_list.len; i++)
         if (ws->key_list.ptr[i]->forgotten)
             ws->key_list.ptr[i]->flags |= KEY_FORGOTTEN;
@@ -184,6 +213,18 @@ void ws_save_forgetting(struct workset *ws, struct changes *changes)
 {
     changes->forgetting = ws->forgetting;
     changes->forgot = ws->forgot;
+    for (size_t i = 0; i < ws->sealed_journeys; i++)
+        *pk_vec_push(&changes->journey_gone) = ws->sealed_journey[i];
+    for (size_t i = 0; i < ws->sealed_obligations; i++) {
+        struct pk_hash key = fact_key(ws->sealed_obligation[i], KEY_OBLIGATION);
+        *pk_vec_push(&changes->obligation_gone) = ws->sealed_obligation[i];
+        *pk_vec_push(&changes->forgotten_key) = key;
+    }
+    for (size_t i = 0; i < ws->forgetting->names; i++) {
+        const struct ws_key *key = pk_map_get(&ws->keys, ws->forgetting->name[i].name);
+        if (key->sealed_at_us != PK_NO_TIME)
+            *pk_vec_push(&changes->sealed_at) = (struct change_sealed_at){key->hash, PK_NO_TIME};
+    }
     changes->forgot.journeys = changes->journey_gone.len;
     changes->forgot.obligations = changes->obligation_gone.len;
     for (size_t i = 0; i < ws->displaced.len; i++)

@@ -196,9 +196,19 @@ static void take_decisions(struct workset *ws)
         else
             a->flipped = a->in_database && a->flags != a->stored_flags;
     }
+    for (size_t i = 0; i < ws->resolves; i++)
+        pull(ws, ws_key_of(ws, ws->resolve[i], KEY_PERSON));
     if (ws->forgetting)
         ws_take_forgetting(ws);
     ws->decisions_taken = true;
+}
+
+void workset_resolve(struct workset *ws, const struct pk_hash *person, size_t count)
+{
+    ws->resolve = person;
+    ws->resolves = count;
+    for (size_t i = 0; i < count; i++)
+        ws_key_of(ws, person[i], KEY_PERSON);
 }
 
 /* ---- the closure ---- */
@@ -251,14 +261,26 @@ static void recheck_those_met(struct workset *ws)
 
 /* ---- counting again what a displaced event had told ---- */
 
+void ws_recount_person(struct workset *ws, struct ws_key *key)
+{
+    key->recount = key->recheck = true;
+    pull(ws, key);
+    ws_want_trace(ws, key, INT64_MIN, INT64_MAX);
+}
+
 void ws_recount(struct workset *ws, struct ws_fact *gone)
 {
-    for (unsigned i = 0; i < gone->fact->person_count; i++) {
-        struct ws_key *key = gone->person[i];
-        key->recount = key->recheck = true;
-        pull(ws, key);
-        ws_want_trace(ws, key, INT64_MIN, INT64_MAX);
-    }
+    for (unsigned i = 0; i < gone->fact->person_count; i++)
+        ws_recount_person(ws, gone->person[i]);
+}
+
+/* What a sealed event told of who is who stays, but not what it told of a name that is forgotten. */
+static bool stays_sealed(const struct ws_meeting *meeting)
+{
+    bool stays = meeting->row.sealed;
+    for (uint32_t i = 0; i < meeting->row.count; i++)
+        stays &= !meeting->person[i]->forgotten;
+    return stays;
 }
 
 static void recount_from(struct workset *ws, struct ws_key *key, struct ws_fact *entry)
@@ -269,7 +291,7 @@ static void recount_from(struct workset *ws, struct ws_key *key, struct ws_fact 
     if (key->first_at_us == PK_NO_TIME || fact->at_us < key->first_at_us)
         key->first_at_us = fact->at_us;
     struct ws_meeting *meeting = fact->person_count > 1 ? pk_map_get(&ws->meetings, fact_meeting(fact)) : NULL;
-    if (!meeting || meeting->recounted != key || meeting->row.sealed)
+    if (!meeting || meeting->recounted != key || stays_sealed(meeting))
         return;
     if (meeting->gone || is_earlier(ws, fact, meeting))
         set_first(meeting, fact);
@@ -278,13 +300,13 @@ static void recount_from(struct workset *ws, struct ws_key *key, struct ws_fact 
 
 static void recount(struct workset *ws, struct ws_key *key)
 {
-    key->first_at_us = key->sealed_at_us;
+    key->first_at_us = key->forgotten ? PK_NO_TIME : key->sealed_at_us;
     for (uint32_t i = 0; i < key->meeting_count; i++) {
         struct ws_meeting *meeting = key->meeting[i];
         if (meeting->recounted)
             continue; /* through another of its persons */
         meeting->recounted = key;
-        meeting->gone = !meeting->row.sealed;
+        meeting->gone = !stays_sealed(meeting);
     }
     for (uint32_t i = 0; i < key->trace.stored_count; i++)
         recount_from(ws, key, key->trace.stored[i]);

@@ -61,6 +61,7 @@ static inline bool ws_was_own(const struct fact *fact)
 bool ws_identify(struct workset *ws, struct ws_need *ret);
 /* A stored event of these persons goes away: their meetings are counted again. */
 void ws_recount(struct workset *ws, struct ws_fact *gone);
+void ws_recount_person(struct workset *ws, struct ws_key *key);
 void ws_save_identity(struct workset *ws, struct changes *changes);
 
 /* ---- workset_forget.c: what is forgotten ---- */

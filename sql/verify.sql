@@ -4,7 +4,8 @@
 --
 --   -- derived NAME KEYS         the rows of a table as they must come out of a fresh derivation: read from the tables in use
 --                                and from those derived anew. `or more`: the tables in use may hold rows beside them
---   -- aggregate NAME            what polku.NAME must hold, summed over slots: columns in the order of consumer/aggregate.def
+--   -- aggregate NAME            what polku.NAME must hold, summed over slots but -1 (what is sealed): columns in the order of
+--                                consumer/aggregate.def
 --   -- facts NAME KEYS of TABLE  rows of TABLE, and behind `-- against` the same from what they stand for
 --   -- rows NAME of TABLE        rows of TABLE that break a rule: which, column, stored, expected. None is right
 --
@@ -193,14 +194,14 @@ WITH step AS (
 ), measured (measure, from_at, to_at, brand_id, unit_id, channel_id) AS (
     SELECT 'first_reply', j.first_inbound_at, j.first_human_reply_at, coalesce(j.entry_brand_id, 0),
            coalesce(j.entry_unit_id, 0), coalesce(j.entry_channel_id, 0)
-    FROM polku.journey j WHERE j.first_inbound_at IS NOT NULL AND j.first_human_reply_at IS NOT NULL
+    FROM polku.journey j WHERE NOT j.sealed AND j.first_inbound_at IS NOT NULL AND j.first_human_reply_at IS NOT NULL
     UNION ALL
     SELECT 'resolution', j.first_at, j.last_terminal_at, coalesce(j.entry_brand_id, 0), coalesce(j.entry_unit_id, 0),
            coalesce(j.entry_channel_id, 0)
-    FROM polku.journey j WHERE j.resolved AND j.last_terminal_at IS NOT NULL
+    FROM polku.journey j WHERE NOT j.sealed AND j.resolved AND j.last_terminal_at IS NOT NULL
     UNION ALL
     SELECT 'kept.' || k.text, o.opened_at, o.fulfilled_at, coalesce(o.brand_id, 0), coalesce(o.unit_id, 0), 0
-    FROM polku.obligation o JOIN polku.dictionary k ON k.id = o.kind_id WHERE o.fulfilled_at IS NOT NULL
+    FROM polku.obligation o JOIN polku.dictionary k ON k.id = o.kind_id WHERE NOT o.sealed AND o.fulfilled_at IS NOT NULL
     UNION ALL
     SELECT 'next_reply', w.occurred_at, r.occurred_at, w.brand_id, w.unit_id, w.channel_id
     FROM (SELECT DISTINCT ON (journey_id, replies) * FROM step WHERE inbound ORDER BY journey_id, replies, place) w
@@ -251,6 +252,7 @@ SELECT date_trunc('day', j.first_at, 'UTC') AS day, coalesce(j.entry_brand_id, 0
        count(*) FILTER (WHERE j.owners = 1 AND j.ownerless_us = 0 AND j.ownerless_since IS NULL) AS one_owner,
        count(*) FILTER (WHERE j.owners = 0) AS without_owner
 FROM polku.journey j
+WHERE NOT j.sealed
 GROUP BY 1, 2, 3, 4, 5, 6
 
 -- aggregate obligation_hourly
@@ -274,6 +276,7 @@ CROSS JOIN LATERAL (
                 WHEN o.fulfilled_at > o.due_to THEN 'late'
                 WHEN 10 * (o.fulfilled_at - o.due_from) > 9 * (o.due_to - o.due_from) THEN 'kept_late_in_window'
                 ELSE 'kept' END AS state) s
+WHERE NOT o.sealed
 GROUP BY 1, 2, 3, 4
 
 -- aggregate handoff_hourly
@@ -286,7 +289,7 @@ SELECT date_trunc('hour', o.opened_at, 'UTC') AS hour, o.kind_id, coalesce(o.fro
        coalesce(sum(greatest((extract(epoch FROM o.fulfilled_at - o.opened_at) * 1000000)::bigint, 0)) FILTER (WHERE s.accepted), 0) AS wait_us
 FROM polku.obligation o
 CROSS JOIN LATERAL (SELECT o.fulfilled_at IS NOT NULL AND o.rejected_at IS NULL AND o.withdrawn_at IS NULL AS accepted) s
-WHERE o.handoff
+WHERE o.handoff AND NOT o.sealed
 GROUP BY 1, 2, 3, 4, 5, 6
 
 -- aggregate course_daily
@@ -298,7 +301,7 @@ SELECT date_trunc('day', c.start_at, 'UTC') AS day, c.definition_id,
        sum(c.violations) AS violations,
        sum(c.skipped) AS skipped,
        coalesce(sum((extract(epoch FROM c.goal_at - c.start_at) * 1000000)::bigint), 0) AS goal_us
-FROM polku.course c
+FROM (SELECT k.* FROM polku.course k JOIN polku.journey j ON j.journey_id = k.journey_id AND NOT j.sealed) c
 GROUP BY 1, 2
 
 -- aggregate milestone_daily
@@ -308,7 +311,7 @@ SELECT date_trunc('day', c.start_at, 'UTC') AS day, c.definition_id, m.milestone
        count(*) FILTER (WHERE m.reached_at IS NULL AND m.milestone < c.furthest AND NOT d.optional) AS skipped,
        sum(m.failures) AS failures,
        count(*) FILTER (WHERE m.failures > 0) AS failed
-FROM polku.course c
+FROM (SELECT k.* FROM polku.course k JOIN polku.journey j ON j.journey_id = k.journey_id AND NOT j.sealed) c
 CROSS JOIN LATERAL (
     SELECT 0 AS milestone, NULL::timestamptz AS reached_at, 0 AS failures
     UNION ALL
@@ -323,14 +326,14 @@ GROUP BY 1, 2, 3
 SELECT date_trunc('day', c.start_at, 'UTC') AS day, c.definition_id, c.path_id,
        count(*) AS courses,
        count(c.goal_at) AS completed
-FROM polku.course c
+FROM (SELECT k.* FROM polku.course k JOIN polku.journey j ON j.journey_id = k.journey_id AND NOT j.sealed) c
 GROUP BY 1, 2, 3
 
 -- facts step_daily 4 of step_daily
 -- As the paths tell them, on days whose courses all have their whole path (at most 16 steps).
 SELECT s.day, s.definition_id, s.from_milestone, s.to_milestone, sum(s.steps) AS steps
 FROM polku.step_daily s
-WHERE NOT EXISTS (SELECT FROM polku.course c WHERE c.definition_id = s.definition_id AND c.steps > 16
+WHERE s.slot <> -1 AND NOT EXISTS (SELECT FROM (SELECT k.* FROM polku.course k JOIN polku.journey j ON j.journey_id = k.journey_id AND NOT j.sealed) c WHERE c.definition_id = s.definition_id AND c.steps > 16
                   AND date_trunc('day', c.start_at, 'UTC') = s.day)
 GROUP BY 1, 2, 3, 4
 HAVING sum(s.steps) <> 0
@@ -339,7 +342,7 @@ ORDER BY 1, 2, 3, 4
 WITH course AS (
     SELECT date_trunc('day', c.start_at, 'UTC') AS day, c.definition_id, c.steps,
            CASE WHEN c.steps > 0 THEN string_to_array(p.text, '>') ELSE '{}' END AS path
-    FROM polku.course c
+    FROM (SELECT k.* FROM polku.course k JOIN polku.journey j ON j.journey_id = k.journey_id AND NOT j.sealed) c
     LEFT JOIN polku.dictionary p ON p.id = c.path_id
 )
 SELECT c.day, c.definition_id, coalesce(c.path[n]::integer, 0) AS from_milestone, coalesce(c.path[n + 1]::integer, 0) AS to_milestone,
@@ -355,13 +358,14 @@ ORDER BY 1, 2, 3, 4
 SELECT s.day, s.definition_id, sum(s.steps) FILTER (WHERE s.from_milestone = 0) AS begun,
        sum(s.steps) FILTER (WHERE s.to_milestone = 0) AS ended, sum(s.steps) AS steps
 FROM polku.step_daily s
+WHERE s.slot <> -1
 GROUP BY 1, 2
 HAVING sum(s.steps) <> 0
 ORDER BY 1, 2
 -- against
 SELECT date_trunc('day', c.start_at, 'UTC') AS day, c.definition_id, count(*) AS begun, count(*) AS ended,
        sum(c.steps) + count(*) AS steps
-FROM polku.course c
+FROM (SELECT k.* FROM polku.course k JOIN polku.journey j ON j.journey_id = k.journey_id AND NOT j.sealed) c
 GROUP BY 1, 2
 ORDER BY 1, 2
 
@@ -369,14 +373,14 @@ ORDER BY 1, 2
 -- Whatever comes to a milestone leaves it.
 SELECT s.day, s.definition_id, s.from_milestone AS milestone, sum(s.steps) AS steps
 FROM polku.step_daily s
-WHERE s.from_milestone <> 0
+WHERE s.slot <> -1 AND s.from_milestone <> 0
 GROUP BY 1, 2, 3
 HAVING sum(s.steps) <> 0
 ORDER BY 1, 2, 3
 -- against
 SELECT s.day, s.definition_id, s.to_milestone, sum(s.steps) AS steps
 FROM polku.step_daily s
-WHERE s.to_milestone <> 0
+WHERE s.slot <> -1 AND s.to_milestone <> 0
 GROUP BY 1, 2, 3
 HAVING sum(s.steps) <> 0
 ORDER BY 1, 2, 3
@@ -520,6 +524,7 @@ SELECT j.journey_id, j.customer_id, j.events, j.contacts, j.handoffs_offered, j.
        j.unanswered, j.refusals, j.deflections, j.transfers, j.misroutes, j.proactive, j.thanks, j.people, j.repeats,
        j.first_inbound_at, j.decided_at, j.first_terminal_at, j.last_terminal_at
 FROM polku.journey j
+WHERE NOT j.sealed
 ORDER BY 1
 -- against
 SELECT i.journey_id, i.customer_id, count(*) AS events,
@@ -561,7 +566,7 @@ SELECT j.journey_id, j.first_at, j.last_at, j.switches, j.fallbacks, j.reopened,
        coalesce(j.last_type_id, 0) AS last_type_id, coalesce(j.last_outcome_id, 0) AS last_outcome_id,
        coalesce(j.terminal_outcome_id, 0) AS terminal_outcome_id, coalesce(j.stage_id, 0) AS stage_id
 FROM polku.journey j
-WHERE NOT j.crowd
+WHERE NOT j.crowd AND NOT j.sealed
 ORDER BY 1
 -- against
 WITH event AS (
@@ -618,13 +623,21 @@ SELECT c.customer_id, c.kind, c.purchases, c.first_purchase_at, c.last_purchase_
 FROM polku.customer c
 ORDER BY 1
 -- against
-SELECT i.customer_id, i.customer_kind AS kind,
-       count(*) FILTER (WHERE i.traits & 4194304 <> 0) AS purchases,
-       min(i.occurred_at) FILTER (WHERE i.traits & 4194304 <> 0) AS first_purchase_at,
-       max(i.occurred_at) FILTER (WHERE i.traits & 4194304 <> 0) AS last_purchase_at
-FROM polku.interaction i
-WHERE i.customer_id IS NOT NULL
-GROUP BY 1, 2
+WITH event AS (
+    SELECT i.customer_id, i.customer_kind AS kind,
+           count(*) FILTER (WHERE i.traits & 4194304 <> 0) AS purchases,
+           min(i.occurred_at) FILTER (WHERE i.traits & 4194304 <> 0) AS first_purchase_at,
+           max(i.occurred_at) FILTER (WHERE i.traits & 4194304 <> 0) AS last_purchase_at
+    FROM polku.interaction i
+    WHERE i.customer_id IS NOT NULL
+    GROUP BY 1, 2
+)
+SELECT coalesce(e.customer_id, c.customer_id) AS customer_id, coalesce(e.kind, c.sealed_kind) AS kind,
+       coalesce(e.purchases, 0) + coalesce(c.sealed_purchases, 0) AS purchases,
+       least(e.first_purchase_at, c.sealed_first_purchase_at) AS first_purchase_at,
+       greatest(e.last_purchase_at, c.sealed_last_purchase_at) AS last_purchase_at
+FROM event e
+FULL JOIN (SELECT * FROM polku.customer WHERE sealed_events > 0) c ON c.customer_id = e.customer_id
 ORDER BY 1, 2
 
 -- rows interaction_journey of interaction
@@ -643,13 +656,36 @@ CROSS JOIN LATERAL (VALUES
     ('customer_id', o.customer_id::text, coalesce(i.customer_id::text, 'that of an event')),
     ('journey_id', o.journey_id::text, i.journey_id::text),
     ('case_key', o.case_key::text, i.case_key::text)) AS x (name, stored, expected)
-WHERE x.stored IS DISTINCT FROM x.expected
+WHERE NOT o.sealed AND x.stored IS DISTINCT FROM x.expected
 
 -- rows obligation_fulfilled_by of obligation
 SELECT format('obligation %s', o.obligation_id), 'fulfilled_by', o.fulfilled_by, format('an event at %s', o.fulfilled_at)
 FROM polku.obligation o
 LEFT JOIN polku.interaction i ON i.occurred_at = o.fulfilled_at AND i.event_hash = o.fulfilled_by
-WHERE (o.fulfilled_at IS NOT NULL OR o.fulfilled_by IS NOT NULL) AND i.event_hash IS NULL
+WHERE NOT o.sealed AND (o.fulfilled_at IS NOT NULL OR o.fulfilled_by IS NOT NULL) AND i.event_hash IS NULL
+
+-- rows sealed_customer of customer
+-- Whoever has sealed rows has a row, which counts sealed events.
+SELECT format('%s %s', x.name, x.id), 'customer_id', x.customer_id, 'a customer with sealed events'
+FROM (SELECT 'journey' AS name, j.journey_id AS id, j.customer_id FROM polku.journey j WHERE j.sealed
+      UNION ALL SELECT 'obligation', o.obligation_id, o.customer_id FROM polku.obligation o WHERE o.sealed) x
+WHERE NOT EXISTS (SELECT FROM polku.customer c WHERE c.customer_id = x.customer_id AND c.sealed_events > 0)
+
+-- rows sealed_obligation of obligation
+SELECT format('obligation %s', o.obligation_id), 'opened_at', o.opened_at, 'before the latest retention'
+FROM polku.obligation o
+WHERE o.sealed AND NOT EXISTS (SELECT FROM polku.retention r WHERE o.opened_at < r.before)
+
+-- rows sealed_journey of journey
+SELECT format('journey %s', j.journey_id), 'first_at', j.first_at, 'before the latest retention'
+FROM polku.journey j
+WHERE j.sealed AND NOT EXISTS (SELECT FROM polku.retention r WHERE j.first_at < r.before)
+
+-- rows sealed_identifier of identifier
+-- A sealed event is never before the first.
+SELECT format('identifier %s', i.hash), 'first_at', i.first_at, i.sealed_at || ' or before'
+FROM polku.identifier i
+WHERE i.sealed_at IS NOT NULL AND (i.first_at IS NULL OR i.first_at > i.sealed_at)
 
 -- rows course_journey of course
 SELECT format('course (%s, %s)', c.journey_id, d.text), 'customer_id', c.customer_id, coalesce(j.customer_id::text, 'that of a journey')

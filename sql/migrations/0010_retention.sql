@@ -103,3 +103,44 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION polku.drop_months() IS 'Drops the partitions of interaction of months before the latest retention that are empty; returns which.';
 REVOKE EXECUTE ON FUNCTION polku.retain(timestamptz, text, text), polku.drop_months() FROM PUBLIC;
+
+-- As before, but for keys of sealed obligations: what somebody else named stays told.
+CREATE OR REPLACE FUNCTION polku.forget_keys(names uuid[], keys uuid[], key_names uuid[], new_version bigint)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    gone uuid[] := ARRAY(SELECT n FROM unnest(names) n WHERE NOT EXISTS (SELECT FROM polku.customer c WHERE c.customer_id = n));
+BEGIN
+    WITH met AS (DELETE FROM polku.sighting s WHERE s.customer_id = ANY (gone) RETURNING s.key),
+    first AS (UPDATE polku.identifier i SET owner_id = NULL WHERE i.owner_id = ANY (gone) RETURNING i.cell_id)
+    UPDATE polku.guard_cell g SET version = new_version
+    WHERE g.cell_id IN (SELECT f.cell_id FROM first f UNION
+                        SELECT i.cell_id FROM met m JOIN polku.identifier i ON i.hash = m.key);
+    -- Others whose events lost these names, or had them for a while.
+    DELETE FROM polku.sighting s WHERE s.key = ANY (names) AND s.customer_id <> '00000000-0000-0000-0000-000000000000'
+      AND NOT EXISTS (SELECT FROM polku.interaction e WHERE e.customer_id = s.customer_id AND e.customer_id IS NOT NULL
+                      AND (s.key = ANY (e.identifiers) OR e.case_key = s.key));
+    UPDATE polku.identifier i SET owner_id = NULL WHERE i.hash = ANY (names) AND i.owner_id IS NOT NULL
+      AND NOT EXISTS (SELECT FROM polku.interaction e WHERE e.customer_id = i.owner_id AND e.customer_id IS NOT NULL
+                      AND (i.hash = ANY (e.identifiers) OR e.case_key = i.hash));
+    UPDATE polku.identifier i SET value = NULL WHERE i.hash = ANY (names) AND i.value IS NOT NULL AND i.first_at IS NULL;
+    -- Likewise whoever had an event with such an obligation's name for a while, until it turned out whose it is.
+    WITH met AS (
+        DELETE FROM polku.sighting s USING unnest(keys, key_names) AS k (key, name), polku.identifier i
+        WHERE s.key = k.key AND i.hash = k.key AND i.kind = 3 AND s.customer_id <> '00000000-0000-0000-0000-000000000000'
+          AND NOT EXISTS (SELECT FROM polku.interaction e WHERE e.customer_id = s.customer_id
+                          AND (e.relates_to = k.name OR e.promise_id = k.name OR e.event_hash = k.name))
+        RETURNING i.cell_id),
+    first AS (
+        UPDATE polku.identifier i SET owner_id = NULL FROM unnest(keys, key_names) AS k (key, name)
+        WHERE i.hash = k.key AND i.kind = 3 AND i.owner_id <> '00000000-0000-0000-0000-000000000000'
+          AND NOT EXISTS (SELECT FROM polku.interaction e WHERE e.customer_id = i.owner_id
+                          AND (e.relates_to = k.name OR e.promise_id = k.name OR e.event_hash = k.name))
+        RETURNING i.cell_id)
+    UPDATE polku.guard_cell g SET version = new_version
+    WHERE g.cell_id IN (SELECT f.cell_id FROM first f UNION SELECT m.cell_id FROM met m);
+    DELETE FROM polku.identifier i USING unnest(keys, key_names) AS k (key, name)
+    WHERE i.hash = k.key AND i.owner_id IS NULL AND i.flags & 256 = 0
+      AND NOT EXISTS (SELECT FROM polku.sighting s WHERE s.key = i.hash)
+      AND NOT EXISTS (SELECT FROM polku.interaction e
+                      WHERE e.relates_to = k.name AND e.relates_to IS NOT NULL AND e.customer_id IS NULL);
+END $$;
