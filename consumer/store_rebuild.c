@@ -507,7 +507,7 @@ static void add_namespaces(struct store *shadow, const struct rules *rules, bool
 }
 
 /* `sql` names the schema as @; with the parameters in store->params. */
-static enum pk_status ask_in(struct store *shadow, const char *what, const char *sql, struct pk_err *err)
+static enum pk_status ask_in(struct store *shadow, const char *what, const char *sql, PGresult **ret_result, struct pk_err *err)
 {
     struct pk_buf text PK_AUTO(pk_buf_done) = {0};
     for (const char *at = sql; *at; at++)
@@ -515,7 +515,7 @@ static enum pk_status ask_in(struct store *shadow, const char *what, const char 
             pk_buf_text(&text, shadow->config.schema);
         else
             pk_buf_add(&text, at, 1);
-    return ask(shadow, what, text.ptr, NULL, err);
+    return ask(shadow, what, text.ptr, ret_result, err);
 }
 
 /* Names that are forgotten are keys from the start, as the forgetting left them; cells of the tables in use are cells here too
@@ -538,7 +538,7 @@ enum pk_status store_rebuild_bury(struct store *shadow, const struct rules *rule
     wire_reset(&shadow->params);
     add_namespaces(shadow, rules, true);
     add_namespaces(shadow, rules, false);
-    return ask_in(shadow, "keep forgotten what is forgotten", sql, err);
+    return ask_in(shadow, "keep forgotten what is forgotten", sql, NULL, err);
 }
 
 /* ---- what sealed events left ---- */
@@ -571,23 +571,99 @@ static enum pk_status check_sealed_persons(struct store *shadow, const struct ru
 {
     static const char sql[] =
         "SELECT coalesce((SELECT d.text FROM polku.identifier i JOIN polku.dictionary d ON d.id = i.namespace_id"
-        " WHERE i.sealed_at IS NOT NULL AND i.namespace_id <> ALL ($1::int[]) LIMIT 1),"
-        " (SELECT d.text FROM (SELECT DISTINCT m.member_namespaces AS list FROM polku.identity_meeting m WHERE m.sealed) m"
-        " CROSS JOIN LATERAL (SELECT x.id, r.priority, lag(r.priority) OVER (ORDER BY x.place) AS before"
-        " FROM unnest(m.list) WITH ORDINALITY x (id, place)"
-        " JOIN (SELECT unnest($1::int[]) AS id, unnest($2::int[]) AS priority) r ON r.id = x.id) p"
-        " JOIN polku.dictionary d ON d.id = p.id WHERE p.before > p.priority LIMIT 1), '')";
+        " WHERE i.sealed_at IS NOT NULL AND i.namespace_id <> ALL ($1::int[]) LIMIT 1), '')";
     PGresult *result;
     wire_reset(&shadow->params);
-    add_priorities(shadow, rules);
+    add_namespaces(shadow, rules, true);
     enum pk_status status = ask(shadow, "look at sealed identifiers", sql, &result, err);
     if (status != PK_OK)
         return status;
     char name[200];
     take_text(result, name, sizeof name);
     PQclear(result);
-    return !name[0] ? PK_OK : pk_fail(err, PK_STOP, "events of the past are sealed (retain), and these rules give %s another class or another "
-                                      "place among the priorities: who is who could not be told again", name);
+    return !name[0] ? PK_OK : pk_fail(err, PK_STOP, "events of the past are sealed (retain), and these rules give %s another class: who is who "
+                                      "could not be told again", name);
+}
+
+struct member {
+    struct pk_hash hash;
+    sym_t name_space;
+    int priority;
+};
+
+/* By priority; those of one namespace stay in the order in which they stood in the event. */
+static uint32_t read_members(struct store *shadow, const struct rules *rules, const PGresult *result, int row, struct member *ret)
+{
+    struct wire_list hash = wire_get_list(result, row, 1), name_space = wire_get_list(result, row, 2);
+    uint32_t count = PK_MIN(hash.count, (uint32_t)FACT_MAX_IDENTIFIERS);
+    for (uint32_t i = 0; i < count; i++) {
+        struct member member = {.name_space = store_sym(shadow, (int32_t)pk_get_be32(name_space.ptr + 8 * (size_t)i + 4))};
+        uint32_t at = i;
+        memcpy(member.hash.byte, hash.ptr + 20 * (size_t)i + 4, 16);
+        member.priority = fact_namespace(rules, symbol_text(shadow->symbols, member.name_space))->priority;
+        for (; at > 0 && ret[at - 1].priority > member.priority; at--)
+            ret[at] = ret[at - 1];
+        ret[at] = member;
+    }
+    return count;
+}
+
+static struct pk_hash meeting_of(const struct member *member, uint32_t count)
+{
+    struct fact_name name[FACT_MAX_IDENTIFIERS];
+    for (uint32_t i = 0; i < count; i++)
+        name[i] = (struct fact_name){.hash = member[i].hash};
+    return fact_meeting(&(struct fact){.person_count = (uint8_t)count, .person = name});
+}
+
+static enum pk_status put_in_order(struct store *shadow, const struct rules *rules, const PGresult *result, struct pk_err *err)
+{
+    static const char sql[] =
+        "UPDATE @.identity_meeting m SET meeting_id = u.id, members = ($1::uuid[])[u.first : u.last],"
+        " member_namespaces = ($2::int[])[u.first : u.last]"
+        " FROM (SELECT unnest($3::uuid[]) AS old, unnest($4::uuid[]) AS id, unnest($5::int[]) AS first, unnest($6::int[]) AS last) u"
+        " WHERE m.identifier = ANY (($1::uuid[])[u.first : u.last]) AND m.meeting_id = u.old";
+    wire_reset(&shadow->params);
+    struct wire_param *hash = wire_array(&shadow->params, WIRE_UUID), *name_space = wire_array(&shadow->params, WIRE_INT4),
+                      *old = wire_array(&shadow->params, WIRE_UUID), *id = wire_array(&shadow->params, WIRE_UUID),
+                      *first = wire_array(&shadow->params, WIRE_INT4), *last = wire_array(&shadow->params, WIRE_INT4);
+    for (int row = 0; row < PQntuples(result); row++) {
+        struct member member[FACT_MAX_IDENTIFIERS];
+        uint32_t count = read_members(shadow, rules, result, row, member);
+        wire_add_uuid(old, wire_get_hash(result, row, 0));
+        wire_add_uuid(id, meeting_of(member, count));
+        wire_add_int4(first, (int32_t)hash->count + 1);
+        wire_add_int4(last, (int32_t)(hash->count + count));
+        for (uint32_t i = 0; i < count; i++) {
+            wire_add_uuid(hash, member[i].hash);
+            wire_add_int4(name_space, store_id(shadow, member[i].name_space));
+        }
+    }
+    return ask_in(shadow, "order the persons of sealed events", sql, NULL, err);
+}
+
+/* Sealed meetings whose persons these rules order in another way. */
+static enum pk_status order_meetings(struct store *shadow, const struct rules *rules, struct pk_err *err)
+{
+    static const char sql[] =
+        "SELECT DISTINCT ON (m.meeting_id) m.meeting_id, m.members, m.member_namespaces FROM @.identity_meeting m"
+        " WHERE EXISTS (SELECT FROM (SELECT r.priority, lag(r.priority) OVER (ORDER BY x.place) AS before"
+        " FROM unnest(m.member_namespaces) WITH ORDINALITY x (id, place)"
+        " JOIN (SELECT unnest($1::int[]) AS id, unnest($2::int[]) AS priority) r ON r.id = x.id) p WHERE p.before > p.priority) LIMIT 4096";
+    enum pk_status status = PK_OK;
+    for (int rows = 1; rows > 0 && status == PK_OK;) {
+        PGresult *result;
+        wire_reset(&shadow->params);
+        add_priorities(shadow, rules);
+        status = ask_in(shadow, "look at the persons of sealed events", sql, &result, err);
+        if (status != PK_OK)
+            return status;
+        rows = PQntuples(result);
+        if (rows > 0)
+            status = put_in_order(shadow, rules, result, err);
+        PQclear(result);
+    }
+    return status;
 }
 
 /* Persons are nobody's yet (refill_identity). Whatever else they were met with, events tell. */
@@ -609,7 +685,7 @@ static enum pk_status copy_sealed_keys(struct store *shadow, const struct rules 
     add_namespaces(shadow, rules, true);
     add_namespaces(shadow, rules, false);
     add_clear_namespaces(shadow, rules);
-    return ask_in(shadow, "keep what sealed events told of identifiers", sql, err);
+    return ask_in(shadow, "keep what sealed events told of identifiers", sql, NULL, err);
 }
 
 enum pk_status store_rebuild_constants(struct store *shadow, const struct rules *rules, struct pk_err *err)
@@ -637,7 +713,9 @@ enum pk_status store_rebuild_constants(struct store *shadow, const struct rules 
     status = check_sealed_persons(shadow, rules, err);
     wire_reset(&shadow->params);
     if (status == PK_OK)
-        status = ask_in(shadow, "keep what is sealed", rows, err);
+        status = ask_in(shadow, "keep what is sealed", rows, NULL, err);
+    if (status == PK_OK)
+        status = order_meetings(shadow, rules, err);
     return status == PK_OK ? copy_sealed_keys(shadow, rules, err) : status;
 }
 
