@@ -430,7 +430,7 @@ class Identity:
     # -- 3.1, 3.2
 
     @classmethod
-    def _is_meeting(cls, event):
+    def is_meeting(cls, event):
         return len(event.persons) > 1 and event.meets and not cls._contradicts(event)
 
     @staticmethod
@@ -441,7 +441,7 @@ class Identity:
     def _shared_persons(self, events):
         met = {}        # hash -> hashes that it meets
         for event in events:
-            if self._is_meeting(event):
+            if self.is_meeting(event):
                 hashes = [person.hash for person in event.persons]
                 for x in hashes:
                     met.setdefault(x, set()).update(hashes)
@@ -460,7 +460,7 @@ class Identity:
         left_out = self.shared | self.decisions.unlinked
         found = {}
         for event in events:
-            if self._is_meeting(event):
+            if self.is_meeting(event):
                 linking = [person for person in event.persons if person.hash not in left_out]
                 for other in linking[1:]:
                     a, b = sorted((linking[0], other), key=lambda p: (p.rule.priority, p.hash))

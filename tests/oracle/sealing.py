@@ -64,10 +64,11 @@ def offences(derived, sealed, before):
     for obligation in derived.obligations:
         if obligation.opener.key in chosen:
             yield from unsettled(obligation, derived.customers[obligation.opener.customer], chosen, before)
-    first = {event.met: event for event in reversed(derived.events)}
+    meeting = [event for event in derived.events if derived.identity.is_meeting(event)]
+    first = {event.met: event for event in reversed(meeting)}
     sealed_before = {event.met for event in derived.sealed}
-    for event in sealed:
-        if len(event.met) > 1 and event.met not in sealed_before and first[event.met].key not in chosen:
+    for event in meeting:
+        if event.key in chosen and event.met not in sealed_before and first[event.met].key not in chosen:
             yield 'event %s is sealed before the first with these persons' % oracle.format_uuid(event.hash)
 
 
