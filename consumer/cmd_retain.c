@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* retain: events before a month go, what was told by them stays (docs/semantics.md 3.8, docs/privacy.md). */
 #include <inttypes.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "consumer_store.h"
 #include "store_retain.h"
@@ -63,38 +61,51 @@ static enum pk_status read_arguments(struct run *run, struct pk_err *err)
     return read_month(run, err);
 }
 
-static struct pk_str decided_by(struct run *run)
-{
-    if (run->options->by[0])
-        return pk_str(run->options->by);
-    const struct passwd *user = getpwuid(getuid());
-    char number[32];
-    snprintf(number, sizeof number, "uid %ju", (uintmax_t)getuid());
-    return pk_arena_str(&run->desk.arena, pk_str(user ? user->pw_name : number));
-}
-
-static void take_counts(void *context, int columns, const char *const value[])
-{
-    struct run *run = context;
-    (void)columns;
-    run->kept = atoll(value[0]);
-    run->keeping = atoll(value[1]);
-}
-
-static enum pk_status count_events(struct run *run, struct pk_err *err)
-{
-    char sql[200];
-    snprintf(sql, sizeof sql, "SELECT count(*), count(DISTINCT i.customer_id) FROM polku.interaction i WHERE i.occurred_at < '%s-01 00:00:00+00'",
-             run->options->before);
-    return store_query(run->desk.store, sql, take_counts, run, err);
-}
-
-/* ---- one chunk ---- */
-
 static enum pk_status stopped(struct pk_err *err)
 {
     return consumer_stop ? pk_fail(err, PK_RETRY, "it was stopped; the same command goes on") : PK_OK;
 }
+
+/* ---- what there is, page by page: no statement takes long ---- */
+
+static enum pk_status count_customers(struct run *run, struct pk_err *err)
+{
+    struct pk_hash after = {{0}};
+    size_t count = PAGE;
+    enum pk_status status = PK_OK;
+    while (status == PK_OK && count == PAGE && (status = stopped(err)) == PK_OK) {
+        struct retain_customer *customer = NULL;
+        pk_arena_reset(&run->arena);
+        status = store_retain_customers(run->desk.store, run->before_us, after, PAGE, &run->arena, &customer, &count, err);
+        if (status != PK_OK)
+            break;
+        for (size_t i = 0; i < count; i++)
+            run->kept += (int64_t)customer[i].events;
+        run->keeping += (int64_t)count;
+        if (count > 0)
+            after = customer[count - 1].id;
+    }
+    return status;
+}
+
+static enum pk_status count_events(struct run *run, struct pk_err *err)
+{
+    struct fact after = {.at_us = EVENT_MIN_TIME_US};
+    struct store_facts page = {.count = PAGE};
+    run->kept = run->keeping = 0;
+    enum pk_status status = count_customers(run, err);
+    while (status == PK_OK && page.count == PAGE && (status = stopped(err)) == PK_OK) {
+        pk_arena_reset(&run->arena);
+        status = store_retain_nameless(run->desk.store, run->before_us, &after, PAGE, &run->arena, &page, err);
+        if (status != PK_OK || page.count == 0)
+            break;
+        run->kept += (int64_t)page.count;
+        after = page.fact[page.count - 1];
+    }
+    return status;
+}
+
+/* ---- one chunk ---- */
 
 static void rest(int64_t us)
 {
@@ -306,7 +317,7 @@ static enum pk_status retain(struct run *run, struct pk_err *err)
     struct pk_str note = run->options->note[0] ? pk_str(run->options->note) : (struct pk_str){0};
     enum pk_status status = PK_STALE;
     for (int try = 0; try < 5 && (status == PK_STALE || status == PK_RETRY) && !consumer_stop; try++)
-        status = store_retain_decide(store, run->before_us, decided_by(run), note, err);
+        status = store_retain_decide(store, run->before_us, consumer_by(run->options), note, err);
     if (status == PK_OK)
         status = seal_all_customers(run, err);
     if (status == PK_OK)

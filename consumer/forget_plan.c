@@ -180,13 +180,13 @@ static const char persons_sql[] =
     " UNION ALL SELECT * FROM polku.identifier k WHERE k.customer_id = $ AND k.customer_id <> k.hash) i"
     " LEFT JOIN polku.dictionary d ON d.id = i.namespace_id WHERE i.kind = 0 AND i.first_at IS NOT NULL";
 /* Devices and cases of its events; those at which another person, or a shared one, was seen have a `t`. (Whom they were ever met
- * with is more than that: also who was this customer for a while.) */
+ * with is more than that: also who was this customer for a while. Of whom events are sealed, it is all that is known.) */
 static const char places_sql[] =
     "SELECT k.hash, k.kind, d.text, EXISTS (SELECT FROM (SELECT k.owner_id AS id UNION ALL"
     " SELECT s.customer_id FROM polku.sighting s WHERE s.key = k.hash) u"
     " JOIN polku.customer c ON c.customer_id = u.id WHERE c.kind IN (0, 5) AND c.customer_id <> $"
-    " AND c.customer_id <> ALL (@) AND EXISTS (SELECT FROM polku.interaction e WHERE e.customer_id = c.customer_id"
-    " AND e.customer_id IS NOT NULL AND (k.hash = ANY (e.identifiers) OR e.case_key = k.hash)))"
+    " AND c.customer_id <> ALL (@) AND (c.sealed_events > 0 OR EXISTS (SELECT FROM polku.interaction e WHERE e.customer_id = c.customer_id"
+    " AND e.customer_id IS NOT NULL AND (k.hash = ANY (e.identifiers) OR e.case_key = k.hash))))"
     " FROM (SELECT DISTINCT unnest(i.identifiers || i.case_key) AS hash FROM polku.interaction i"
     " WHERE i.customer_id = $ AND i.customer_id IS NOT NULL) n"
     " JOIN polku.identifier k ON k.hash = n.hash AND k.kind IN (1, 2) LEFT JOIN polku.dictionary d ON d.id = k.namespace_id";
