@@ -13,7 +13,7 @@
 #include "random.h"
 #include "subject.h"
 
-enum { BROKER_ANSWERS_MS = 15000, PROGRESS_US = 250000, FLUSH_STEP_MS = 200, PACE_STEP_US = 20000 };
+enum { BROKER_ANSWERS_MS = 15000, PROGRESS_US = 250000, FLUSH_STEP_MS = 200, PACE_STEP_US = 20000, PACE_LEAST_US = 1000 };
 
 struct staged { /* in the stage's buffers */
     size_t payload, payload_len, key, key_len;
@@ -42,8 +42,9 @@ struct outlet {
     size_t held_from; /* first of held that belongs to the stage */
     bool hold;
 
-    int64_t rate, rate_from_us;
-    uint64_t rate_count;
+    struct pace pace;
+    int64_t pace_from_us;
+    uint64_t pace_count;
     bool show;
     int64_t shown_at_us;
     uint64_t lines, rejected, out; /* out: handed on to Kafka or the stream */
@@ -152,7 +153,7 @@ static enum pk_status read_options(struct outlet *o, struct pk_err *err)
     o->partition = (int32_t)options->partition;
     o->show = shown == 1 || (shown == 0 && isatty(STDERR_FILENO));
     o->hold = options->sort || options->shuffle;
-    o->rate = options->rate;
+    o->pace = o->config.pace ? *o->config.pace : (struct pace){.micro_rate = options->rate * 1000000};
     o->limits.max_ahead_us = options->max_ahead;
     return status;
 }
@@ -195,6 +196,13 @@ static void show(struct outlet *o, bool last)
         return;
     o->shown_at_us = now;
     double seconds = (double)(now - o->started_us) / 1e6;
+    if (o->config.line) {
+        char line[240];
+        o->report.elapsed_us = now - o->started_us;
+        o->config.line(o->config.context, &o->report, line, sizeof line);
+        fprintf(stderr, "\r%s  %s", line, last ? "\n" : "");
+        return;
+    }
     fprintf(stderr, "\r%" PRIu64 " lines  %" PRIu64 " events  %" PRIu64 " %s  %" PRIu64 " rejected  %" PRIu64
             " lost  %.0f events/s  ", o->lines, o->report.events,
             o->config.kind == OUTLET_KAFKA ? o->report.written : o->out,
@@ -212,24 +220,23 @@ void outlet_progress(struct outlet *o, uint64_t lines, uint64_t rejected)
         show(o, false);
 }
 
+void outlet_wait_until(struct outlet *o, int64_t at_us)
+{
+    for (int64_t now; (now = clock_us(CLOCK_MONOTONIC)) < at_us && !stopping(o);) {
+        outlet_idle(o);
+        int64_t wait = PK_MAX(PK_MIN(at_us - now, (int64_t)PACE_STEP_US), (int64_t)PACE_LEAST_US);
+        nanosleep(&(struct timespec){wait / PK_SECOND_US, wait % PK_SECOND_US * 1000}, NULL);
+    }
+}
+
 /* Sleeps until the next event is due; deliveries are served meanwhile. */
 static void keep_pace(struct outlet *o)
 {
-    if (!o->rate)
+    if (!o->pace.micro_rate)
         return;
-    int64_t now = clock_us(CLOCK_MONOTONIC);
-    if (o->rate_count == 0)
-        o->rate_from_us = now;
-    int64_t due = o->rate_from_us + (int64_t)((double)o->rate_count * 1e6 / (double)o->rate);
-    o->rate_count++;
-    while (now < due && !stopping(o)) {
-        int64_t wait = PK_MIN(due - now, (int64_t)PACE_STEP_US);
-        nanosleep(&(struct timespec){wait / PK_SECOND_US, wait % PK_SECOND_US * 1000}, NULL);
-        if (o->producer)
-            polku_producer_poll(o->producer);
-        show(o, false);
-        now = clock_us(CLOCK_MONOTONIC);
-    }
+    if (o->pace_count == 0)
+        o->pace_from_us = clock_us(CLOCK_MONOTONIC);
+    outlet_wait_until(o, o->pace_from_us + pace_due_us(&o->pace, o->pace_count++));
 }
 
 /* ---- events ---- */

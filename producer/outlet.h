@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "framer.h"
+#include "pace.h"
 #include "producer_options.h"
 
 enum outlet_kind { OUTLET_KAFKA, OUTLET_JSON, OUTLET_NOWHERE };
@@ -20,16 +21,6 @@ struct outlet;
 /* Called for an event that was accepted and given up later. */
 typedef void outlet_lost(void *context, uint64_t token, const char *error);
 
-struct outlet_config {
-    enum outlet_kind kind;
-    const struct producer_options *options;
-    bool canonical; /* encode by our own encoder: see framer.h */
-    FILE *stream;   /* OUTLET_JSON */
-    outlet_lost *lost;
-    void *context;
-    const volatile sig_atomic_t *stop; /* not 0: come to an end soon; may be NULL */
-};
-
 struct outlet_report {
     uint64_t events;    /* committed */
     uint64_t written;   /* delivered, printed or checked */
@@ -37,6 +28,21 @@ struct outlet_report {
     uint64_t bytes;     /* of payloads or JSON */
     int64_t elapsed_us;
     char first_loss[256];
+};
+
+/* Writes a progress line of the command's own. */
+typedef void outlet_progress_line(void *context, const struct outlet_report *so_far, char *buf, size_t size);
+
+struct outlet_config {
+    enum outlet_kind kind;
+    const struct producer_options *options;
+    bool canonical; /* encode by our own encoder: see framer.h */
+    FILE *stream;   /* OUTLET_JSON */
+    outlet_lost *lost;
+    outlet_progress_line *line; /* NULL: the usual one */
+    void *context;
+    const struct pace *pace; /* NULL: --rate */
+    const volatile sig_atomic_t *stop; /* not 0: come to an end soon; may be NULL */
 };
 
 /* PK_REJECT: wrong options. PK_RETRY: no broker answers. */
@@ -54,6 +60,9 @@ void outlet_progress(struct outlet *outlet, uint64_t lines, uint64_t rejected);
 uint64_t outlet_events(const struct outlet *outlet); /* committed so far */
 /* For a pause in what comes: takes receipts, tells what was lost, writes out what is buffered for the stream. */
 void outlet_idle(struct outlet *outlet);
+
+/* Waits until that moment of CLOCK_MONOTONIC, or until it has to stop; idle meanwhile. */
+void outlet_wait_until(struct outlet *outlet, int64_t at_us);
 
 /* Writes what is held, waits for deliveries, frees. `status` of what went before: if not PK_OK nothing
  * held is written. */

@@ -7,7 +7,9 @@
 #include "random.h"
 
 enum {
-    MAX_STEPS = 24, /* events of one need */
+    MAX_STEPS = 24, /* events of one need by a script */
+    MAX_EVENTS = STORY_MOST_EVENTS > MAX_STEPS ? STORY_MOST_EVENTS : MAX_STEPS,
+    TRIAL_NEEDS = 4096,
     MAX_ENTRIES = 5,
     MINUTE_S = 60,
     STAFF = 40, /* members of staff in each unit */
@@ -89,11 +91,14 @@ struct planned { /* an event that will be published */
     int64_t occurred_at_us, kept_at_us, due_from_us, due_to_us;
     uint64_t need, person;
     const struct step *step;
+    const struct story_event *told; /* NULL: of a script */
+    const char *promise;
     uint32_t amount;
     uint8_t script, ordinal, channel, brand, home; /* home: the brand whose customer it is */
     uint8_t staff, score, product;
     uint8_t relates, relates_channel, relates_brand; /* ordinal of the opening event, or NOT_MADE */
-    bool anonymous, sensitive, duplicate;
+    uint8_t keeps, keeps_channel, keeps_brand;       /* the same of the promise that the event keeps */
+    bool anonymous, sensitive, kept, late, duplicate;
 };
 
 struct entry { /* of the heap: the next event on top */
@@ -102,18 +107,26 @@ struct entry { /* of the heap: the next event on top */
     uint32_t planned;
 };
 
+struct heap {
+    PK_VEC(struct entry) entry;
+};
+
 enum { EVENT_TEXTS = 8, EVENT_TEXT_BYTES = 96 };
 
 struct simulation {
     struct simulation_config config;
-    uint64_t anonymous, duplicate, late; /* chances, in 2^-32 */
+    uint64_t anonymous, duplicate, late, story; /* chances, in 2^-32 */
     unsigned __int128 needs_a_day;       /* in 2^-32 */
     uint32_t weights;
     const struct step *step[SCRIPTS];
-    struct random random;
+    struct random random, live_random;
     int64_t minute, told_until_us;
-    uint64_t need, serial;
-    PK_VEC(struct entry) heap;
+    uint64_t need, first_need, serial;
+    struct heap world; /* what will happen; live: and later what will be published */
+    struct heap later;
+    uint64_t happened; /* live */
+    struct pace pace;
+    unsigned __int128 shrink; /* a microsecond of the invented world on the wall, in 2^-32 */
     PK_VEC(struct planned) pool;
     PK_VEC(uint32_t) unused; /* of the pool */
     char source[BRANDS][CHANNELS][32];
@@ -121,6 +134,7 @@ struct simulation {
     struct event event;
     struct event_identifier identifier[3];
     char text[EVENT_TEXTS][EVENT_TEXT_BYTES];
+    struct pk_arena arena; /* of stories */
 };
 
 static bool chance(struct random *r, uint64_t of_32_bits)
@@ -147,7 +161,7 @@ static bool sooner(const struct entry *a, const struct entry *b)
     return a->publish_at_us != b->publish_at_us ? a->publish_at_us < b->publish_at_us : a->serial < b->serial;
 }
 
-static void push(struct simulation *s, int64_t publish_at_us, const struct planned *planned)
+static void push(struct simulation *s, struct heap *to, int64_t publish_at_us, const struct planned *planned)
 {
     uint32_t index = s->unused.len ? s->unused.ptr[--s->unused.len] : (uint32_t)s->pool.len;
     if (index == s->pool.len)
@@ -155,26 +169,28 @@ static void push(struct simulation *s, int64_t publish_at_us, const struct plann
     s->pool.ptr[index] = *planned;
 
     struct entry entry = {publish_at_us, s->serial++, index};
-    (void)pk_vec_push(&s->heap);
-    size_t at = s->heap.len - 1;
-    for (; at > 0 && sooner(&entry, &s->heap.ptr[(at - 1) / 2]); at = (at - 1) / 2)
-        s->heap.ptr[at] = s->heap.ptr[(at - 1) / 2];
-    s->heap.ptr[at] = entry;
+    (void)pk_vec_push(&to->entry);
+    struct entry *heap = to->entry.ptr;
+    size_t at = to->entry.len - 1;
+    for (; at > 0 && sooner(&entry, &heap[(at - 1) / 2]); at = (at - 1) / 2)
+        heap[at] = heap[(at - 1) / 2];
+    heap[at] = entry;
 }
 
-static struct entry pop(struct simulation *s)
+/* What was planned stays where it is until the next push. */
+static struct entry pop(struct simulation *s, struct heap *from)
 {
-    struct entry top = s->heap.ptr[0], last = s->heap.ptr[--s->heap.len];
-    size_t at = 0, count = s->heap.len;
+    struct entry *heap = from->entry.ptr, top = heap[0], last = heap[--from->entry.len];
+    size_t at = 0, count = from->entry.len;
     for (size_t child; (child = 2 * at + 1) < count; at = child) {
-        if (child + 1 < count && sooner(&s->heap.ptr[child + 1], &s->heap.ptr[child]))
+        if (child + 1 < count && sooner(&heap[child + 1], &heap[child]))
             child++;
-        if (!sooner(&s->heap.ptr[child], &last))
+        if (!sooner(&heap[child], &last))
             break;
-        s->heap.ptr[at] = s->heap.ptr[child];
+        heap[at] = heap[child];
     }
     if (count)
-        s->heap.ptr[at] = last;
+        heap[at] = last;
     *pk_vec_push(&s->unused) = top.planned;
     return top;
 }
@@ -220,6 +236,15 @@ static void relate(struct planned *plan, struct planned *p, uint8_t opener)
     p->relates_brand = plan[opener].brand;
 }
 
+static void keep(struct planned *opener, struct planned *p)
+{
+    opener->kept = true;
+    opener->kept_at_us = p->occurred_at_us;
+    p->keeps = opener->ordinal;
+    p->keeps_channel = opener->channel;
+    p->keeps_brand = opener->brand;
+}
+
 /* The step happens: fills plan[count]. */
 static void happen(const struct simulation *s, const struct step *step, struct planned *plan, size_t count,
                    uint8_t opened[KINDS], uint8_t entry, struct random *r)
@@ -235,58 +260,109 @@ static void happen(const struct simulation *s, const struct step *step, struct p
     p->amount = step->money ? (uint32_t)(500 + random_below(r, 29500)) : 0;
     p->anonymous = (p->channel == WEB || p->channel == APP || p->channel == CHAT) && chance(r, s->anonymous);
     p->kept_at_us = PK_NO_TIME;
-    p->relates = NOT_MADE;
+    p->relates = p->keeps = NOT_MADE;
+    p->promise = kind_name[step->opens];
     promise(step, p, r);
     uint8_t kind = step->keeps ? step->keeps : step->attempts;
     if (kind && opened[kind] != NOT_MADE) {
         if (step->relates)
             relate(plan, p, opened[kind]);
         if (step->keeps && plan[opened[kind]].kept_at_us == PK_NO_TIME)
-            plan[opened[kind]].kept_at_us = p->occurred_at_us;
+            keep(&plan[opened[kind]], p);
     }
     p->score = step->rating ? score(plan, opened, r) : 0;
     if (step->opens)
         opened[step->opens] = (uint8_t)count;
 }
 
-static void publish_plan(struct simulation *s, struct planned *plan, size_t count, struct random *r)
+static bool is_late(const struct simulation *s, struct random *r)
 {
-    for (size_t i = 0; i < count; i++) {
-        int64_t at_us = plan[i].occurred_at_us;
-        if (s->config.lateness_us && chance(r, s->late))
-            at_us += wait_us(r, PK_SECOND_US, PK_MAX(s->config.lateness_us, PK_SECOND_US));
-        push(s, at_us, &plan[i]);
-        if (chance(r, s->duplicate)) {
-            plan[i].duplicate = true;
-            push(s, at_us + wait_us(r, 1, PK_MAX(s->config.lateness_us, 60 * PK_SECOND_US)), &plan[i]);
-        }
+    return s->config.lateness_us && chance(r, s->late);
+}
+
+static int64_t lateness(const struct simulation *s, struct random *r)
+{
+    return wait_us(r, PK_SECOND_US, PK_MAX(s->config.lateness_us, PK_SECOND_US));
+}
+
+static int64_t copied_after(const struct simulation *s, struct random *r)
+{
+    return wait_us(r, 1, PK_MAX(s->config.lateness_us, 60 * PK_SECOND_US));
+}
+
+/* From `at_us` on, when the event is there to be published. */
+static void publish(struct simulation *s, struct heap *to, int64_t at_us, struct planned *p, struct random *r)
+{
+    if (is_late(s, r)) {
+        p->late = true;
+        at_us += lateness(s, r);
+    }
+    push(s, to, at_us, p);
+    if (chance(r, s->duplicate)) {
+        p->duplicate = true;
+        push(s, to, at_us + copied_after(s, r), p);
     }
 }
 
-static void begin_need(struct simulation *s, int64_t at_us)
+static size_t plan_script(const struct simulation *s, uint64_t need, int64_t at_us, struct planned *plan, struct random *r)
 {
-    struct random r = {s->config.seed * UINT64_C(0xD1342543DE82EF95) + ++s->need};
-    struct planned plan[MAX_STEPS];
     uint8_t opened[KINDS];
     memset(opened, NOT_MADE, sizeof opened);
-    size_t which = choose_script(s, &r), count = 0;
-    uint64_t person = random_below(&r, s->config.people);
-    uint8_t home = (uint8_t)((person * 7 + (percent(&r, 80) ? 0 : random_below(&r, OWN_BRANDS))) % OWN_BRANDS);
-    uint8_t entry = scripts[which].entry[random_below(&r, scripts[which].entries)];
+    size_t which = choose_script(s, r), count = 0;
+    uint64_t person = random_below(r, s->config.people);
+    uint8_t home = (uint8_t)((person * 7 + (percent(r, 80) ? 0 : random_below(r, OWN_BRANDS))) % OWN_BRANDS);
+    uint8_t entry = scripts[which].entry[random_below(r, scripts[which].entries)];
     for (const struct step *step = s->step[which]; step->type && count < MAX_STEPS; step++) {
-        if (!percent(&r, step->chance)) {
+        if (!percent(r, step->chance)) {
             for (unsigned i = 0; i < step->pass && step[1].type; i++)
                 step++;
             continue;
         }
-        at_us += wait_us(&r, step->after_min_s * PK_SECOND_US, step->after_max_s * PK_SECOND_US);
-        plan[count] = (struct planned){.occurred_at_us = at_us, .need = s->need, .person = person,
+        at_us += wait_us(r, step->after_min_s * PK_SECOND_US, step->after_max_s * PK_SECOND_US);
+        plan[count] = (struct planned){.occurred_at_us = at_us, .need = need, .person = person,
                                        .script = (uint8_t)which, .home = home};
-        happen(s, step, plan, count++, opened, entry, &r);
+        happen(s, step, plan, count++, opened, entry, r);
         if (step->stop)
             break;
     }
-    publish_plan(s, plan, count, &r);
+    return count;
+}
+
+static int64_t shifted(int64_t after_us, int64_t at_us)
+{
+    return after_us == PK_NO_TIME ? PK_NO_TIME : at_us + after_us;
+}
+
+static size_t plan_story(const struct simulation *s, uint64_t need, int64_t from_us, struct planned *plan, struct random *r)
+{
+    size_t which = (size_t)random_below(r, s->config.stories->count);
+    const struct story *story = &s->config.stories->story[which];
+    for (size_t i = 0; i < story->count; i++) {
+        const struct story_event *told = &story->event[i];
+        int64_t at_us = from_us + told->after_us;
+        plan[i] = (struct planned){.occurred_at_us = at_us, .need = need, .script = (uint8_t)which, .told = told,
+                                   .due_from_us = shifted(told->due_from_us, at_us),
+                                   .due_to_us = shifted(told->due_to_us, at_us), .kept_at_us = PK_NO_TIME, .keeps = NOT_MADE};
+    }
+    return story->count;
+}
+
+static size_t plan_need(const struct simulation *s, uint64_t need, int64_t at_us, struct planned *plan, struct random *r)
+{
+    *r = (struct random){s->config.seed * UINT64_C(0xD1342543DE82EF95) + need - s->first_need};
+    return s->story && chance(r, s->story) ? plan_story(s, need, at_us, plan, r) : plan_script(s, need, at_us, plan, r);
+}
+
+static void begin_need(struct simulation *s, int64_t at_us)
+{
+    struct random r;
+    struct planned plan[MAX_EVENTS];
+    size_t count = plan_need(s, ++s->need, at_us, plan, &r);
+    for (size_t i = 0; i < count; i++)
+        if (s->config.live)
+            push(s, &s->world, plan[i].occurred_at_us, &plan[i]);
+        else
+            publish(s, &s->world, plan[i].occurred_at_us, &plan[i], &r);
 }
 
 /* Needs begin at random moments of the minute, as many as the hour makes likely. */
@@ -354,14 +430,14 @@ static struct pk_str case_of(char *buf, const struct planned *p)
     return written(&w);
 }
 
-static struct pk_str relates_of(const struct simulation *s, char *buf, const struct planned *p)
+static struct pk_str reference(const struct simulation *s, char *buf, uint64_t need, uint8_t brand, uint8_t channel, uint8_t ordinal)
 {
     struct writer w = {buf, buf};
-    put(&w, s->source[p->relates_brand][p->relates_channel]);
+    put(&w, s->source[brand][channel]);
     put(&w, "/n");
-    put_number(&w, p->need);
+    put_number(&w, need);
     put(&w, "-");
-    put_number(&w, p->relates);
+    put_number(&w, ordinal);
     return written(&w);
 }
 
@@ -434,6 +510,17 @@ static void write_parts(struct simulation *s, const struct planned *p, struct ev
         e->money = (struct event_money){p->amount, PK_STR("EUR"), pk_str(step->money)};
 }
 
+static void write_told(struct simulation *s, const struct planned *p)
+{
+    pk_arena_reset(&s->arena);
+    story_tell(p->told, p->need, &s->arena, &s->event);
+    s->event.occurred_at_us = p->occurred_at_us;
+    if (s->event.has_obligation) {
+        s->event.obligation.due_from_us = p->due_from_us;
+        s->event.obligation.due_to_us = p->due_to_us;
+    }
+}
+
 static void write_event(struct simulation *s, const struct planned *p)
 {
     const struct step *step = p->step;
@@ -449,7 +536,7 @@ static void write_event(struct simulation *s, const struct planned *p)
     if (step->with_case)
         e->case_id = case_of(s->text[1], p);
     if (p->relates != NOT_MADE)
-        e->relates_to = relates_of(s, s->text[2], p);
+        e->relates_to = reference(s, s->text[2], p->need, p->relates_brand, p->relates_channel, p->relates);
     if (p->staff)
         e->staff = compose(s->text[3], "agent-", p->staff, NULL, 0);
     if (step->product)
@@ -463,6 +550,24 @@ static void write_event(struct simulation *s, const struct planned *p)
 static uint64_t in_32_bits(double share)
 {
     return (uint64_t)(share * 4294967296.0);
+}
+
+/* How many events a need leaves, by trying some: the seed decides which. */
+static void find_pace(struct simulation *s)
+{
+    struct planned plan[MAX_EVENTS];
+    struct random r;
+    uint64_t events = 0;
+    for (uint64_t i = 1; i <= TRIAL_NEEDS; i++)
+        events += plan_need(s, s->first_need + i, s->config.start_us, plan, &r);
+    unsigned __int128 a_day = s->needs_a_day * events / TRIAL_NEEDS; /* in 2^-32 */
+    a_day += a_day * s->duplicate >> 32;
+    s->pace = s->config.pace;
+    if (s->pace.micro_rate == 0)
+        s->pace.micro_rate = PK_MAX((int64_t)((a_day * 1000000 / 86400) >> 32), 1);
+    s->shrink = a_day * 1000000 / 86400 / (uint64_t)s->pace.micro_rate;
+    /* Copies are part of the rate. */
+    s->pace.micro_rate = PK_MAX((int64_t)(((unsigned __int128)s->pace.micro_rate << 32) / ((UINT64_C(1) << 32) + s->duplicate)), 1);
 }
 
 void simulation_open(const struct simulation_config *config, struct simulation **ret_simulation)
@@ -484,36 +589,90 @@ void simulation_open(const struct simulation_config *config, struct simulation *
         for (size_t c = 0; c < CHANNELS; c++)
             snprintf(s->source[b][c], sizeof s->source[b][c], "%s-%s", brand_name[b].slug, channel_name[c]);
     s->told_until_us = INT64_MIN;
+    s->story = config->stories ? in_32_bits(config->story_share) : 0;
+    if (config->live) {
+        s->first_need = s->need = (uint64_t)config->live_from_us; /* so that no other run has the same ids */
+        s->live_random.state = config->seed ^ UINT64_C(0xA5A5A5A5A5A5A5A5);
+        find_pace(s);
+    }
     *ret_simulation = s;
 }
 
-bool simulation_next(struct simulation *s, struct simulated *ret)
+/* What happens next in the world. */
+static bool world_next(struct simulation *s, struct entry *ret_top)
 {
-    bool more = true;
-    while (s->heap.len == 0 || s->heap.ptr[0].publish_at_us >= s->told_until_us) {
-        more = s->config.days == 0 || s->minute < s->config.days * 24 * 60;
-        if (more)
+    while (s->world.entry.len == 0 || s->world.entry.ptr[0].publish_at_us >= s->told_until_us) {
+        if (s->config.live || s->config.days == 0 || s->minute < s->config.days * 24 * 60)
             begin_minute(s);
-        else if (s->heap.len == 0)
+        else if (s->world.entry.len == 0)
             return false;
         else
             s->told_until_us = INT64_MAX;
     }
-    struct entry top = pop(s);
+    *ret_top = pop(s, &s->world);
+    return true;
+}
+
+static int64_t shrunk(const struct simulation *s, int64_t time_us, int64_t from_us, int64_t to_us)
+{
+    if (time_us == PK_NO_TIME)
+        return PK_NO_TIME;
+    unsigned __int128 after = (unsigned __int128)(uint64_t)(PK_MAX(time_us, from_us) - from_us) * s->shrink >> 32;
+    return (int64_t)PK_MIN((unsigned __int128)(EVENT_MAX_TIME_US - 1), (unsigned __int128)(uint64_t)to_us + after);
+}
+
+/* Events happen at the pace; each is planned a second time as it happens, at which it may become late or come twice. */
+static bool live_next(struct simulation *s, struct entry *ret_top)
+{
+    struct entry top;
+    for (;;) {
+        int64_t at_us = s->config.live_from_us + pace_due_us(&s->pace, s->happened);
+        if (s->later.entry.len && s->later.entry.ptr[0].publish_at_us <= at_us)
+            break;
+        if (!world_next(s, &top))
+            return false;
+        struct planned p = s->pool.ptr[top.planned];
+        p.due_from_us = shrunk(s, p.due_from_us, p.occurred_at_us, at_us);
+        p.due_to_us = shrunk(s, p.due_to_us, p.occurred_at_us, at_us);
+        p.occurred_at_us = at_us;
+        s->happened++;
+        publish(s, &s->later, at_us, &p, &s->live_random);
+    }
+    *ret_top = pop(s, &s->later);
+    return s->config.live_for_us == 0 || ret_top->publish_at_us < s->config.live_from_us + s->config.live_for_us;
+}
+
+bool simulation_next(struct simulation *s, struct simulated *ret)
+{
+    struct entry top;
+    if (!(s->config.live ? live_next(s, &top) : world_next(s, &top)))
+        return false;
     const struct planned *p = &s->pool.ptr[top.planned];
-    write_event(s, p);
+    if (p->told)
+        write_told(s, p);
+    else
+        write_event(s, p);
     *ret = (struct simulated){
         .event = &s->event, .published_at_us = top.publish_at_us, .person = p->person, .need = p->need,
-        .script = scripts[p->script].name, .promise = kind_name[p->step->opens], .kept_at_us = p->kept_at_us};
-    if (p->duplicate)
-        ret->duplicate = true;
+        .script = p->told ? s->config.stories->story[p->script].name : scripts[p->script].name, .of_story = p->told,
+        .member = p->told ? p->told->member : STORY_NOBODY, .late = p->late, .duplicate = p->duplicate, .promise = p->promise,
+        .kept = p->kept, .kept_at_us = s->config.live ? PK_NO_TIME : p->kept_at_us, .live = s->config.live};
+    if (s->config.live && p->keeps != NOT_MADE)
+        ret->keeps = reference(s, s->text[7], p->need, p->keeps_brand, p->keeps_channel, p->keeps);
     return true;
+}
+
+double simulation_speed(const struct simulation *s)
+{
+    return s->shrink ? 4294967296.0 / (double)s->shrink : 0;
 }
 
 void simulation_close(struct simulation *s)
 {
-    pk_vec_done(&s->heap);
+    pk_vec_done(&s->world.entry);
+    pk_vec_done(&s->later.entry);
     pk_vec_done(&s->pool);
     pk_vec_done(&s->unused);
+    pk_arena_done(&s->arena);
     free(s);
 }
