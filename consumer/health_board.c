@@ -33,6 +33,8 @@ struct health_board {
     struct kafka_statistics kafka;
     bool kafka_known;
     int64_t lag_since_us, fetched_us;
+    size_t served;
+    int64_t phases[PULSE_COUNT]; /* as told last */
 };
 
 static int64_t wall_clock_us(void)
@@ -142,7 +144,8 @@ static void take_posted(struct health_board *board)
 /* Where Kafka's ends are known, partition by partition. Lag of those that a broker serves now. */
 static int64_t join_ends(struct health_board *board)
 {
-    int64_t served = 0;
+    int64_t lag = 0;
+    board->served = 0;
     for (size_t i = 0; i < board->shown.partition.len; i++) {
         struct figure_partition *partition = &board->shown.partition.ptr[i];
         const struct kafka_partition *at = kafka_statistics_find(&board->kafka, partition->topic, partition->partition);
@@ -151,9 +154,10 @@ static int64_t join_ends(struct health_board *board)
             continue;
         partition->end = PK_MAX(at->end, partition->position); /* the statistics may be older */
         partition->lag = partition->end - partition->position;
-        served += at->served ? partition->lag : 0;
+        board->served += at->served;
+        lag += at->served ? partition->lag : 0;
     }
-    return served;
+    return lag;
 }
 
 static struct health_state state_of(struct health_board *board, int64_t now_us)
@@ -177,6 +181,7 @@ static struct health_state state_of(struct health_board *board, int64_t now_us)
         .read_us = GET(board->read_us),
         .kafka_known = board->kafka_known,
         .brokers_up = board->kafka.brokers_up,
+        .served = board->served,
         .lag = lag,
         .lag_since_us = board->lag_since_us,
         .queue_empty = board->kafka.queue_records == 0,
@@ -203,6 +208,16 @@ static int64_t processor_us(void)
     return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * PK_SECOND_US + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
 }
 
+/* The worker may have gone on between the look at its phase and the one at the sums: what was told once is not taken back. */
+static void set_phases(struct health_board *board, const struct health_state *state, int64_t now_us)
+{
+    for (int i = 0; i < PULSE_COUNT; i++) {
+        int64_t now = i == (int)state->phase ? PK_MAX(now_us - state->phase_since_us, INT64_C(0)) : 0;
+        board->phases[i] = PK_MAX(board->phases[i], GET(board->pulse.spent_us[i]) + now);
+        board->shown.figures.phases[i] = board->phases[i];
+    }
+}
+
 /* What is known here and not by the worker. */
 static void complete(struct health_board *board, const struct health_state *state, int64_t now_us)
 {
@@ -212,9 +227,7 @@ static void complete(struct health_board *board, const struct health_state *stat
     f->ready[0] = health_ready(state, now_us).good;
     f->connected[0] = state->connected;
     f->schema_wait[0] = state->schema_wait;
-    for (int i = 0; i < PULSE_COUNT; i++)
-        f->phases[i] = GET(board->pulse.spent_us[i]);
-    f->phases[state->phase] += PK_MAX(now_us - state->phase_since_us, INT64_C(0));
+    set_phases(board, state, now_us);
     f->memory[0] = resident_bytes();
     f->processor[0] = processor_us();
     f->started_at[0] = board->started_at_us;

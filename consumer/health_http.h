@@ -2,7 +2,7 @@
 /* health_http.h - /livez, /readyz and /metrics over HTTP, in a thread of its own. The only place that meets libmicrohttpd.
  *
  * No TLS, no password: what it tells is figures, topics and states, nothing of customers or publishers. At most 16
- * connections at once, each closed after 10 s of silence. */
+ * connections at once, 8 of one address, so that nobody alone keeps a probe out; each closed after 10 s of silence. */
 #ifndef POLKU_HEALTH_HTTP_H
 #define POLKU_HEALTH_HTTP_H
 

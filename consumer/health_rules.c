@@ -38,7 +38,7 @@ static bool is_reading(const struct health_state *s)
 /* Kafka's client has been silent although a broker is there: it has faults of that kind, and a restart ends them. */
 static bool is_client_stuck(const struct health_state *s, int64_t now_us, struct health_verdict *ret)
 {
-    if (!is_reading(s) || !s->kafka_known || s->brokers_up == 0)
+    if (!is_reading(s) || !s->kafka_known || s->served == 0)
         return false;
     int64_t idle_us = now_us - PK_MAX(s->read_us, s->lag_since_us);
     if (s->lag > 0 && idle_us > s->live_after_us) {

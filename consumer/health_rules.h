@@ -27,7 +27,8 @@ struct health_state {            /* times: monotonic, microseconds */
     int64_t read_us;             /* when a record last came from Kafka, or reading began */
     bool kafka_known;            /* the rest was told by Kafka's client */
     size_t brokers_up;
-    int64_t lag;                 /* records of our partitions that their brokers, which answer, have for us */
+    size_t served;               /* our partitions that a broker has which is connected */
+    int64_t lag;                 /* records that they have for us */
     int64_t lag_since_us;        /* since when there are any */
     bool queue_empty;            /* the client holds no records for us */
     int64_t fetched_us;          /* when it was last seen to ask a broker for records */

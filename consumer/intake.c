@@ -752,10 +752,11 @@ static enum pk_status subscribe(struct intake *intake, const struct intake_confi
 
 static void ask_for_statistics(rd_kafka_conf_t *conf)
 {
+    enum { LONGEST_MS = 5000 }; /* whether the client is alive is judged by them */
     char chosen[24] = "0";
     size_t len = sizeof chosen;
     rd_kafka_conf_get(conf, "statistics.interval.ms", chosen, &len);
-    if (strcmp(chosen, "0") == 0)
+    if (atoi(chosen) == 0 || atoi(chosen) > LONGEST_MS)
         set(conf, "statistics.interval.ms", "5000", NULL);
     rd_kafka_conf_set_stats_cb(conf, on_statistics);
 }

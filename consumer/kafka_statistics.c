@@ -28,6 +28,19 @@ static bool is_coordinator(const json_t *broker)
     return strcmp(text(broker, "source"), "logical") == 0;
 }
 
+/* A connection to it: its own, or that for the group. Who has no partition keeps the latter only, brokers end what is idle. */
+static bool is_reached(json_t *brokers, const json_t *broker)
+{
+    const char *name;
+    json_t *other;
+    if (is_up(broker))
+        return true;
+    json_object_foreach(brokers, name, other)
+        if (is_coordinator(other) && is_up(other) && number(other, "nodeid", -1) == number(broker, "nodeid", -2))
+            return true;
+    return false;
+}
+
 static void read_brokers(json_t *brokers, struct kafka_statistics *ret)
 {
     const char *name;
@@ -43,7 +56,7 @@ static void read_brokers(json_t *brokers, struct kafka_statistics *ret)
             ret->round_trip_us = number(rtt, "avg", -1);
         if (is_coordinator(broker) || number(broker, "nodeid", -1) < 0)
             continue;
-        if (is_up(broker))
+        if (is_reached(brokers, broker))
             ret->brokers_up++;
         else
             ret->brokers_down++;
@@ -74,7 +87,8 @@ static void read_partitions(json_t *brokers, const char *topic, json_t *partitio
             .partition = (int32_t)id,
             .end = end >= 0 ? end : number(partition, "hi_offset", -1),
             .queued = number(partition, "fetchq_cnt", 0),
-            .served = broker_is_up(brokers, number(partition, "broker", -1)),
+            .served = broker_is_up(brokers, number(partition, "broker", -1)) ||
+                      broker_is_up(brokers, number(partition, "leader", -1)), /* which the client should ask, then */
         };
         snprintf(read.topic, sizeof read.topic, "%s", topic);
         ret->queue_records += read.queued;

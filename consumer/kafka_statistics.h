@@ -12,7 +12,7 @@ struct kafka_partition {
     int32_t partition;
     int64_t end;    /* of what read_committed may see; -1 = not known */
     int64_t queued; /* records that wait for us */
-    bool served;    /* its broker has a connection */
+    bool served;    /* a broker that has it is connected */
 };
 
 struct kafka_statistics {

@@ -69,7 +69,7 @@ void histogram_add(struct histogram *histogram, enum histogram_bounds which, int
     while (i < bounds[which].count && value > bounds[which].bound[i])
         i++;
     histogram->bucket[i]++;
-    histogram->sum += value;
+    histogram->sum += (double)value;
 }
 
 /* ---- text ---- */
@@ -129,7 +129,7 @@ static void add_histogram(struct pk_buf *out, const struct metric *metric, const
     }
     count += histogram->bucket[bounds[metric->bounds].count];
     pk_buf_printf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum ", metric->name, count, metric->name);
-    add_value(out, metric->unit, histogram->sum);
+    pk_buf_printf(out, metric->unit == SECONDS ? "%.6f" : "%.0f", metric->unit == SECONDS ? histogram->sum / 1e6 : histogram->sum);
     pk_buf_printf(out, "\n%s_count %" PRIu64 "\n", metric->name, count);
 }
 

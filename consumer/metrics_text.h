@@ -19,7 +19,7 @@ enum { HISTOGRAM_MOST = 20 };
 enum histogram_bounds { BOUNDS_RECORDS, BOUNDS_BATCH, BOUNDS_AGE, BOUNDS_COUNT };
 struct histogram {
     uint64_t bucket[HISTOGRAM_MOST + 1]; /* not cumulative; the last: more than all bounds */
-    int64_t sum;
+    double sum; /* years of many records, in microseconds, are more than 64 bits */
 };
 
 #define FIGURE_NONE INT64_MIN /* not known: the sample is left out */

@@ -8,6 +8,9 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define S PK_SECOND_US
 
@@ -21,7 +24,7 @@ static struct health_state busy(void) /* reading two partitions, all well */
     return (struct health_state){
         .live_after_us = 300 * S, .phase = PULSE_WAIT, .phase_since_us = now - S / 10, .beat_us = now - S / 10, .connected = true,
         .joined = true, .claimed = true, .partitions = 2, .read_us = now - S, .kafka_known = true, .brokers_up = 1,
-        .queue_empty = true, .fetched_us = now - S,
+        .served = 2, .queue_empty = true, .fetched_us = now - S,
     };
 }
 
@@ -124,9 +127,12 @@ Test(health, lag_is_nobodys_fault_while_kafka_or_the_registry_is_away)
     state.lag = 5;
     state.lag_since_us = state.read_us = state.fetched_us = now - 9000 * S;
     cr_assert_not(alive(state));
+    state.served = 0;
+    cr_assert(alive(state) && ready(state), "other brokers answer, none of those that have our partitions does");
     state.brokers_up = 0;
     cr_assert(alive(state) && !ready(state), "Kafka is away");
     state.brokers_up = 1;
+    state.served = 2;
     state.schema_wait = true;
     cr_assert(alive(state) && !ready(state), "the registry is");
     state.schema_wait = false;
@@ -181,6 +187,18 @@ Test(metrics, buckets_are_cumulative_and_end_with_infinity)
     cr_assert(has(&text, "polku_batch_seconds_bucket{le=\"1\"} 3\npolku_batch_seconds_bucket{le=\"2.5\"} 4\n"));
     cr_assert(has(&text, "polku_batch_seconds_bucket{le=\"600\"} 4\npolku_batch_seconds_bucket{le=\"+Inf\"} 5\n"
                          "polku_batch_seconds_sum 603.510001\npolku_batch_seconds_count 5\n"));
+    free(figures);
+}
+
+/* Half a million events of a year ago. */
+Test(metrics, sums_are_larger_than_64_bits_of_microseconds)
+{
+    struct figures *figures = pk_alloc(sizeof *figures);
+    struct pk_buf text PK_AUTO(pk_buf_done) = {0};
+    for (int i = 0; i < 500000; i++)
+        histogram_add(&figures->event_age, BOUNDS_AGE, 365 * PK_DAY_US);
+    metrics_text(figures, NULL, 0, &text);
+    cr_assert(has(&text, "\npolku_event_age_seconds_sum 15768000000000.000000\n"));
     free(figures);
 }
 
@@ -273,6 +291,26 @@ Test(kafka_statistics, are_read_as_far_as_they_matter)
     kafka_statistics_done(&got);
 }
 
+/* Brokers end what is idle: who has no partition keeps the connection for the group alone. */
+Test(kafka_statistics, a_broker_that_only_the_group_is_reached_by_is_up)
+{
+    struct kafka_statistics got = {0};
+    cr_assert(kafka_statistics_read(
+        "{\"brokers\":{\"k1:9092/1\":{\"nodeid\":1,\"source\":\"learned\",\"state\":\"INIT\"},"
+        "\"k2:9092/2\":{\"nodeid\":2,\"source\":\"learned\",\"state\":\"INIT\"},"
+        "\"GroupCoordinator\":{\"nodeid\":1,\"source\":\"logical\",\"state\":\"UP\"}},"
+        "\"topics\":{\"t\":{\"partitions\":{\"0\":{\"partition\":0,\"broker\":-1,\"leader\":2}}}}}", &got));
+    cr_assert_eq(got.brokers_up, 1);
+    cr_assert_eq(got.brokers_down, 1);
+    cr_assert_not(kafka_statistics_find(&got, "t", 0)->served);
+    kafka_statistics_done(&got);
+    cr_assert(kafka_statistics_read(
+        "{\"brokers\":{\"k2:9092/2\":{\"nodeid\":2,\"source\":\"learned\",\"state\":\"UP\"}},"
+        "\"topics\":{\"t\":{\"partitions\":{\"0\":{\"partition\":0,\"broker\":-1,\"leader\":2}}}}}", &got));
+    cr_assert(kafka_statistics_find(&got, "t", 0)->served, "its leader is there, whether the client asks it or not");
+    kafka_statistics_done(&got);
+}
+
 /* ---- the board ---- */
 
 static const struct health_flags all_well = {.connected = true, .joined = true, .claimed = true, .partitions = 1};
@@ -329,6 +367,32 @@ Test(board, what_nobody_takes_is_freed)
     health_board_close(board);
 }
 
+static double figure(const struct pk_buf *text, const char *name)
+{
+    const char *at = strstr(text->ptr, name);
+    cr_assert_not_null(at);
+    return strtod(at + strlen(name), NULL);
+}
+
+Test(board, time_of_phases_never_goes_back)
+{
+    struct health_board *board = health_board_open(&(struct health_board_config){.version = "", .rules = ""});
+    struct pulse *pulse = health_board_pulse(board);
+    struct pk_buf body PK_AUTO(pk_buf_done) = {0};
+    static const char name[] = "\npolku_phase_seconds_total{phase=\"connect\"} ";
+    pulse_enter(pulse, PULSE_CONNECT);
+    pulse->since_us -= 15 * S;
+    pulse->spent_us[PULSE_CONNECT] = 15 * S; /* as the reader finds it that looked at the phase before, and at the sum after its end */
+    ask(board, "/metrics", &body);
+    double told = figure(&body, name);
+    cr_assert_geq(told, 30);
+    pulse->since_us = pulse_clock_us();
+    pulse_enter(pulse, PULSE_WAIT);
+    ask(board, "/metrics", &body);
+    cr_assert_geq(figure(&body, name), told);
+    health_board_close(board);
+}
+
 Test(pulse, adds_up_the_time_of_each_phase)
 {
     struct pulse pulse = {0};
@@ -371,5 +435,35 @@ Test(endpoint, says_that_a_port_is_taken)
     health_http_close(first);
     cr_assert_eq(health_http_open(address, board, &second, &err), PK_OK, "free again: %s", err.text);
     health_http_close(second);
+    health_board_close(board);
+}
+
+static int dial(unsigned port, const char *from)
+{
+    struct sockaddr_in mine = {.sin_family = AF_INET}, at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    inet_pton(AF_INET, from, &mine.sin_addr);
+    inet_pton(AF_INET, "127.0.0.1", &at.sin_addr);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert_eq(bind(fd, (struct sockaddr *)&mine, sizeof mine), 0);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+    return fd;
+}
+
+Test(endpoint, connections_of_one_address_that_say_nothing_keep_no_probe_out)
+{
+    struct health_board *board = health_board_open(&(struct health_board_config){.live_after_us = 300 * S, .version = "", .rules = ""});
+    struct health_http *http = NULL;
+    struct pk_err err;
+    int fd[20];
+    char address[32], text[300];
+    cr_assert_eq(health_http_open("127.0.0.1:0", board, &http, &err), PK_OK, "%s", err.text);
+    for (size_t i = 0; i < PK_COUNT(fd); i++)
+        fd[i] = dial(health_http_port(http), "127.0.0.2");
+    snprintf(address, sizeof address, "127.0.0.1:%u", health_http_port(http));
+    cr_assert_eq(health_http_ask(address, "/livez", text, sizeof text, &err), PK_OK, "%s", err.text);
+    cr_assert_str_eq(text, "alive: deriving, making rows of it, and whatever else is work of our own\n");
+    health_http_close(http); /* does not wait for them */
+    for (size_t i = 0; i < PK_COUNT(fd); i++)
+        close(fd[i]);
     health_board_close(board);
 }
