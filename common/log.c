@@ -190,7 +190,7 @@ void log_write(enum log_level level, const char *sentence, const char *pairs, ..
         return;
     tell_left_out(false);
     pthread_mutex_lock(&limit_lock);
-    bool taken = log_limit_take(&limit, sentence, (int)level, clock_us());
+    bool taken = level >= LOG_ERROR || log_limit_take(&limit, sentence, (int)level, clock_us());
     pthread_mutex_unlock(&limit_lock);
     if (!taken)
         return;

@@ -12,7 +12,7 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 enum log_format { LOG_AUTO, LOG_TEXT, LOG_JSON };
 
 /* From here on at most so many lines of one sentence a minute, then one line that says how many were left out, also at the end. 0 = as
- * many as come; what was left out until now is told. It is for programs that run for long: a command says all it has to. */
+ * many as come; what was left out until now is told. Errors are never left out. It is for programs that run for long: a command says all it has to. */
 void log_at_most(int lines_per_minute);
 
 void log_setup(enum log_level level, enum log_format format, const char *program);

@@ -106,6 +106,21 @@ Test(log, lines_over_the_limit_are_left_out_and_counted)
     cr_assert(strstr(text, "number=9\n"), "without a limit all are written: %s", text);
 }
 
+/* "stopped" with the sums, and then, of the same sentence, why. */
+Test(log, no_error_is_left_out)
+{
+    int before;
+    char text[4000];
+    log_setup(LOG_INFO, LOG_TEXT, "test");
+    FILE *file = begin_log(&before);
+    log_at_most(1);
+    log_write(LOG_INFO, "stopped", "records=%d", 1);
+    log_write(LOG_ERROR, "stopped", "reason=\"%s\"", "the rules are others");
+    log_at_most(0);
+    end_log(file, before, text, sizeof text);
+    cr_assert(strstr(text, "the rules are others"), "%s", text);
+}
+
 Test(log, a_line_is_one_json_object_with_its_keys_where_no_terminal_reads_it)
 {
     int before;
