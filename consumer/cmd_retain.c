@@ -11,7 +11,7 @@
 #include "time_text.h"
 
 enum {
-    CHUNK_EVENTS = 5000, CHUNK_CUSTOMERS = 500, PAGE = 2000,
+    CHUNK_EVENTS = 5000, CHUNK_CUSTOMERS = 500, PAGE = 2000, PAGE_EVENTS = 20000,
     SEAMS = 4, SEAM_DAYS = 31, /* R, then so many days before it each time */
     PASSES = 3,
     LONGEST_BY = 200, LONGEST_NOTE = 2000,
@@ -71,12 +71,13 @@ static enum pk_status stopped(struct pk_err *err)
 static enum pk_status count_customers(struct run *run, struct pk_err *err)
 {
     struct pk_hash after = {{0}};
-    size_t count = PAGE;
+    bool more = true;
     enum pk_status status = PK_OK;
-    while (status == PK_OK && count == PAGE && (status = stopped(err)) == PK_OK) {
+    while (status == PK_OK && more && (status = stopped(err)) == PK_OK) {
         struct retain_customer *customer = NULL;
+        size_t count = 0;
         pk_arena_reset(&run->arena);
-        status = store_retain_customers(run->desk.store, run->before_us, after, PAGE, &run->arena, &customer, &count, err);
+        status = store_retain_customers(run->desk.store, run->before_us, after, PAGE_EVENTS, &run->arena, &customer, &count, &more, err);
         if (status != PK_OK)
             break;
         for (size_t i = 0; i < count; i++)
@@ -237,12 +238,13 @@ static enum pk_status seal_page(struct run *run, const struct retain_customer *c
 static enum pk_status seal_all_customers(struct run *run, struct pk_err *err)
 {
     struct pk_hash after = {{0}};
-    size_t count = PAGE;
+    bool more = true;
     enum pk_status status = PK_OK;
-    while (status == PK_OK && count == PAGE) {
+    while (status == PK_OK && more) {
         struct retain_customer *customer = NULL;
+        size_t count = 0;
         pk_arena_reset(&run->arena);
-        status = store_retain_customers(run->desk.store, run->before_us, after, PAGE, &run->arena, &customer, &count, err);
+        status = store_retain_customers(run->desk.store, run->before_us, after, PAGE_EVENTS, &run->arena, &customer, &count, &more, err);
         if (status == PK_OK && count > 0) {
             after = customer[count - 1].id;
             status = seal_page(run, customer, count, err);
@@ -286,7 +288,7 @@ static enum pk_status seal_all_nameless(struct run *run, struct pk_err *err)
         struct seal seal = {.before_us = run->before_us, .nameless_count = page.count};
         seal.nameless = PK_NEW_ARRAY(&run->arena, struct seal_nameless, page.count);
         for (size_t i = 0; i < page.count; i++)
-            seal.nameless[i].fact = &page.fact[i];
+            seal.nameless[i].wanted = &page.fact[i];
         status = seal_chunk(run, &seal, err);
         progress(run, page.count);
     }

@@ -78,7 +78,8 @@ enum pk_status store_retain_decide(struct store *store, int64_t before_us, struc
 }
 
 enum pk_status store_retain_customers(struct store *store, int64_t before_us, struct pk_hash after, size_t limit,
-                                      struct pk_arena *arena, struct retain_customer **ret, size_t *ret_count, struct pk_err *err)
+                                      struct pk_arena *arena, struct retain_customer **ret, size_t *ret_count, bool *ret_more,
+                                      struct pk_err *err)
 {
     enum pk_status status = store_ready(store, err);
     PGresult *result;
@@ -91,10 +92,14 @@ enum pk_status store_retain_customers(struct store *store, int64_t before_us, st
     if ((status = ask(store, STATEMENT_RETAIN_CUSTOMERS, &result, err)) != PK_OK)
         return status;
     size_t count = (size_t)PQntuples(result);
+    uint64_t events = 0;
     *ret = PK_NEW_ARRAY(arena, struct retain_customer, count + 1);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         (*ret)[i] = (struct retain_customer){wire_get_hash(result, (int)i, 0), (uint64_t)wire_get_int8(result, (int)i, 1)};
-    *ret_count = count;
+        events += (*ret)[i].events;
+    }
+    *ret_more = events >= limit;
+    *ret_count = *ret_more && count > 1 ? count - 1 : count; /* the last one may have more */
     PQclear(result);
     return PK_OK;
 }

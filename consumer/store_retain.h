@@ -21,9 +21,11 @@ struct retain_customer {
     struct pk_hash id;
     uint64_t events; /* before it */
 };
-/* Customers with events before it, behind `after` by id, at most `limit`. */
+/* Customers with events before it, behind `after` by id: those of the next `limit` events; *ret_more: there may be others. Of one
+ * with more events than that it is told that it has so many. */
 enum pk_status store_retain_customers(struct store *store, int64_t before_us, struct pk_hash after, size_t limit,
-                                      struct pk_arena *arena, struct retain_customer **ret, size_t *ret_count, struct pk_err *err);
+                                      struct pk_arena *arena, struct retain_customer **ret, size_t *ret_count, bool *ret_more,
+                                      struct pk_err *err);
 /* Likewise events without a customer, by time and hash: at_us and event_hash of facts. */
 enum pk_status store_retain_nameless(struct store *store, int64_t before_us, const struct fact *after, size_t limit,
                                      struct pk_arena *arena, struct store_facts *ret, struct pk_err *err);
