@@ -410,7 +410,7 @@ class Identity:
         self.customer_of = {}   # hash of a not shared person -> customer id
         everything = sorted(itertools.chain(events, sealed), key=lambda e: e.order) if sealed else events
         for event in everything:
-            event.met = frozenset(person.hash for person in event.persons)  # whatever is blocked
+            event.met = tuple(person.hash for person in event.persons)  # whatever is blocked
             self._apply_blocks(event)
             for person in event.persons:
                 if person.hash not in self.persons:

@@ -128,13 +128,6 @@ class ByHand(unittest.TestCase):
             return World().come(event('ask', -20, 'callback.requested', 'x', obligation={'id': 'p', 'kind': 'callback', 'due_to': due})).offences()
         self.assertEqual([len(owed(due)) for due in (R - 1, R, None)], [0, 1, 0])
 
-    def test_of_one_set_of_persons_the_first_is_sealed_first(self):
-        world = World().come(event('a', -20, 'contact.inbound', 'email:m@example.com', 'email:n@example.com'),
-                             event('b', -400, 'contact.inbound', 'email:n@example.com', 'email:m@example.com'))
-        world.decisions = [{'kind': 'apart', 'a': h('email', 'm@example.com').hex(), 'b': h('email', 'n@example.com').hex()}]
-        self.assertEqual(len({row['customer'] for row in world.rows('interaction')}), 2)
-        self.assertEqual((world.offences(left=['a']), len(world.offences(left=['b']))), ([], 1))
-
     def test_a_journey_over_the_boundary_is_not_cut(self):
         world = World().come(event('a', -0.1, 'contact.inbound', 'x'), event('b', 0.1, 'contact.inbound', 'x'))
         self.assertTrue(any('sealed events and others' in line for line in world.offences()))
