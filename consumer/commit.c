@@ -785,16 +785,24 @@ static enum pk_status load_nameless(struct committer *c, struct seal *seal, stru
 {
     struct fact **wanted = PK_NEW_ARRAY(&c->arena, struct fact *, seal->nameless_count + 1);
     struct store_facts found = {0};
+    struct pk_map by_key = {0};
     for (size_t i = 0; i < seal->nameless_count; i++)
-        wanted[i] = seal->nameless[i].fact;
+        wanted[i] = seal->nameless[i].wanted;
     enum pk_status status = store_find_events(c->store, wanted, seal->nameless_count, &c->arena, &found, err);
-    size_t kept = 0;
-    for (size_t i = 0; i < found.count && status == PK_OK; i++)
+    if (status != PK_OK)
+        return status;
+    for (size_t i = 0; i < found.count; i++)
         if (pk_hash_zero(found.fact[i].stored_customer))
-            seal->nameless[kept++] = (struct seal_nameless){&found.fact[i], false};
-    if (status == PK_OK)
-        seal->nameless_count = kept;
-    return status;
+            pk_map_put(&by_key, seen_key(&found.fact[i]), &found.fact[i]);
+    size_t kept = 0;
+    for (size_t i = 0; i < seal->nameless_count; i++) {
+        struct fact *fact = pk_map_get(&by_key, seen_key(wanted[i]));
+        if (fact)
+            seal->nameless[kept++] = (struct seal_nameless){wanted[i], fact, false};
+    }
+    seal->nameless_count = kept;
+    pk_map_done(&by_key);
+    return PK_OK;
 }
 
 static enum pk_status load_sealed(struct committer *c, struct seal *seal, struct pk_err *err)

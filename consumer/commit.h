@@ -78,7 +78,7 @@ typedef enum pk_status (*commit_forget_plan)(void *context, struct pk_arena *are
 /* Forgets (docs/semantics.md 3.7), and everything that was derived from it, in one transaction. What became of it is in
  * changes.forgot. Not while a batch is under way. */
 enum pk_status commit_forget(struct committer *committer, commit_forget_plan plan, void *context, struct pk_err *err);
-/* Seals (docs/semantics.md 3.8) what it may of these customers, or of these events without one (at_us and event_hash of `fact`
+/* Seals (docs/semantics.md 3.8) what it may of these customers, or of these events without one (at_us and event_hash of `wanted`
  * are given; those that have a customer by now are left out), in one transaction, alone among writers. PK_OK with `refused` set
  * of some: nothing was done, more would change; with those left out or with less of them it may go. What was done is in
  * changes.sealed. Not while a batch is under way. */

@@ -16,7 +16,8 @@ struct seal_customer {
     bool refused;     /* rows that stay would change */
 };
 struct seal_nameless { /* an event without a customer */
-    struct fact *fact; /* as loaded */
+    struct fact *wanted; /* the caller's, who keeps it from try to try: at_us and event_hash */
+    struct fact *fact;   /* as loaded */
     bool refused;
 };
 struct seal { /* customers, or events without one */
