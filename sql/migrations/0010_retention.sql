@@ -62,7 +62,8 @@ BEGIN
     END IF;
     INSERT INTO polku.retention (before, decided_by, note) VALUES (retain.before, retain.decided_by, retain.note)
     RETURNING retention_id INTO made;
-    PERFORM FROM polku.stream_position p ORDER BY p.topic_id, p.partition FOR NO KEY UPDATE;
+    -- Claims under way are waited for, those of partitions without a row too; later ones wait, and then read what is decided.
+    LOCK TABLE polku.stream_position IN SHARE ROW EXCLUSIVE MODE;
     UPDATE polku.stream_position p SET epoch = p.epoch + 1;
     RETURN made;
 END $$;
