@@ -571,16 +571,16 @@ static void couple(struct workset *ws)
 {
     for (size_t i = 0; i < ws->key_list.len; i++) {
         struct ws_key *key = ws->key_list.ptr[i];
-        if (key->user_count < 2 || !key->couples)
+        uint32_t present = 0, enough = key->unsealed ? 1 : 2;
+        if (key->user_count < enough || !key->couples)
             continue;
-        uint32_t present = 0;
         for (uint32_t u = 0; u < key->user_count; u++) {
             if (!pk_hash_zero(key->user[u]))
                 ws_key_of(ws, key->user[u], KEY_PERSON);
             present += !ws_is_former(ws, key->user[u]);
         }
         struct ws_customer *first = NULL;
-        for (uint32_t u = 0; u < key->user_count && present > 1; u++) {
+        for (uint32_t u = 0; u < key->user_count && present >= enough; u++) {
             if (pk_hash_zero(key->user[u]) || ws_is_former(ws, key->user[u]))
                 continue;
             struct ws_customer *customer = ws_customer_of(ws, key->user[u], KEY_PERSON);
@@ -670,7 +670,7 @@ void workset_put_customers(struct workset *ws, const struct ws_need *need, struc
     for (size_t i = 0; i < carries; i++) {
         struct ws_customer *customer = pk_map_get(&ws->customers, carry[i].customer);
         customer->carry_was = carry[i].carry;
-        if (!customer->key->forgotten) /* with the forgotten name goes what it carried */
+        if (!customer->key->let_go) /* with the forgotten name goes what it carried */
             customer->carry = carry[i].carry;
     }
     for (size_t i = 0; i < facts; i++) {

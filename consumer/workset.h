@@ -66,7 +66,9 @@ struct ws_key {
     struct ws_trace trace;
     bool traced;
     bool decided;                        /* a decision on it is made in this batch */
-    bool forgotten;                      /* a forgetting that names it is */
+    bool forgotten;                      /* a forgetting that names it is, for single events or altogether */
+    bool let_go;                         /* altogether: it is in F */
+    bool unsealed;                       /* obligations: the sealed one is forgotten, so others may open it again */
     bool flipped;                        /* shared or blocked is not what it was: all its events are owned anew */
     struct cache_newest newest;          /* of the events that carry it, those of this batch included as they are gone through */
     bool newest_known, newest_started;

@@ -115,6 +115,7 @@ static void take_names(struct workset *ws, const struct change_forgetting *f)
         const struct change_forgotten *row = i < f->names ? &f->name[i] : &f->event[i - f->names];
         struct ws_key *key = ws_key_of(ws, row->name, row->kind);
         key->forgotten = true;
+        key->let_go |= i < f->names;
         if (key->kind == KEY_CASE || key->rules)
             continue;
         key->name_space = row->name_space;
@@ -177,6 +178,7 @@ static void take_sealed(struct workset *ws)
     }
     for (size_t i = 0; i < ws->sealed_obligations; i++) {
         struct ws_key *key = ws_key_of(ws, fact_key(ws->sealed_obligation[i], KEY_OBLIGATION), KEY_OBLIGATION);
+        key->unsealed = (key->flags & KEY_SEALED) != 0;
         key->flags &= ~(uint32_t)KEY_SEALED;
     }
 }

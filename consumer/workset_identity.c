@@ -279,7 +279,7 @@ static bool stays_sealed(const struct ws_meeting *meeting)
 {
     bool stays = meeting->row.sealed;
     for (uint32_t i = 0; i < meeting->row.count; i++)
-        stays &= !meeting->person[i]->forgotten;
+        stays &= !meeting->person[i]->let_go;
     return stays;
 }
 
@@ -300,7 +300,7 @@ static void recount_from(struct workset *ws, struct ws_key *key, struct ws_fact 
 
 static void recount(struct workset *ws, struct ws_key *key)
 {
-    key->first_at_us = key->forgotten ? PK_NO_TIME : key->sealed_at_us;
+    key->first_at_us = key->let_go ? PK_NO_TIME : key->sealed_at_us;
     for (uint32_t i = 0; i < key->meeting_count; i++) {
         struct ws_meeting *meeting = key->meeting[i];
         if (meeting->recounted)

@@ -142,7 +142,7 @@ static void note_sealed_promises(const struct workset *ws, const struct group *g
         struct fact *fact = group->fact[i];
         const struct ws_key *key =
             fact->has_promise ? pk_map_get(&ws->keys, fact_key(fact->promise.id, KEY_OBLIGATION)) : NULL;
-        fact->promise_sealed = key && key->stored_flags & KEY_SEALED;
+        fact->promise_sealed = key && key->flags & KEY_SEALED;
     }
 }
 
