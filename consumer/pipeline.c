@@ -59,6 +59,7 @@ struct pipeline {
     int64_t read_at_us, committed_at_us; /* clock when a record last came, or reading began; real time of the last commit */
     struct histogram batch_seconds;
     int64_t claims, revocations[METRIC_KIND_COUNT], failures[METRIC_STATUS_COUNT];
+    int64_t failed_opens;       /* attempts to connect before there was a store to count them */
     PK_VEC(struct figure_partition) shown_partition;
     int64_t fenced_at_us;       /* clock when Kafka last gave our place as a static member away */
     int fenced;                 /* times, one soon after the other */
@@ -191,7 +192,7 @@ static void set_others(const struct pipeline *p, struct figures *ret)
     memcpy(ret->revocations, p->revocations, sizeof ret->revocations);
     ret->quarantine_bytes[0] = p->sized_at_us ? p->limit.now.bytes : FIGURE_NONE;
     ret->connects[METRIC_RESULT_answered] = (int64_t)store.connects;
-    ret->connects[METRIC_RESULT_failed] = (int64_t)store.failed_connects;
+    ret->connects[METRIC_RESULT_failed] = (int64_t)store.failed_connects + p->failed_opens;
     ret->round_trips[0] = (int64_t)store.round_trips;
     ret->registry[METRIC_RESULT_answered] = (int64_t)registry.answered;
     ret->registry[METRIC_RESULT_failed] = (int64_t)registry.failed;
@@ -264,6 +265,9 @@ static void finish_in_callback(struct pipeline *p)
     if (!commit_under_way(&p->committer))
         return;
     enum pk_status status = commit_finish(&p->committer, &p->callback_err);
+    if (status == PK_OK)
+        note_commit(p);
+    note_failure(p, status);
     if (status == PK_LOST || status == PK_RETRY)
         p->connected = false;
     if (status == PK_STOP)
@@ -520,14 +524,15 @@ static void end_wait(struct pipeline *p, const struct intake_record *record)
 }
 
 /* How long the next poll may wait; negative: the batch has waited long enough. While PostgreSQL is at work on the batch
- * before it this one cannot be saved, so it may as well grow. */
+ * before it this one cannot be saved, so it may as well grow; but not for long, as only who waits for the commit alone sees that
+ * PostgreSQL does not answer any more. */
 static int64_t patience_us(const struct pipeline *p, const struct batch *batch)
 {
-    enum { IDLE_US = 200000, WATCH_COMMIT_US = 2000 };
+    enum { IDLE_US = 200000, WATCH_COMMIT_US = 2000, GROW_US = 5000000 };
     if (batch->item.len == 0)
         return commit_under_way(&p->committer) ? WATCH_COMMIT_US : IDLE_US;
     int64_t left_us = p->first_at_us + p->config->linger_us - clock_us();
-    return left_us <= 0 && store_save_pump(p->store) ? WATCH_COMMIT_US : left_us;
+    return left_us <= 0 && left_us > -GROW_US && store_save_pump(p->store) ? WATCH_COMMIT_US : left_us;
 }
 
 static bool is_full(const struct pipeline *p, const struct batch *batch)
@@ -853,6 +858,7 @@ static enum pk_status connect_once(struct pipeline *p, struct pk_err *err)
 {
     enum pk_status status = p->store ? store_reopen(p->store, err)
                                      : store_open(&p->config->store, p->config->symbols, &p->store, err);
+    p->failed_opens += !p->store;
     return status == PK_OK ? check_rules(p, err) : status;
 }
 
