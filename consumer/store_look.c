@@ -3,6 +3,7 @@
 #include "store_conninfo.h"
 
 #include <libpq-fe.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -19,17 +20,48 @@ static int64_t now_us(void)
     return now.tv_sec * PK_SECOND_US + now.tv_nsec / 1000;
 }
 
-/* NULL: it failed, and `why` says so if nothing did before. */
+enum { SERVER_SECONDS = 8, ANSWER_SECONDS = 10 }; /* the server gives up (a lock); the server itself is stuck */
+
+/* False: no answer in time, or the connection broke. */
+static bool wait_answer(PGconn *conn)
+{
+    int64_t end_us = now_us() + ANSWER_SECONDS * PK_SECOND_US, left_us;
+    while (PQisBusy(conn)) {
+        if ((left_us = end_us - now_us()) <= 0)
+            return false;
+        poll(&(struct pollfd){PQsocket(conn), POLLIN, 0}, 1, (int)(left_us / 1000) + 1);
+        if (!PQconsumeInput(conn))
+            return false;
+    }
+    return true;
+}
+
+/* NULL: it failed, and `why` says so if nothing did before. Once no answer came none is waited for any more. */
 static PGresult *ask(PGconn *conn, struct look_database *look, const char *what, const char *sql)
 {
-    PGresult *result = PQexec(conn, sql);
-    if (PQresultStatus(result) == PGRES_TUPLES_OK)
+    const char *text = "no answer in time, or the connection broke";
+    PGresult *result = NULL;
+    if (PQsendQuery(conn, sql) && wait_answer(conn)) {
+        result = PQgetResult(conn);
+        for (PGresult *more = NULL; wait_answer(conn) && (more = PQgetResult(conn));)
+            PQclear(more);
+    }
+    if (PQresultStatus(result) == PGRES_TUPLES_OK || PQresultStatus(result) == PGRES_COMMAND_OK)
         return result;
-    const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    if (PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY))
+        text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     if (!look->why[0])
-        snprintf(look->why, sizeof look->why, "%s: %s", what, text ? text : "the connection broke");
+        snprintf(look->why, sizeof look->why, "%s: %s", what, text);
     PQclear(result);
     return NULL;
+}
+
+/* What waits for a lock ends. */
+static void set_patience(PGconn *conn, struct look_database *look)
+{
+    char sql[60];
+    snprintf(sql, sizeof sql, "SET statement_timeout = '%ds'", SERVER_SECONDS);
+    PQclear(ask(conn, look, "set a timeout", sql));
 }
 
 static const char *text_at(const PGresult *result, int column)
@@ -54,7 +86,8 @@ static void look_at_parameters(PGconn *conn, struct look_database *look)
         LOOK_PARAMETERS(X)
 #undef X
     };
-    PGresult *result PK_AUTO(done_result) = ask(conn, look, "read the settings", "SELECT s.name, s.setting FROM pg_catalog.pg_settings s");
+    PGresult *result PK_AUTO(done_result) = ask(conn, look, "read the settings",
+        "SELECT s.name, CASE s.name WHEN 'statement_timeout' THEN s.reset_val ELSE s.setting END FROM pg_catalog.pg_settings s");
     for (int row = 0; row < PQntuples(result); row++)
         for (size_t i = 0; i < PK_COUNT(name); i++)
             if (strcmp(PQgetvalue(result, row, 0), name[i]) == 0)
@@ -191,6 +224,7 @@ void store_look(const char *conninfo, struct look_database *ret)
         store_connection_says(conn, look.why, sizeof look.why);
     } else {
         look.version = PQserverVersion(conn);
+        set_patience(conn, &look);
         look_at_clock(conn, &look);
         look_at_parameters(conn, &look);
         look_at_user(conn, &look);

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 
-from harness import KEY_FILE, ORACLE, ROOT, Run, generate, program, wait_for
+from harness import KEY_FILE, ORACLE, ROOT, Run, Session, generate, program, wait_for
 
 RULES = os.path.join(ORACLE, 'rules_small.yaml')
 SECRET = 'b10c' * 8
@@ -112,6 +112,11 @@ def servers(run, db, topic, writer):
     expect(run, 'another encoding', visit(db.conninfo.replace(db.name, name)), 'postgres.encoding', 'FAIL', 'SQL_ASCII')
     run.server.rows('DROP DATABASE ' + name)
     expect(run, 'a superuser', visit(db.conninfo), 'postgres.no_more', 'WARN', 'is a superuser')
+    blocker = Session(db.conninfo)
+    blocker.rows('BEGIN')
+    blocker.rows('LOCK TABLE polku.schema_migration')
+    expect(run, 'a table that is locked', visit(writer), 'postgres.schema', 'FAIL', 'statement timeout')
+    blocker.close()
     db.rows("INSERT INTO polku.schema_migration (number, name, checksum) VALUES (999, 'of the future', '')")
     expect(run, 'tables of a newer program', visit(writer), 'postgres.schema', 'FAIL', 'need a program that knows 999')
     db.rows('DELETE FROM polku.schema_migration WHERE number = 999')
