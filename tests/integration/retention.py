@@ -301,12 +301,61 @@ def wrongs(world):
     # Moved to a writer's slot: the sum is right, and what is left of the events does not say so.
     red(world, 'a sum of slot -1 stands in another slot', 'UPDATE polku.interaction_hourly SET slot = 99999 WHERE %s' % where,
         'UPDATE polku.interaction_hourly SET slot = -1 WHERE %s' % where.replace("'-1'", "'99999'"))
-    customer = world.db.value("SELECT customer_id FROM polku.customer WHERE sealed_events > 0 ORDER BY 1 LIMIT 1")
+    customer = world.db.value("SELECT customer_id FROM polku.journey WHERE sealed ORDER BY 1 LIMIT 1")    # passive events alone leave no row
     world.db.rows("CREATE TABLE public.kept AS SELECT * FROM polku.customer WHERE customer_id = '%s'" % customer)
     red(world, "a sealed customer's row is gone", "DELETE FROM polku.customer WHERE customer_id = '%s'" % customer,
         'INSERT INTO polku.customer SELECT * FROM public.kept')
     world.db.rows('DROP TABLE public.kept')
     world.is_verified()
+
+
+# ---- what a few events show ----
+
+
+def by_script(run):
+    """Somebody of whom sealed events tell is forgotten, and others had part in it."""
+    world = World(run, SMALL, 1, months.MONTHS[2])
+    january, february = (m + 5 * polku_oracle.DAY for m in (months.MONTHS[0] - 31 * polku_oracle.DAY, months.MONTHS[0]))
+
+    def event(name, at, identifiers, **more):
+        return {'event_id': name, 'source': 'crm', 'occurred_at': polku_oracle.format_time(at), 'type': 'contact.inbound', 'channel': 'phone',
+                'brand': 'Ahola', 'identifiers': [{'namespace': n, 'value': v} for n, v in identifiers], **more}
+
+    def customer(number):
+        return 'crm/customer_id', 'C-%d' % number
+
+    phone, tablet = ('phone', '+358401112223'), ('device_id', 'tablet-1')
+    promise = {'id': 'p-1', 'kind': 'callback', 'due_to': polku_oracle.format_time(january + polku_oracle.DAY)}
+    world.publish([
+        event('a1', january, [customer(1), phone]), event('b1', january + polku_oracle.DAY, [customer(2), phone]),  # shared
+        event('t1', january, [tablet]),
+        event('c1', january, [customer(3)], type='promise.made', obligation=promise),
+        event('c2', january + 60 * generate.SECOND, [customer(3)], type='promise.kept', relates_to='crm/p-1'),
+    ])
+    world.read()
+    world.equals_oracle('script: January')
+    _, left = world.retain(months.MONTHS[0])
+    run.expect('script: all of January is sealed', 0, left)
+    world.publish([
+        event('a2', february, [customer(1), phone, tablet]), event('a3', february + 5 * generate.SECOND, [phone]),  # borrows
+        event('a4', february + 6 * generate.SECOND, [tablet]),
+        event('d1', february, [customer(4), tablet], type='promise.made', obligation=promise),  # opens nothing
+    ])
+    world.read()
+    world.equals_oracle('script: February')
+    world.is_verified()
+    for number in (1, 3):
+        name = polku_oracle.format_uuid(polku_oracle.Hasher(polku_oracle.read_key(KEY_FILE)).parts(*customer(number)))
+        run.expect_that('script: customer %d is forgotten' % number, bool(world.forget([name])))
+        world.equals_oracle('script: customer %d was forgotten' % number)
+        world.is_verified()
+    world.publish([event('d2', february + 30 * generate.SECOND, [customer(4)], type='promise.kept', relates_to='crm/p-1')])
+    world.read()
+    world.equals_oracle('script: who made the same promise keeps it')
+    world.rebuild()
+    world.equals_oracle('script: rebuilt')
+    world.is_verified()
+    world.drop()
 
 
 # ---- hostile events ----
@@ -428,5 +477,6 @@ class Round:
 
 with Run('retention') as run:
     of_population(run)
+    by_script(run)
     for n in range(ROUNDS):
         Round(run, run.seed + n).go()
