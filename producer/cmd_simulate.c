@@ -150,15 +150,16 @@ static void measure(struct run *run, int64_t now_us)
 static void progress_line(void *context, const struct outlet_report *so_far, char *buf, size_t size)
 {
     struct run *run = context;
-    char elapsed[40], left[40] = "";
+    char elapsed[40], left[40] = "", lost[40] = "";
     int64_t remaining = remaining_us(run, so_far->elapsed_us);
     measure(run, clock_us(CLOCK_MONOTONIC));
     span(so_far->elapsed_us, elapsed, sizeof elapsed);
     if (remaining >= 0)
         span(remaining, left, sizeof left);
-    snprintf(buf, size, "%.0f events/s  %" PRIu64 " events  %" PRIu64 " late  %" PRIu64 " duplicates  %" PRIu64
-             " written  %" PRIu64 " lost  %s%s%s", run->rate, run->events, run->late, run->duplicates, so_far->written,
-             so_far->lost, elapsed, remaining >= 0 ? ", still " : ", until stopped", left);
+    if (so_far->lost)
+        snprintf(lost, sizeof lost, "  %" PRIu64 " lost", so_far->lost);
+    snprintf(buf, size, "%.0f/s  %" PRIu64 " events, %" PRIu64 " late, %" PRIu64 " twice%s  %s%s%s", run->rate, run->events,
+             run->late, run->duplicates, lost, elapsed, remaining >= 0 ? ", still " : ", until stopped", left);
 }
 
 /* For whoever sees no progress line. */

@@ -13,7 +13,7 @@
 #include "random.h"
 #include "subject.h"
 
-enum { BROKER_ANSWERS_MS = 15000, PROGRESS_US = 250000, FLUSH_STEP_MS = 200, PACE_STEP_US = 20000, PACE_LEAST_US = 1000 };
+enum { BROKER_ANSWERS_MS = 15000, PROGRESS_US = 250000, PROGRESS_WIDTH = 79, FLUSH_STEP_MS = 200, PACE_STEP_US = 20000, PACE_LEAST_US = 1000 };
 
 struct staged { /* in the stage's buffers */
     size_t payload, payload_len, key, key_len;
@@ -200,7 +200,7 @@ static void show(struct outlet *o, bool last)
         char line[240];
         o->report.elapsed_us = now - o->started_us;
         o->config.line(o->config.context, &o->report, line, sizeof line);
-        fprintf(stderr, "\r%s  %s", line, last ? "\n" : "");
+        fprintf(stderr, "\r%-*s%s", PROGRESS_WIDTH, line, last ? "\n" : ""); /* over a longer one of before */
         return;
     }
     fprintf(stderr, "\r%" PRIu64 " lines  %" PRIu64 " events  %" PRIu64 " %s  %" PRIu64 " rejected  %" PRIu64
