@@ -132,8 +132,15 @@ static enum pk_status seal_once(struct run *run, struct seal *seal, bool *ret_re
             continue;
         int64_t begun_us = teller_clock_us();
         status = commit_seal(&run->committer, seal, ret_refused, err);
-        if (status == PK_RETRY && store_wants_less(run->desk.store) && seal->customers + seal->nameless_count > 1)
-            return PK_STALE; /* less may do */
+        if (status == PK_RETRY && store_wants_less(run->desk.store)) {
+            if (seal->customers + seal->nameless_count > 1)
+                return PK_STALE; /* less may do */
+            if (seal->customers && try > 0) { /* one who is too much for --statement-timeout holds up nobody else */
+                seal->customer[0].refused = *ret_refused = true;
+                seal->customer[0].until_us = 0;
+                return PK_OK;
+            }
+        }
         if (status == PK_OK)
             rest(PK_MIN(teller_clock_us() - begun_us, 10 * PK_SECOND_US));
     }
