@@ -306,7 +306,10 @@ static void save_carries(struct store *store, const struct changes *changes)
         wire_add_int4(purchases, (int32_t)carry->purchases);
         wire_add_time(first, carry->purchases ? carry->first_purchase_at_us : PK_NO_TIME);
         wire_add_time(last, carry->purchases ? carry->last_purchase_at_us : PK_NO_TIME);
-        wire_add_int2(kind, carry->kind);
+        if (carry->events)
+            wire_add_int2(kind, carry->kind);
+        else
+            wire_add_null(kind);
     }
     if (id->count > 0)
         store_send(store, STATEMENT_SET_CARRIES);
