@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """polku-producer simulate against its own ground truth: late events, second copies and stories told again, in partitions with no regard to
 the customer. At the end every event is stored once, every person is one customer and every customer one person, and what the truth
-says was promised and kept is what the ledger says."""
+says was promised and kept is what the ledger says. And a live run, stopped by a signal, has told what it says it has."""
 
 import collections
 import json
 import os
 import re
+import signal
+import subprocess
 
 from harness import ROOT, Run, program, run_program, say
 
@@ -60,7 +62,28 @@ def expect_ledger(run, lines, ledger):
     run.expect_that('some were kept and some not', 0 < sum(line['kept_at'] is not None for line in judged) < len(judged))
 
 
+def expect_clean_stop(run):
+    truth = run.file('live.jsonl')
+    process = subprocess.Popen([program('polku-producer', 'producer'), 'simulate', '--live', '--rate', '200', '--burst', '3', '--burst-every', '2s',
+                                '--burst-for', '1s', '--truth', truth, '--log-format', 'json'], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    told = [process.stdout.readline() for _ in range(100)]
+    process.send_signal(signal.SIGTERM)
+    told += process.stdout.read().splitlines()
+    log = process.stderr.read()
+    process.wait()
+    report = json.loads(log.decode().strip().splitlines()[-1])
+    with open(truth, encoding='utf-8') as file:
+        lines = [json.loads(line) for line in file]
+    run.expect('exit code of what was stopped', 4, process.returncode)
+    run.expect('events that it counted', len(told), report['events'])
+    events = [json.loads(line) for line in told]
+    run.expect('live: every event has its line', True,
+               ['%(source)s/%(event_id)s' % event for event in events] == [line['event'] for line in lines])
+    run.expect('live: events of their moment', True, all(e['occurred_at'] == line['published_at'] for e, line in zip(events, lines)))
+
+
 with Run('simulate') as run:
+    expect_clean_stop(run)
     topic, db = run.topic(4), run.database()
     consumer = run.consumer(db, topic, RULES).start()
     report, lines = publish(run, topic, run.file('truth.jsonl'))
