@@ -40,6 +40,8 @@ COMMENT ON COLUMN polku.customer.sealed_purchases IS 'Those of the purchases tha
 COMMENT ON COLUMN polku.customer.sealed_first_purchase_at IS 'Time of the first of them.';
 COMMENT ON COLUMN polku.customer.sealed_last_purchase_at IS 'Time of the last of them.';
 COMMENT ON COLUMN polku.customer.sealed_kind IS 'What kind it was when they were sealed: kind, as long as it has no other events.';
+-- Events without a customer are sealed one by one, and few: they are found without reading the others.
+CREATE INDEX interaction_alone ON polku.interaction (occurred_at, event_hash) WHERE customer_id IS NULL;
 ALTER TABLE polku.identifier ADD sealed_at timestamptz;
 COMMENT ON COLUMN polku.identifier.sealed_at IS 'Persons: time of the first sealed event that carries it; null = none.';
 ALTER TABLE polku.identity_meeting ADD sealed boolean NOT NULL DEFAULT false;
