@@ -236,7 +236,8 @@ static bool is_one_of(const char *name, const char *const *list)
 static const char *const prepares[] = {"CLAIM", "INTERN", "MONTHS", "NEW_CELLS", NULL};
 static const char *const reads[] = {
     "DICTIONARY",    "RULES_READ",    "BEGIN_READ", "LOAD_KEYS",    "LOAD_MEETINGS",    "FIND_MEETINGS", "LOAD_SEEN", "LOAD_FACTS",
-    "LOAD_NAMELESS", "LOAD_JOURNEYS", "FIND_FACTS", "LOAD_COURSES", "LOAD_OBLIGATIONS", "COMMIT",        "ROLLBACK",  NULL};
+    "LOAD_NAMELESS", "LOAD_JOURNEYS", "FIND_FACTS", "LOAD_COURSES", "LOAD_OBLIGATIONS", "COMMIT",        "ROLLBACK",
+    "LOAD_CARRIES",  "LOAD_FORGOTTEN", "LOAD_SEALED", "LOAD_WRITTEN", "READ_POSITIONS", "RETAINED", NULL};
 /* What the database is told of the rules, once, before the first batch: no row of a batch needs it. */
 static const char *const rules[] = {"RULES_STORE", "CALENDARS_STORE",   "OPENS_STORE", "KINDS_STORE",
                                     "DEFINITIONS_STORE", "MILESTONES_STORE", NULL};
