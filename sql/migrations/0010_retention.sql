@@ -107,7 +107,8 @@ END $$;
 COMMENT ON FUNCTION polku.drop_months() IS 'Drops the partitions of interaction of months before the latest retention that are empty; returns which.';
 REVOKE EXECUTE ON FUNCTION polku.retain(timestamptz, text, text), polku.drop_months() FROM PUBLIC;
 
--- As before, but for keys of sealed obligations: what somebody else named stays told.
+-- As before, but for keys of sealed obligations: what somebody else named stays told; and what a rule opened is known by its own id
+-- as long as it is there, whoever else it was for a while.
 CREATE OR REPLACE FUNCTION polku.forget_keys(names uuid[], keys uuid[], key_names uuid[], new_version bigint)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -132,12 +133,14 @@ BEGIN
         WHERE s.key = k.key AND i.hash = k.key AND i.kind = 3 AND s.customer_id <> '00000000-0000-0000-0000-000000000000'
           AND NOT EXISTS (SELECT FROM polku.interaction e WHERE e.customer_id = s.customer_id
                           AND (e.relates_to = k.name OR e.promise_id = k.name OR e.event_hash = k.name))
+          AND NOT EXISTS (SELECT FROM polku.obligation o WHERE o.obligation_id = k.name AND o.customer_id = s.customer_id)
         RETURNING i.cell_id),
     first AS (
         UPDATE polku.identifier i SET owner_id = NULL FROM unnest(keys, key_names) AS k (key, name)
         WHERE i.hash = k.key AND i.kind = 3 AND i.owner_id <> '00000000-0000-0000-0000-000000000000'
           AND NOT EXISTS (SELECT FROM polku.interaction e WHERE e.customer_id = i.owner_id
                           AND (e.relates_to = k.name OR e.promise_id = k.name OR e.event_hash = k.name))
+          AND NOT EXISTS (SELECT FROM polku.obligation o WHERE o.obligation_id = k.name AND o.customer_id = i.owner_id)
         RETURNING i.cell_id)
     UPDATE polku.guard_cell g SET version = new_version
     WHERE g.cell_id IN (SELECT f.cell_id FROM first f UNION SELECT m.cell_id FROM met m);
