@@ -548,6 +548,15 @@ static enum pk_status check_older(struct rebuild_kafka *k, struct pk_err *err)
     return PK_OK;
 }
 
+/* Sealed rows, and the stored events before the latest retention, keep their hashes: no record of them is read. */
+static enum pk_status check_retained(const struct rebuild_kafka *k, struct pk_err *err)
+{
+    if (!k->state.rehashed || k->retained_us == PK_NO_TIME || k->kafka->keep_older)
+        return PK_OK;
+    return pk_fail(err, PK_STOP, "events of the past are sealed (retain), and what they told stays as it is hashed: whoever was there before and "
+                                 "after is two customers under the new key, to be forgotten one by one; --keep-older accepts that");
+}
+
 /* What is stored by hash alone can be followed with the former key and rules only. */
 static enum pk_status check_former(struct rebuild_kafka *k, struct pk_err *err)
 {
@@ -604,6 +613,8 @@ enum pk_status rebuild_kafka_open(const struct rebuild_config *config, const str
     k->total += k->gone.events + k->gone.retained;
     if (status == PK_OK)
         status = store_retained(refill->old, &k->retained_us, err);
+    if (status == PK_OK)
+        status = check_retained(k, err);
     return status == PK_OK ? check_former(k, err) : status;
 }
 

@@ -344,6 +344,11 @@ def by_script(run):
     ])
     world.read()
     world.equals_oracle('script: February')
+    key = run.file('script.key')
+    with open(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 'w', encoding='ascii') as file:
+        file.write('0f1e2d3c' * 8)
+    code, _, error = world.command('rebuild', '--from-kafka', '--brokers', run.brokers, '--rules', SMALL, '--hash-key-file', key, rules=False)
+    run.expect_that('script: another key makes two of whoever has a past, so it must be accepted', code == 1 and '--keep-older' in error, error)
     for number in (1, 3):
         name = polku_oracle.format_uuid(polku_oracle.Hasher(polku_oracle.read_key(KEY_FILE)).parts(*customer(number)))
         run.expect_that('script: customer %d is forgotten' % number, bool(world.forget([name])))
