@@ -122,6 +122,9 @@ static void forget_decisions(struct store *store, const struct change_forgetting
     wire_reset(&store->params);
     add_names(wire_array(&store->params, WIRE_UUID), f);
     store_send(store, STATEMENT_FORGET_DECISIONS);
+    wire_reset(&store->params); /* of sealed rows of others the name goes alone */
+    add_names(wire_array(&store->params, WIRE_UUID), f);
+    store_send(store, STATEMENT_FORGET_CASES);
 }
 
 static void forget_records(struct store *store, const struct change_forgetting *f)

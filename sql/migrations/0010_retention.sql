@@ -29,6 +29,9 @@ ALTER TABLE polku.journey ADD sealed boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN polku.journey.sealed IS 'Its events are sealed: nothing changes it any more.';
 ALTER TABLE polku.obligation ADD sealed boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN polku.obligation.sealed IS 'Its events are sealed: nothing changes it any more.';
+-- A case that is forgotten is taken from them.
+CREATE INDEX journey_sealed_case ON polku.journey (case_key) WHERE sealed AND case_key IS NOT NULL;
+CREATE INDEX obligation_sealed_case ON polku.obligation (case_key) WHERE sealed AND case_key IS NOT NULL;
 ALTER TABLE polku.customer
     ADD sealed_events bigint NOT NULL DEFAULT 0,
     ADD sealed_purchases integer NOT NULL DEFAULT 0,

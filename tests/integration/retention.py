@@ -329,7 +329,7 @@ def by_script(run):
     promise = {'id': 'p-1', 'kind': 'callback', 'due_to': polku_oracle.format_time(january + polku_oracle.DAY)}
     world.publish([
         event('a1', january, [customer(1), phone]), event('b1', january + polku_oracle.DAY, [customer(2), phone]),  # shared
-        event('t1', january, [tablet]),
+        event('t1', january, [tablet]), event('k1', january, [('device_id', 'tablet-9')], case_id='K-9'),
         event('c1', january, [customer(3)], type='promise.made', obligation=promise),
         event('c2', january + 60 * generate.SECOND, [customer(3)], type='promise.kept', relates_to='crm/p-1'),
     ])
@@ -341,6 +341,7 @@ def by_script(run):
         event('a2', february, [customer(1), phone, tablet]), event('a3', february + 5 * generate.SECOND, [phone]),  # borrows
         event('a4', february + 6 * generate.SECOND, [tablet]),
         event('d1', february, [customer(4), tablet], type='promise.made', obligation=promise),  # opens nothing
+        event('k2', february, [customer(5)], case_id='K-9'),  # whose case stands in a sealed row of a device
     ])
     world.read()
     world.equals_oracle('script: February')
@@ -349,7 +350,7 @@ def by_script(run):
         file.write('0f1e2d3c' * 8)
     code, _, error = world.command('rebuild', '--from-kafka', '--brokers', run.brokers, '--rules', SMALL, '--hash-key-file', key, rules=False)
     run.expect_that('script: another key makes two of whoever has a past, so it must be accepted', code == 1 and '--keep-older' in error, error)
-    for number in (1, 3):
+    for number in (1, 3, 5):
         name = polku_oracle.format_uuid(polku_oracle.Hasher(polku_oracle.read_key(KEY_FILE)).parts(*customer(number)))
         run.expect_that('script: customer %d is forgotten' % number, bool(world.forget([name])))
         world.equals_oracle('script: customer %d was forgotten' % number)

@@ -100,7 +100,9 @@ class Retentions:
         name = 'customer_id' if table == 'course' else 'customer'
         for one in self.all:
             forgotten = gone(one.forgettings)
-            yield from (row for row in one.rows[table] if row[name] not in forgotten)
+            for row in one.rows[table]:
+                if row[name] not in forgotten:  # of others the name goes alone
+                    yield dict(row, case=None) if row.get('case') in forgotten and row.get('case') is not None else row
 
     def carry(self, gone):
         """Customer id -> Carry."""
